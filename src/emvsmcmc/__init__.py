@@ -1,0 +1,75 @@
+"""emvsmcmc: declare a latent-variable model once, fit it by EM and by MCMC, and learn whether the point estimate would do.
+
+Nothing heavy is imported here: PyMC, numba and matplotlib load when they are first needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "spec.model": ["Spec"],
+    "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
+    "spec.variable": [
+        "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta", "Uniform",
+        "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
+    ],
+    "problem": ["condition", "Problem"],
+    "simulate": ["simulate"],
+    "em.fit": ["fit_em"],
+    "em.result": ["EMFit"],
+    "mcmc.model": ["to_pymc"],
+    "comparison.run": ["compare", "fit_mcmc"],
+    "comparison.result": ["Comparison"],
+    "errors": ["Status"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = [*_MODULE_OF, "errors"]
+
+if TYPE_CHECKING:
+    from . import errors
+    from .comparison.result import Comparison
+    from .comparison.run import compare, fit_mcmc
+    from .em.fit import fit_em
+    from .em.result import EMFit
+    from .errors import Status
+    from .mcmc.model import to_pymc
+    from .problem import Problem, condition
+    from .simulate import simulate
+    from .spec.expression import Data, constant, dot, exp, sqrt
+    from .spec.model import Spec
+    from .spec.variable import (
+        Bernoulli,
+        Beta,
+        Binomial,
+        Categorical,
+        Dirac,
+        Dirichlet,
+        Exponential,
+        Gamma,
+        HalfCauchy,
+        HalfNormal,
+        InverseGamma,
+        InverseWishart,
+        LKJCov,
+        MvNormal,
+        Normal,
+        Poisson,
+        Switch,
+        Uniform,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".errors", __name__)
+    if name in _MODULE_OF:
+        return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

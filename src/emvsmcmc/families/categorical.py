@@ -1,0 +1,31 @@
+"""Categorical: one of the labels of a dim."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import REQUIRED, Array, Family, LevelFamily, Slot, Twin
+from .support import Counts, Support
+
+
+class Categorical(Family, LevelFamily):
+    """p(x = k) = p_k; x counts the last dim of p."""
+
+    name = "Categorical"
+    arguments = {"p": REQUIRED}
+    discrete = True
+    slots = {"p": Slot("probabilities")}
+    twin = Twin("Categorical", {"p": "p"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Counts(np.shape(arguments["p"])[-1] - 1 if "p" in arguments else np.inf)
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        p = np.broadcast_to(arguments["p"], (*shape, np.shape(arguments["p"])[-1]))
+        levels = (rng.random((*shape, 1)) * p.sum(-1, keepdims=True) >= np.cumsum(p, -1)).sum(-1)
+        return np.minimum(levels, p.shape[-1] - 1)
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        p = np.broadcast_to(arguments["p"], (*np.shape(x), np.shape(arguments["p"])[-1]))
+        with np.errstate(divide="ignore"):
+            return np.log(np.take_along_axis(p, np.asarray(x, int)[..., None], -1)[..., 0])

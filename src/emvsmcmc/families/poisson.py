@@ -1,0 +1,41 @@
+"""Poisson counts."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from .base import REQUIRED, Array, Family, Slot, TableFamily, Twin, missing_as_zero
+from .support import Counts, Support
+
+
+class Poisson(Family, TableFamily):
+    """log p(x | mu) = x log mu - mu - log x!"""
+
+    name = "Poisson"
+    arguments = {"mu": REQUIRED}
+    discrete = True
+    slots = {"mu": Slot("rate", lower=0.0)}
+    twin = Twin("Poisson", {"mu": "mu"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Counts()
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return rng.poisson(np.broadcast_to(arguments["mu"], shape))
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        return xlogy(x, arguments["mu"]) - arguments["mu"] - gammaln(np.asarray(x) + 1.0)
+
+    def multipliers(self, x: np.ndarray, **fixed: np.ndarray) -> list[np.ndarray]:
+        there, value = missing_as_zero(x)
+        return [there, value, -gammaln(value + 1) * there]
+
+    def tables(self, xp: ModuleType, **arguments: Array) -> list[Array]:
+        mu = arguments["mu"]
+        return [-mu, xp.log(mu), xp.ones_like(mu)]
+
+    def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+        return statistics[1], statistics[0]  # Gamma: alpha - 1 grows by the events, beta by the exposure

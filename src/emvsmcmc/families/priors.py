@@ -1,0 +1,203 @@
+"""Priors over one number: Beta, Uniform, Gamma, InverseGamma, HalfNormal, HalfCauchy."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+from scipy.special import betaln, gammaln
+
+from .base import REQUIRED, Array, Family, Prior, Twin
+from .support import Interval, Positive, Support
+
+
+def _lgamma(xp: ModuleType, a: Array) -> Array:
+    return gammaln(a) if xp is np else xp.gammaln(a)
+
+
+class Beta(Family, Prior):
+    """p(x) proportional to x^(alpha - 1) (1 - x)^(beta - 1) on (0, 1)."""
+
+    name = "Beta"
+    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
+    twin = Twin("Beta", {"alpha": "alpha", "beta": "beta"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Interval(0.0, 1.0)
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return rng.beta(arguments["alpha"], arguments["beta"], shape)
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        a, b = arguments["alpha"], arguments["beta"]
+        return (a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - betaln(a, b)
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        a, b = arguments["alpha"], arguments["beta"]
+        constant = _lgamma(xp, a + b) - _lgamma(xp, a) - _lgamma(xp, b)
+        return (a - 1) * xp.log(x) + (b - 1) * xp.log1p(-x) + constant
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return (arguments["alpha"] - 1, arguments["beta"] - 1) if kind == "probability" else None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        return None
+
+
+class Uniform(Family, Prior):
+    """p(x) = 1 / (upper - lower) between two constants."""
+
+    name = "Uniform"
+    arguments = {"lower": 0.0, "upper": 1.0}
+    twin = Twin("Uniform", {"lower": "lower", "upper": "upper"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Interval(float(np.min(arguments["lower"])), float(np.max(arguments["upper"])))
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return rng.uniform(arguments["lower"], arguments["upper"], shape)
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        inside = (x >= arguments["lower"]) & (x <= arguments["upper"])
+        return np.where(inside, -np.log(arguments["upper"] - arguments["lower"]), -np.inf)
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        return -xp.log(arguments["upper"] - arguments["lower"]) + 0.0 * x
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        # flat, and every look-up objective is unimodal: the mode is the unrestricted one moved to the nearer bound
+        zero = np.zeros_like(np.asarray(arguments["lower"], float))
+        return (zero, zero) if kind in ("probability", "rate", "sigma", "variance") else None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        return None
+
+
+class Gamma(Family, Prior):
+    """p(x) proportional to x^(alpha - 1) exp(-beta x) on x > 0; beta is a rate."""
+
+    name = "Gamma"
+    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
+    twin = Twin("Gamma", {"alpha": "alpha", "beta": "beta"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Positive()
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return rng.gamma(arguments["alpha"], 1 / np.asarray(arguments["beta"]), shape)
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        a, b = arguments["alpha"], arguments["beta"]
+        return (a - 1) * np.log(x) - b * x + a * np.log(b) - gammaln(a)
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        a, b = arguments["alpha"], arguments["beta"]
+        return (a - 1) * xp.log(x) - b * x + a * xp.log(b) - _lgamma(xp, a)
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return (arguments["alpha"] - 1, arguments["beta"]) if kind == "rate" else None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        return None
+
+
+class InverseGamma(Family, Prior):
+    """p(x) proportional to x^(-alpha - 1) exp(-beta / x) on x > 0."""
+
+    name = "InverseGamma"
+    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
+    twin = Twin("InverseGamma", {"alpha": "alpha", "beta": "beta"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Positive()
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return 1 / rng.gamma(arguments["alpha"], 1 / np.asarray(arguments["beta"]), shape)
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        a, b = arguments["alpha"], arguments["beta"]
+        return a * np.log(b) - gammaln(a) - (a + 1) * np.log(x) - b / x
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        a, b = arguments["alpha"], arguments["beta"]
+        return a * xp.log(b) - _lgamma(xp, a) - (a + 1) * xp.log(x) - b / x
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        # messages to a variance are (n, sum of squares): log-likelihood -n/2 log v - ss / 2v
+        return (2 * (arguments["alpha"] + 1), 2 * arguments["beta"]) if kind == "variance" else None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        # on a standard deviation: (n + alpha + 1) x^2 - beta x - ss = 0
+        n, ss = messages
+        a, b = arguments["alpha"], arguments["beta"]
+        if kind == "sigma":
+            return (b + np.sqrt(b**2 + 4 * (n + a + 1) * ss)) / (2 * (n + a + 1))
+        return None
+
+
+class HalfNormal(Family, Prior):
+    """p(x) proportional to exp(-x^2 / 2 sigma^2) on x > 0."""
+
+    name = "HalfNormal"
+    arguments = {"sigma": 1.0}
+    twin = Twin("HalfNormal", {"sigma": "sigma"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Positive()
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return np.abs(rng.standard_normal(shape)) * arguments["sigma"]
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        s = arguments["sigma"]
+        return 0.5 * np.log(2 / np.pi) - np.log(s) - x**2 / (2 * np.asarray(s) ** 2)
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        s = arguments["sigma"]
+        return -0.5 * (x / s) ** 2 - xp.log(s) + 0.5 * np.log(2 / np.pi)
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        # -n/x + ss/x^3 - x/s^2 = 0 is a quadratic in x^2; written so that no difference of large numbers remains
+        n, ss = messages
+        s2 = np.asarray(arguments["sigma"], dtype=float) ** 2
+        if kind == "sigma":
+            return np.sqrt(2 * ss / (n + np.sqrt(n**2 + 4 * ss / s2)))
+        return None
+
+
+class HalfCauchy(Family, Prior):
+    """p(x) = 2 / (pi beta (1 + (x / beta)^2)) on x > 0."""
+
+    name = "HalfCauchy"
+    arguments = {"beta": 1.0}
+    twin = Twin("HalfCauchy", {"beta": "beta"})
+
+    def support(self, **arguments: Array) -> Support:
+        return Positive()
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        return np.abs(rng.standard_cauchy(shape)) * arguments["beta"]
+
+    def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
+        b = np.asarray(arguments["beta"])
+        return np.log(2 / np.pi) + np.log(b) - np.log(b**2 + x**2)
+
+    def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
+        b = arguments["beta"]
+        return np.log(2 / np.pi) - xp.log(b) - xp.log1p((x / b) ** 2)
+
+    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return None
+
+    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+        # -n/x + ss/x^3 - 2x/(b^2 + x^2) = 0 is (n + 2) v^2 + (n b^2 - ss) v - ss b^2 = 0 in v = x^2
+        n, ss = messages
+        b2 = np.asarray(arguments["beta"], dtype=float) ** 2
+        if kind == "sigma":
+            half = (n * b2 - ss) / 2
+            root = np.sqrt(half**2 + (n + 2) * ss * b2)
+            return np.sqrt(np.where(half > 0, ss * b2 / (half + root), (root - half) / (n + 2)))
+        return None

@@ -1,0 +1,146 @@
+"""The rules a declaration must keep: one rule a function, one message a rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DuplicateName, InvalidSpec, WrongDims
+from .expression import Constant, Expression
+
+if TYPE_CHECKING:
+    from .model import Spec
+    from .variable import Switch, Variable
+
+
+def name(spec: Spec, declared: str) -> None:
+    """A name is text, stands for one thing, and is not a dim."""
+    if not isinstance(declared, str) or not declared or not declared.replace("_", "a").isalnum() or declared.startswith("_"):
+        raise InvalidSpec(f"name {declared!r}", "letters, digits and underscores", repr(declared), "Rename the variable.")
+    if declared in spec.variables or declared in spec.data:
+        raise DuplicateName(f"{declared!r}", "one declaration for each name", "a second one", "Rename one of the two.")
+    if declared in spec.coords or declared in spec.plates:
+        raise DuplicateName(f"{declared!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one.")
+
+
+def coords(given: dict[str, object]) -> None:
+    """Coordinates are a size of at least 1 or a list of distinct labels."""
+    for dim, value in given.items():
+        if isinstance(value, bool) or (isinstance(value, (int, np.integer)) and value < 1):
+            raise InvalidSpec(f"coords[{dim!r}]", "a size of at least 1 or a list of labels", repr(value))
+        if not isinstance(value, (int, np.integer)):
+            labels = list(value)  # type: ignore[call-overload]
+            if not labels or len(set(labels)) != len(labels):
+                raise InvalidSpec(f"coords[{dim!r}]", "distinct labels, at least one", repr(labels)[:60])
+
+
+def categorical_counts(variable: Variable) -> None:
+    """A Categorical counts the last dim of its p."""
+    p = variable.arguments["p"]
+    if not p.dims or p.dims[-1] in variable.dims:
+        raise WrongDims(
+            variable.label, "probabilities p whose last dim is the one counted", f"dims {p.dims}", "Give p a dim of its own, such as 'component'."
+        )
+    if isinstance(p, Constant) and (np.any(p.value < 0) or not np.allclose(p.value.sum(-1), 1)):
+        raise InvalidSpec(variable.label, "constant probabilities that sum to 1", str(p.value.tolist())[:60])
+
+
+def argument_ranges(variable: Variable) -> None:
+    """Constants standing in a slot lie in its range: a standard deviation is positive."""
+    for key, slot in getattr(variable.family, "slots", {}).items():
+        value = variable.arguments.get(key)
+        if isinstance(value, Constant) and key not in ("n",):
+            inside = (value.value >= slot.lower) & (value.value <= slot.upper)
+            if slot.kind in ("sigma", "variance"):
+                inside &= value.value > 0
+            if not inside.all():
+                raise InvalidSpec(f"{variable.label}.{key}", f"values above {slot.lower:g} and up to {slot.upper:g}", str(value.value.tolist())[:60])
+    positive = {"HalfNormal": ("sigma",), "HalfCauchy": ("beta",), "Gamma": ("alpha", "beta"), "InverseGamma": ("alpha", "beta")}
+    positive |= {"Beta": ("alpha", "beta"), "Dirichlet": ("a",), "LKJCov": ("eta",), "InverseWishart": ("nu",)}
+    for key in positive.get(variable.family.name, ()):
+        value = variable.arguments[key]
+        if isinstance(value, Constant) and not (value.value > 0).all():
+            raise InvalidSpec(f"{variable.label}.{key}", "positive values", str(value.value.tolist())[:60])
+
+
+def argument_dims(variable: Variable) -> None:
+    """A dim that the variable does not have, and no latent indexes, would be an outer product: an error."""
+    for key, value in variable.arguments.items():
+        _dims(variable, key, value, variable.dims, variable.counts)
+
+
+def _dims(variable: Variable, key: str, value: Expression, dims: tuple[str, ...], counts: str | None) -> None:
+    if value.name is None and hasattr(value, "family"):
+        return
+    extra = [d for d in value.dims if d not in dims and not (key == "p" and d == counts)]
+    if key == "cov":
+        if len(extra) != 1 or not dims or dims[-1] not in value.dims:
+            raise WrongDims(
+                f"{variable.label}.cov",
+                f"a matrix over {dims[-1] if dims else 'the last dim'!r} and one more dim",
+                f"dims {value.dims}",
+                f'Declare it with dims=(..., "{dims[-1]}", "{dims[-1]}_bis").' if dims else "Give the variable a last dim.",
+            )
+        return
+    if extra:
+        named = [d for d in extra if not d.startswith("_")]
+        raise WrongDims(
+            f"{variable.label}.{key}",
+            f"dims among {dims}",
+            f"{named or 'an array with more axes than the variable'}",
+            "Index the dim by a discrete variable, or add it to the variable's dims.",
+        )
+
+
+def switch(variable: Switch) -> None:
+    """A Switch needs a discrete variable and one unnamed distribution for each of its values."""
+    if not getattr(variable.index, "discrete", False):
+        raise InvalidSpec(f"{variable.label}: index", "a Bernoulli or Categorical", f"{variable.index!r}"[:60])
+    if len(variable.branches) < 2 or any(getattr(b, "family", None) is None or b.name is not None for b in variable.branches):
+        raise InvalidSpec(
+            f"{variable.label}: branches", "at least two unnamed distributions", f"{list(variable.branches)}"[:80], "Write ev.Poisson.dist(rate)."
+        )
+
+
+def branch(variable: Switch, distribution: Variable) -> None:
+    """Branches broadcast into the dims of the Switch."""
+    for key, value in distribution.arguments.items():
+        _dims(variable, key, value, variable.dims, None)
+
+
+def matrix_dims(spec: Spec, variable: Variable) -> None:
+    """A matrix takes two dims of equal size with different names; the second takes the first's coords."""
+    if variable.family.event_dims != 2:
+        return
+    if len(variable.dims) < 2:
+        raise WrongDims(variable.label, "two trailing dims, such as ('feature', 'feature_bis')", f"dims {variable.dims}")
+    first, second = variable.dims[-2:]
+    if first == second:
+        raise WrongDims(variable.label, "two dims with different names", f"{first!r} twice", f"Call the second {first}_bis.")
+    if spec.is_plate(first):
+        raise WrongDims(variable.label, f"coords for {first!r} in the Spec", "none", "A matrix parameter needs a known size.")
+    if second in spec.coords and len(spec.coords[second]) != len(spec.coords[first]):
+        raise WrongDims(variable.label, f"{first!r} and {second!r} of equal size", f"{len(spec.coords[first])} and {len(spec.coords[second])}")
+
+
+def matrix_prior(spec: Spec, variable: Variable) -> None:
+    """An InverseWishart is proper for nu > p - 1 and a positive definite scale."""
+    if variable.family.name != "InverseWishart":
+        return
+    p, nu, scale = len(spec.coords[variable.dims[-2]]), variable.arguments["nu"], variable.arguments["scale"]
+    if isinstance(nu, Constant) and not (nu.value > p - 1).all():
+        raise InvalidSpec(f"{variable.label}.nu", f"more than {p - 1} degrees of freedom for a {p} x {p} matrix", str(nu.value.tolist()))
+    if isinstance(scale, Constant):
+        v = scale.value
+        if v.ndim < 2 or v.shape[-1] != p or v.shape[-2] != p or not np.allclose(v, v.swapaxes(-1, -2)) or np.linalg.eigvalsh(v).min() <= 0:
+            raise InvalidSpec(f"{variable.label}.scale", f"a positive definite {p} x {p} matrix", f"shape {v.shape}")
+
+
+def dim_sizes(spec: Spec, variable: Variable) -> None:
+    """Constant arrays have the length that the coords of their dims say."""
+    for key, value in variable.arguments.items():
+        if isinstance(value, Constant):
+            for dim, size in zip(value.dims, value.value.shape, strict=True):
+                if dim in spec.coords and len(spec.coords[dim]) != size:
+                    raise WrongDims(f"{variable.label}.{key}", f"{len(spec.coords[dim])} values along {dim!r}", str(size))

@@ -1,0 +1,246 @@
+"""Walking and evaluating expressions. One evaluator serves values, M-step designs and coefficients, on numpy and on PyTensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .expression import Constant, Data, Dot, Expression, Index, Operation
+from .named import Named, lift, sum_over, union
+from .variable import Variable
+
+Key = Any  # name of a variable or covariate, an expression of covariates, or None for the part without row coordinates
+
+
+class NotAffineHere(ValueError):
+    """A product or function of row quantities met during evaluation; `plan` turns it into a NotAffine error with the variable's name."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Values of variables and covariates by name.
+
+    `whiteners` holds, for each covariance parameter, W with W'W = cov^-1, in the dims of the covariance. `batch` is the size of a trailing
+    dim "#" that every parameter value may carry (all derivatives in one evaluation).
+    """
+
+    values: Mapping[str, Named]
+    whiteners: Mapping[str, Named] = field(default_factory=dict)
+    xp: ModuleType = np
+    batch: int | None = None
+
+    def having(self, **changes: Any) -> Environment:
+        return replace(self, **changes)
+
+    def with_values(self, values: Mapping[str, Named]) -> Environment:
+        return replace(self, values={**self.values, **values})
+
+
+def walk(expression: Expression) -> Iterator[Expression]:
+    """The nodes of an expression. It stops at named variables: their own arguments belong to their own expression."""
+    yield expression
+    if not (isinstance(expression, Variable) and expression.name):
+        for child in expression.children:
+            yield from walk(child)
+
+
+def names_in(expression: Expression) -> set[str]:
+    """Names of the variables and covariates that an expression reads directly."""
+    return {e.name for e in walk(expression) if e.name is not None}
+
+
+def index_names(expression: Expression) -> set[str]:
+    """Names that occur as an index."""
+    return {i.name for e in walk(expression) if isinstance(e, Index) for i in e.index if i.name is not None}
+
+
+def value_names(expression: Expression) -> set[str]:
+    """Names that occur as a value, not only as an index."""
+    if isinstance(expression, Index):
+        return value_names(expression.base)
+    if expression.name is not None:
+        return {expression.name}
+    return set().union(*[value_names(c) for c in expression.children]) if expression.children else set()
+
+
+def parents(variable: Variable) -> set[str]:
+    """Names of the variables and covariates that a variable's distribution depends on."""
+    return set().union(*[names_in(c) for c in variable.children], *[_dist_names(a) for a in variable.arguments.values()], set())
+
+
+def _dist_names(argument: Expression) -> set[str]:
+    return parents(argument) if isinstance(argument, Variable) and argument.name is None else set()
+
+
+def degree(expression: Expression, names: set[str]) -> float:
+    """Polynomial degree of an expression in the named variables, jointly; infinite where it is not a polynomial.
+
+    Symbolic on purpose: `a[z] * b` looks affine at every point where one of them is zero.
+    """
+    if isinstance(expression, Index):
+        return degree(expression.base, names)
+    if expression.name is not None:
+        return float(expression.name in names)
+    below = [degree(c, names) for c in expression.children]
+    if isinstance(expression, Operation):
+        if expression.function in ("exp", "sqrt", "inv"):
+            return 0.0 if below[0] == 0 else np.inf
+        return max(below) if expression.function in ("add", "neg") else sum(below)
+    return sum(below) if isinstance(expression, Dot) else 0.0
+
+
+def is_covariate_expression(expression: Expression) -> bool:
+    """True where every leaf is a covariate or a constant, with at least one covariate."""
+    leaves = [e for e in walk(expression) if e.name is not None or not e.children]
+    return all(isinstance(e, (Data, Constant)) for e in leaves) and any(isinstance(e, Data) for e in leaves)
+
+
+def covariate_expressions(expression: Expression) -> list[Expression]:
+    """The largest sub-expressions made of covariates alone: each is a column of the row, worked out once (x * x, exp(x))."""
+    if isinstance(expression, Index):
+        return covariate_expressions(expression.base)
+    if is_covariate_expression(expression):
+        return [expression]
+    if isinstance(expression, Variable):
+        return []
+    return [found for child in expression.children for found in covariate_expressions(child)]
+
+
+def coordinate_key(expression: Expression) -> Key:
+    return expression.name if expression.name is not None else expression
+
+
+Coordinates = Mapping[Key, list[tuple[str, int]]]
+
+
+def evaluate(expression: Expression, env: Environment, coordinates: Coordinates | None = None) -> dict[Key, Named]:
+    """{row coordinate: coefficient}, with key None for the part that multiplies no row coordinate.
+
+    A variable or covariate with a value in `env` is that value. One listed in `coordinates` with its non-plate dims is itself a block of
+    the row: its coefficient is the identity, dims d and "~d". A discrete variable without a value turns the dim it indexes into the
+    configuration axis "@name" (named by variable, so that two latents may count the same dim).
+    """
+    coordinates = coordinates or {}
+    if not isinstance(expression, Constant) and (key := coordinate_key(expression)) in coordinates and key not in env.values:
+        return {key: _identity(coordinates[key])}
+    if isinstance(expression, Constant):
+        return {None: Named(expression.value, expression.dims)}
+    if expression.name is not None:
+        if expression.name in env.values:
+            return {None: env.values[expression.name]}
+        raise KeyError(f"{expression.name} has no value")
+    if isinstance(expression, Index):
+        return {k: _look_up(expression, v, env) for k, v in evaluate(expression.base, env, coordinates).items()}
+    parts = [evaluate(c, env, coordinates) for c in expression.children]
+    if isinstance(expression, Dot):
+        left, right = _one_constant(parts)
+        return {k: sum_over(lift(lambda a, b: a * b, v, right[None]), {expression.over}) for k, v in left.items()}
+    assert isinstance(expression, Operation)
+    if expression.function == "add":
+        return _add(*parts)
+    if expression.function == "neg":
+        return {k: Named(-v.array, v.dims) for k, v in parts[0].items()}
+    if expression.function == "mul":
+        left, right = _one_constant(parts)
+        return {k: lift(lambda a, b: a * b, v, right[None]) for k, v in left.items()}
+    if set(parts[0]) != {None}:
+        raise NotAffineHere(f"{expression.function} of a row quantity")
+    value = parts[0][None]
+    array = 1.0 / value.array if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
+    return {None: Named(array, value.dims)}
+
+
+def value_of(expression: Expression, env: Environment) -> Named:
+    """Evaluate an expression that has no row coordinate left."""
+    return evaluate(expression, env)[None]
+
+
+def _identity(own: list[tuple[str, int]]) -> Named:
+    out = Named(np.float64(1.0))
+    for dim, size in own:
+        out = lift(np.multiply, out, Named(np.eye(size), (dim, f"~{dim}")))
+    return out
+
+
+def _add(left: dict[Key, Named], right: dict[Key, Named]) -> dict[Key, Named]:
+    out = dict(left)
+    for k, v in right.items():
+        out[k] = lift(lambda a, b: a + b, out[k], v) if k in out else v
+    return out
+
+
+def _one_constant(parts: list[dict[Key, Named]]) -> tuple[dict[Key, Named], dict[Key, Named]]:
+    left, right = parts
+    if set(right) != {None}:
+        left, right = right, left
+    if set(right) != {None}:
+        raise NotAffineHere("a product of two row quantities")
+    return left, right
+
+
+def _look_up(expression: Index, value: Named, env: Environment) -> Named:
+    n = len(expression.index)
+    axes = expression.base.dims[:n]
+    given = [i for i in expression.index if i.name in env.values]
+    if not given:
+        return _diagonal(value, [(d, f"@{i.name}") for d, i in zip(axes, expression.index, strict=False)])
+    if len(given) != n:
+        raise ValueError("an index mixes given and hidden variables")
+    rest = [d for d in value.dims if d not in axes]
+    where = [env.values[i.name] for i in expression.index]  # type: ignore[index]
+    dims = union(*where)
+    codes = [w.to(dims) for w in where]
+    # data hold codes as floats; PyTensor's discrete variables are integers already
+    whole = [c.astype(np.int64) if isinstance(c, np.ndarray) else c for c in codes]
+    # a dim that base and index share (rows of a covariate, a batch of draws) is matched, never crossed
+    shared, others = [d for d in rest if d in dims], [d for d in rest if d not in dims]
+    along = [env.xp.arange(value.sizes[d]).reshape([-1 if e == d else 1 for e in dims]) for d in shared]
+    return Named(value.to((*axes, *shared, *others))[(*whole, *along)], (*dims, *others))
+
+
+def _diagonal(value: Named, names: list[tuple[str, str]]) -> Named:
+    """Rename axes; where two get the same name (table[a, a]) keep the diagonal."""
+    for d, new in names:
+        if new in value.dims:
+            first, second = value.dims.index(new), value.dims.index(d)
+            order = [first, second, *[i for i in range(len(value.dims)) if i not in (first, second)]]
+            array = value.array.transpose(*order)
+            k = np.arange(int(array.shape[0]))
+            value = Named(array[k, k], [value.dims[i] for i in order if i != second])
+        else:
+            value = value.rename({d: new})
+    return value
+
+
+def argument_values(variable: Variable, env: Environment, dims: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Every argument as a bare array that broadcasts against `dims` (the variable's own); an unnamed prior as (family, arguments)."""
+    dims = variable.dims if dims is None else dims
+    out: dict[str, Any] = {}
+    for key, expression in variable.arguments.items():
+        if isinstance(expression, Variable) and expression.name is None:
+            out[key] = (expression.family, argument_values(expression, env, dims[:-1]))
+            continue
+        value = value_of(expression, env)
+        out[key] = value.to(argument_dims(variable, key, value, dims))
+    return out
+
+
+def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
+    extra = tuple(d for d in value.dims if d not in dims and d != "#")
+    batch = ("#",) if "#" in value.dims else ()
+    if key == "cov":
+        return (*dims, *extra, *batch)
+    if variable.family.name == "Categorical":
+        return (*dims, *extra, *batch)
+    if variable.family.event_dims == 2 and key in ("nu", "eta"):
+        return (*dims[:-2], *batch)
+    if extra:
+        return (*dims, *extra, *batch)
+    return (*dims, *batch)
+
+

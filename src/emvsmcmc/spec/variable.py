@@ -1,0 +1,155 @@
+"""Random variables and their constructors, with PyMC's names and argument order."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidSpec
+from ..families import BY_NAME, REQUIRED, Family
+from . import check
+from .expression import Constant, Expression, as_dims, current_spec
+
+
+class Variable(Expression):
+    """A random variable of the joint distribution: a family, its arguments, and its dims.
+
+    `counts` is the dim that a Categorical counts (None for a Bernoulli, which counts 0 and 1, and for everything continuous).
+    """
+
+    def __init__(self, name: str | None, family: Family, arguments: dict[str, Any], dims: tuple[str, ...]) -> None:
+        self.name, self.family, self.dims = name, family, dims
+        self.label = name or f"unnamed {family.name}"
+        self.arguments: dict[str, Expression] = {}
+        for key, value in arguments.items():
+            self.arguments[key] = value if isinstance(value, Expression) else self._constant(key, value)
+        self.children = tuple(a for a in self.arguments.values() if not _is_dist(a))
+        self.counts: str | None = None
+        if family.name == "Categorical":
+            check.categorical_counts(self)
+            self.counts = self.arguments["p"].dims[-1]
+        check.argument_ranges(self)
+        if name is not None:
+            check.argument_dims(self)
+            current_spec().add_variable(self)
+
+    @property
+    def discrete(self) -> bool:
+        """True for Categorical and Bernoulli, the variables that may index; False for continuous ones."""
+        return self.family.name in ("Categorical", "Bernoulli")
+
+    def _constant(self, key: str, value: Any) -> Constant:
+        """An unnamed array takes the trailing dims of its variable (a covariance, the last dim twice)."""
+        array = np.asarray(value)
+        if array.ndim == 0:
+            return Constant(value)
+        if key == "cov" and self.dims:
+            d = self.dims[-1]
+            return Constant(value, (*self.dims[len(self.dims) - array.ndim + 1 :], f"{d}_bis")) if array.ndim <= len(self.dims) + 1 else Constant(value)
+        if self.family.name == "Categorical" or array.ndim > len(self.dims):
+            return Constant(value)
+        return Constant(value, self.dims[len(self.dims) - array.ndim :])
+
+    def __repr__(self) -> str:
+        return f"{self.family.name}({self.label!r}, dims={self.dims})"
+
+
+class Switch(Variable):
+    """A mixed component: branch `distributions[b]` where the discrete variable `index` equals b.
+
+    Parameters: name; index, a Bernoulli or Categorical; distributions, one `.dist(...)` for each value of it; dims.
+    """
+
+    def __init__(self, name: str, index: Variable, distributions: Sequence[Variable], dims: str | Sequence[str] | None = None) -> None:
+        self.name, self.dims, self.label = name, as_dims(dims), name
+        self.index, self.branches = index, tuple(distributions)
+        check.switch(self)
+        self.family = self.branches[0].family
+        self.arguments = {}
+        self.counts = None
+        self.children = (index, *(a for b in self.branches for a in b.children))
+        for branch in self.branches:
+            check.branch(self, branch)
+        current_spec().add_variable(self)
+
+    @property
+    def discrete(self) -> bool:
+        return False
+
+
+def _is_dist(value: Expression) -> bool:
+    return isinstance(value, Variable) and value.name is None
+
+
+class Constructor:
+    """Calls like PyMC's: `Normal("x", mu, sigma, dims="row")` declares, `Normal.dist(mu, sigma)` gives an unnamed one."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.__name__ = self.__qualname__ = family.name
+        self.__doc__ = f"{family.__doc__}\n\nArguments: name, {', '.join(family.arguments)}, dims."
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter("name", kind)]
+        for key, default in family.arguments.items():
+            optional = {} if default is REQUIRED else {"default": default}
+            parameters.append(inspect.Parameter(key, kind, **optional))  # type: ignore[arg-type]
+        parameters.append(inspect.Parameter("dims", inspect.Parameter.KEYWORD_ONLY, default=None))
+        self.__signature__ = inspect.Signature(parameters)
+
+    def __call__(self, name: str, *args: Any, dims: str | Sequence[str] | None = None, **kwargs: Any) -> Variable:
+        current_spec()
+        if not isinstance(name, str):
+            raise InvalidSpec(self.family.name, "a name as its first argument", repr(name)[:60], f'Write ev.{self.family.name}("name", ...).')
+        return Variable(name, self.family, self._bind(name, args, kwargs), as_dims(dims))
+
+    def dist(self, *args: Any, **kwargs: Any) -> Variable:
+        """An unnamed distribution, for a branch of a Switch or the scales of an LKJCov."""
+        label = f"{self.family.name}.dist"
+        return Variable(None, self.family, self._bind(label, args, kwargs), ())
+
+    def _bind(self, label: str, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        names = list(self.family.arguments)
+        unknown = [k for k in kwargs if k not in names]
+        if unknown or len(args) > len(names):
+            got = f"{len(args)} positional and {sorted(kwargs)}"
+            raise InvalidSpec(label, f"arguments {names} of {self.family.name}", got, "See the signature.")
+        given = dict(zip(names, args, strict=False))
+        twice = sorted(set(given) & set(kwargs))
+        if twice:
+            raise InvalidSpec(label, "each argument once", f"{twice} twice", "Pass it by position or by name.")
+        given |= kwargs
+        given = {k: v for k, v in given.items() if v is not None}
+        for key, default in self.family.arguments.items():
+            if key in given or default is None:
+                continue
+            if default is REQUIRED:
+                raise InvalidSpec(label, f"argument {key!r} of {self.family.name}", "nothing", f"Arguments are {names}.")
+            given[key] = default
+        if "variance" in self.family.arguments:
+            if "sigma" in given and "variance" in given:
+                raise InvalidSpec(label, "either sigma or variance", "both", "Keep one of them.")
+            if "sigma" not in given and "variance" not in given:
+                given["sigma"] = 1.0
+        return given
+
+
+Normal = Constructor(BY_NAME["Normal"])
+MvNormal = Constructor(BY_NAME["MvNormal"])
+Categorical = Constructor(BY_NAME["Categorical"])
+Bernoulli = Constructor(BY_NAME["Bernoulli"])
+Binomial = Constructor(BY_NAME["Binomial"])
+Poisson = Constructor(BY_NAME["Poisson"])
+Exponential = Constructor(BY_NAME["Exponential"])
+Dirac = Constructor(BY_NAME["Dirac"])
+Dirichlet = Constructor(BY_NAME["Dirichlet"])
+Beta = Constructor(BY_NAME["Beta"])
+Uniform = Constructor(BY_NAME["Uniform"])
+Gamma = Constructor(BY_NAME["Gamma"])
+InverseGamma = Constructor(BY_NAME["InverseGamma"])
+HalfNormal = Constructor(BY_NAME["HalfNormal"])
+HalfCauchy = Constructor(BY_NAME["HalfCauchy"])
+InverseWishart = Constructor(BY_NAME["InverseWishart"])
+LKJCov = Constructor(BY_NAME["LKJCov"])

@@ -1,0 +1,270 @@
+"""Parameters -> Coefficients: what rows contract with. The same code runs on numpy (real or complex) and on PyTensor."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..families import TableFamily
+from ..families.support import Covariance, whitener
+from ..numerics import LOG_2PI
+from ..spec.graph import Environment, argument_values, evaluate, value_of
+from ..spec.named import Named, lift
+from ..spec.variable import Variable
+from .layout import Coefficients
+from .plan import BATCH, GaussianPart, LevelPart, Plan, TablePart
+
+
+def coefficients(plan: Plan, env: Environment, rho: Any | None = None) -> Coefficients:
+    """c, B, T of `Layout`'s formula at the parameter values of `env`, B about the reference points rho (K, d), zero if None.
+
+    Every array carries a trailing batch axis where the parameters do. Holomorphic: a complex step differentiates it.
+    """
+    xp = env.xp
+    rho = np.zeros((plan.K, plan.d)) if rho is None else rho
+    c = xp.zeros(_tail(env, plan.K))
+    with np.errstate(divide="ignore"):
+        for latent in plan.latents:
+            c = c + _spread(plan, log_probabilities(latent, env), env)[:, 0]
+        blocks = []
+        for part in plan.gaussians:
+            block, half_logdet = whitened_rows(plan, part, env, plan.centre + rho)
+            constant = half_logdet - 0.5 * part.size * LOG_2PI
+            c = c + _masked(part, constant, env)
+            blocks.append(_masked(part, block, env))
+        B = _concatenate(xp, blocks, 1) if blocks else xp.zeros(_tail(env, plan.K, 0, plan.d))
+        tables = [_masked_table(p, table_rows(plan, p, env), env) for p in plan.tables]
+        tables += [_masked_table(p, level_rows(plan, p, env), env) for p in plan.levels]
+        tables.sort(key=lambda pair: pair[0])
+        T = _concatenate(xp, [t for _, t in tables], 0) if tables else xp.zeros(_tail(env, 0, plan.K))
+    return Coefficients(c, B, T, rho)
+
+
+def _spread(plan: Plan, x: Named, env: Environment, elements: Any = (), extra: Any = ()) -> Any:
+    """`Plan.spread`, with a batch axis of length 1 where the environment has a batch and this value does not depend on it."""
+    array = plan.spread(x, elements, extra, env.xp)
+    return array if env.batch is None or BATCH in x.dims else array[..., None]
+
+
+def _tail(env: Environment, *shape: int) -> tuple[int, ...]:
+    return shape if env.batch is None else (*shape, env.batch)
+
+
+def _concatenate(xp: Any, blocks: list[Any], axis: int) -> Any:
+    return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=axis)
+
+
+def _masked(part: Any, array: Any, env: Environment) -> Any:
+    """Zero outside the part's configurations."""
+    if part.on.all():
+        return array if env.batch is None or array.shape[-1] == env.batch else np.broadcast_to(array, (*array.shape[:-1], env.batch))
+    mask = part.on.reshape((-1,) + (1,) * (array.ndim - 1))
+    return env.xp.where(mask, array, 0.0)
+
+
+def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
+    if part.on.all():
+        return part.offset, table
+    mask = part.on.reshape((1, -1) + (1,) * (table.ndim - 2))
+    return part.offset, env.xp.where(mask, table, 0.0)
+
+
+def log_probabilities(latent: Variable, env: Environment) -> Named:
+    """log p of an assignment over its own axis "@latent" and those of its parents."""
+    p = value_of(latent.arguments["p"], env)
+    if latent.family.name == "Categorical":
+        p = p.rename({latent.arguments["p"].dims[-1]: f"@{latent.label}"})
+        return Named(env.xp.log(p.array), p.dims)
+    one = Named(np.array([0.0, 1.0]), (f"@{latent.label}",))
+    both = lift(lambda p, e: e * env.xp.log(p) + (1 - e) * env.xp.log1p(-p), p, one) if env.xp is not np else lift(_bernoulli_logs, p, one)
+    return both
+
+
+def _bernoulli_logs(p: np.ndarray, e: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.where(e == 1, np.log(p), np.log1p(-p))  # looked up, since 0 * log 0 is NaN
+
+
+# ---------------------------------------------------------------------------------------------------------- Gaussian variables
+
+
+def mean_blocks(plan: Plan, part: GaussianPart, env: Environment) -> dict[Any, Any]:
+    """{coordinate: (K, m, width[, batch])} coefficients of the mean on the row; key None is the intercept, of width 1."""
+    out = {}
+    for key, value in evaluate(part.argument("mu"), env, plan.coordinates).items():
+        own = [(f"~{d}", n) for d, n in plan.coordinates[key]] if key is not None else []
+        block = _spread(plan, value, env, part.elements, own)
+        width = prod(n for _, n in own)
+        batch = () if env.batch is None else (block.shape[-1],)
+        out[key] = block.reshape((plan.K, part.size, width, *batch))
+    return out
+
+
+def residual_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any) -> Any:
+    """A (K, m, d[, batch]) with A v = value - mean, v about `origin` (K, d)."""
+    xp, K, m = env.xp, plan.K, part.size
+    blocks = mean_blocks(plan, part, env)
+    tail = () if env.batch is None else (1,)
+    own = np.broadcast_to(np.eye(m), (K, m, m)).reshape((K, m, m, *tail))
+    first = origin[:, part.columns].reshape((K, m, 1, *tail))  # the value's own origin, minus those of its parents, minus the intercept
+    columns: list[Any] = [None] * (len(plan.slices) + 1)
+    order = {key: i + 1 for i, key in enumerate(plan.slices)}
+    if None in blocks:
+        first = first - blocks[None]
+    for key, where in plan.slices.items():
+        width = where.stop - where.start
+        column: Any = own if where == part.columns else np.zeros((K, m, width, *tail))
+        if key in blocks:
+            column = column - blocks[key]
+            offset = origin[:, where].reshape((K, 1, width, *tail))
+            if np.any(offset):
+                first = first - (blocks[key] * offset).sum(axis=2)[:, :, None]
+        columns[order[key]] = column
+    columns[0] = first
+    if env.batch is not None:
+        columns = [xp.broadcast_to(c, (*c.shape[:-1], env.batch)) for c in columns]
+    return _concatenate(xp, columns, 2)
+
+
+def inverse_scale(plan: Plan, part: GaussianPart, env: Environment) -> Any:
+    """(K, m[, batch]) 1 / sd of a Normal."""
+    slot = part.scale_slot
+    value = _spread(plan, value_of(part.argument(slot), env), env, part.elements)
+    return 1.0 / value if slot == "sigma" else value**-0.5
+
+
+def whitened_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any) -> tuple[Any, Any]:
+    """(K, m, d[, batch]) whitened residual rows, and (K[, batch]) half the log determinant of the precision."""
+    rows = residual_rows(plan, part, env, origin)
+    if part.scale_slot != "cov":
+        inverse = inverse_scale(plan, part, env)
+        tail = inverse.shape[2:]
+        return rows * inverse.reshape((plan.K, part.size, 1, *tail)), env.xp.log(inverse).sum(axis=1)
+    W = whiteners(plan, part, env)
+    p = part.elements[-1][1]
+    lead = part.size // p
+    batch = (env.batch,) if env.batch is not None else ()
+    xp = env.xp
+    rows = rows.reshape((plan.K, lead, p, plan.d, *batch))
+    if batch:
+        out = np.einsum("klij...,kljd...->klid...", np.broadcast_to(W, (*W.shape[:-1], env.batch)), rows)
+        logs = np.log(np.einsum("klii...->kli...", W)).sum(axis=(1, 2))
+    else:
+        # written out for PyTensor: a batched matmul there costs a compile of its own and a loop at run time
+        out = W @ rows if xp is np else (W[:, :, :, :, None] * rows[:, :, None, :, :]).sum(axis=3)
+        logs = env.xp.log(env.xp.diagonal(W, axis1=2, axis2=3)).sum(axis=(1, 2))
+    return out.reshape((plan.K, part.size, plan.d, *batch)), logs
+
+
+def whiteners(plan: Plan, part: GaussianPart, env: Environment) -> Any:
+    """(K, lead, p, p[, batch]) W with W'W = cov^-1. Looking up commutes with whitening, so W is looked up as the covariance would be."""
+    d, p = part.elements[-1]
+    expression = part.argument("cov")
+    lead = part.elements[:-1]
+    value = value_of(_constant_whitener(expression), env.having(values={**env.values, **env.whiteners}))
+    other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not x.startswith("@"))
+    return _spread(plan, value, env, lead, [(d, p), (other, p)])
+
+
+def _constant_whitener(expression: Any) -> Any:
+    """The same look-up with a constant covariance replaced by its whitener."""
+    from ..spec.expression import Constant, Index
+
+    if isinstance(expression, Constant):
+        return Constant(whitener(expression.value), expression.dims)
+    if isinstance(expression, Index) and isinstance(expression.base, Constant):
+        return Index(Constant(whitener(expression.base.value), expression.base.dims), expression.index)
+    return expression
+
+
+def whitened(plan: Plan, env: Environment) -> Environment:
+    """The environment with the whitener of every covariance parameter, estimated or fixed."""
+    found = {}
+    for v in plan.problem.spec.variables.values():
+        if v.label in env.values and v.family.event_dims == 2:
+            value = env.values[v.label]
+            found[v.label] = Named(whitener(value.array), value.dims)
+    return env.having(whiteners=found)
+
+
+# ------------------------------------------------------------------------------------------------------------------- tables
+
+
+def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
+    """(n_tables * m * levels, K[, batch]) rows of T of a count child."""
+    from .plan import LEVELS
+
+    family = part.distribution.family
+    assert isinstance(family, TableFamily)
+    value = value_of(part.argument(part.slot), env.with_values(part.data))
+    slot = _spread(plan, value, env, part.elements, [(LEVELS, part.levels)])
+    rows = [_to_rows(t, part.size * part.levels, plan.K, env) for t in family.tables(env.xp, **{part.slot: slot})]
+    return _concatenate(env.xp, rows, 0)
+
+
+def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
+    """(K, m, levels[, batch]) -> (m * levels, K[, batch]), with a batch axis wherever the environment has one."""
+    if env.batch is None:
+        return table.transpose(1, 2, 0).reshape((height, K))
+    table = np.broadcast_to(table, (*table.shape[:-1], env.batch))
+    return table.transpose(1, 2, 0, 3).reshape((height, K, env.batch))
+
+
+def level_rows(plan: Plan, part: LevelPart, env: Environment) -> Any:
+    """(m * levels, K[, batch]) rows of T of a child whose value is its level."""
+    xp = env.xp
+    if part.distribution.family.name == "Dirac":
+        rows = np.tile(np.array([0.0, -np.inf])[:, None], (part.size, plan.K))
+        return rows if env.batch is None else np.broadcast_to(rows[..., None], (*rows.shape, env.batch))
+    p = value_of(part.argument("p"), env)
+    if part.counted is not None:
+        logs = xp.log(_spread(plan, p, env, part.elements, [(part.counted, part.levels)]))
+    else:
+        one = _spread(plan, p, env, part.elements)
+        logs = xp.stack([xp.log1p(-one), xp.log(one)], axis=2)
+    return _to_rows(logs, part.size * part.levels, plan.K, env)
+
+
+# ------------------------------------------------------------------------------------------------------------------- priors
+
+
+def log_prior(plan: Plan, env: Environment, names: set[str] | None = None) -> Any:
+    """Sum of the log prior densities of the parameters in declared space (no Jacobian); of `names` only, where given."""
+    total: Any = 0.0
+    for v in plan.parameters:
+        if names is None or v.label in names:
+            total = total + _sum_to_batch(prior_terms(v, env), env)
+    return total
+
+
+def prior_terms(variable: Variable, env: Environment) -> Any:
+    """Log prior density of one parameter, one number per value."""
+    matrix = isinstance(variable.family.support() if variable.family.name != "Uniform" else None, Covariance)
+    named = env.whiteners[variable.label] if matrix else env.values[variable.label]
+    batch = (BATCH,) if env.batch is not None else ()
+    arguments = argument_values(variable, env)
+    if batch:
+        return _batched_prior(variable, named, env)
+    x = named.to(variable.dims)
+    return variable.family.log_prior(env.xp, x, **arguments)  # type: ignore[attr-defined]
+
+
+def _batched_prior(variable: Variable, named: Named, env: Environment) -> np.ndarray:
+    """Batch axis first: the families' formulas address event dims from the end."""
+
+    def front(value: Named) -> Named:
+        return value if BATCH not in value.dims else Named(np.moveaxis(value.array, value.dims.index(BATCH), 0), (BATCH, *[d for d in value.dims if d != BATCH]))
+
+    values = {k: front(v) for k, v in env.values.items()}
+    inner = env.having(values=values, batch=None)
+    dims = (BATCH, *variable.dims)
+    arguments = argument_values(variable, inner, dims)
+    x = front(named).to(dims)
+    terms = variable.family.log_prior(np, x, **arguments)  # type: ignore[attr-defined]
+    return np.moveaxis(np.broadcast_to(terms, (env.batch, *terms.shape[1:])) if terms.shape[0] == 1 else terms, 0, -1)
+
+
+def _sum_to_batch(terms: Any, env: Environment) -> Any:
+    return terms.sum() if env.batch is None else terms.reshape(-1, env.batch).sum(0)

@@ -1,0 +1,127 @@
+"""One unconstrained vector for all parameters, the derivatives of the coefficients along it, and the exact score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..families.support import Covariance, Support
+from ..numerics import COMPLEX_STEP
+from ..spec.graph import Environment, argument_values
+from ..spec.named import Named
+from ..spec.variable import Variable
+from .coefficients import coefficients, log_prior
+from .layout import Statistics
+from .plan import BATCH, Plan
+
+
+@dataclass(frozen=True)
+class Block:
+    """One parameter's place in the packed vector."""
+
+    variable: Variable
+    support: Support
+    shape: tuple[int, ...]
+    start: np.ndarray  # flat coordinates of the whole parameter where the chart was made, -inf or inf on the boundary
+    free: np.ndarray  # which of them are packed
+    where: slice  # in the packed vector
+
+
+class Coordinates:
+    """Charts around given parameter values. A parameter on its boundary (a zero probability) is left out of the vector.
+
+    names : restricts the vector to some parameters; the others stay at their values.
+    """
+
+    def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None) -> None:
+        self.plan, self.env = plan, env
+        self.blocks: list[Block] = []
+        # EM walks towards a boundary for ever: a probability that stands for less than 1e-8 of a row has arrived
+        margin = min(1e-10, 1e-8 / max(1.0, float(plan.problem.weights.sum())))
+        at = 0
+        for v in plan.parameters:
+            if names is not None and v.label not in names:
+                continue
+            x = env.values[v.label].array
+            support = parameter_support(v, env).at(x)
+            start = support.to_real(x)
+            free = support.free(x, margin)
+            self.blocks.append(Block(v, support, x.shape, start, free, slice(at, at + int(free.sum()))))
+            at += int(free.sum())
+        self.size = at
+
+    def pack(self, env: Environment) -> np.ndarray:
+        """(size,) coordinates of other parameter values in this chart."""
+        parts = [b.support.to_real(env.values[b.variable.label].array)[b.free] for b in self.blocks]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def unpack(self, u: np.ndarray) -> Environment:
+        """Parameter values at u, of shape (size,) or (size, batch); real or complex."""
+        values, whiteners = dict(self.env.values), dict(self.env.whiteners)
+        tail = (BATCH,) if u.ndim == 2 else ()
+        for b in self.blocks:
+            flat = np.zeros((len(b.start), *u.shape[1:]), dtype=u.dtype)
+            flat[...] = b.start.reshape((-1,) + (1,) * (u.ndim - 1))
+            flat[b.free] = u[b.where]
+            dims = (*b.variable.dims, *tail)
+            values[b.variable.label] = Named(b.support.from_real(flat, b.shape), dims)
+            if isinstance(b.support, Covariance):
+                whiteners[b.variable.label] = Named(b.support.whitener_from_real(flat, b.shape), dims)
+        return Environment(values, whiteners, batch=u.shape[1] if u.ndim == 2 else None)
+
+    def jacobian(self, u: np.ndarray) -> dict[str, np.ndarray]:
+        """{parameter: (*shape, size)} derivative of every declared value along the vector."""
+        env = self.unpack(self._steps(u))
+        return {b.variable.label: _imaginary(env.values[b.variable.label].array) for b in self.blocks}
+
+    def _steps(self, u: np.ndarray) -> np.ndarray:
+        return u[:, None] + 1j * COMPLEX_STEP * np.eye(len(u))
+
+    def score(self, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+        """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
+        if not self.size:
+            return np.zeros(0)
+        env = self.unpack(self._steps(u))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            C = coefficients(self.plan, env, S.rho)
+        gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, self.size))).T @ S.N
+        if C.B.shape[1]:
+            BM = np.einsum("krdp,kde->krep", C.B.real[..., :1], S.M)[..., 0]
+            gradient = gradient - np.einsum("kre,krep->p", BM, _imaginary(C.B))
+        if len(C.T):
+            read = S.S != 0
+            T = np.broadcast_to(C.T, (*S.S.shape, self.size))
+            gradient = gradient + S.S[read] @ _imaginary(T[read])
+        if prior:
+            gradient = gradient + _imaginary(np.broadcast_to(log_prior(self.plan, env), (self.size,)))
+        return gradient
+
+    def value(self, u: np.ndarray, S: Statistics, prior: bool) -> float:
+        """Q(u; S) = <coefficients, S> (+ log prior)."""
+        env = self.unpack(u)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            q = pairing(self.plan, env, S)
+        return q + (float(log_prior(self.plan, env)) if prior else 0.0)
+
+
+def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
+    """<coefficients(theta), S>: the expected complete-data log-likelihood. A statistic of zero never meets its coefficient (-inf)."""
+    C = coefficients(plan, env, S.rho)
+    seen = S.N != 0
+    q = float(C.c[seen] @ S.N[seen])
+    if C.B.shape[1]:
+        q -= 0.5 * float(np.einsum("krd,kde,kre->", C.B, S.M, C.B, optimize=True))
+    read = S.S != 0
+    return q + float(C.T[read] @ S.S[read])
+
+
+def parameter_support(variable: Variable, env: Environment) -> Support:
+    """The support of a parameter at the values of its own arguments (a Uniform's bounds)."""
+    if variable.family.name == "Uniform":
+        return variable.family.support(**argument_values(variable, env))
+    return variable.family.support()
+
+
+def _imaginary(x: np.ndarray) -> np.ndarray:
+    return np.imag(x) / COMPLEX_STEP

@@ -1,0 +1,85 @@
+"""What rows and parameters look like where they meet: three records of plain arrays.
+
+`Layout` holds the rows (made once, by `plan`), `Coefficients` the parameters, `Statistics` what one expectation returns.
+For row n and configuration k
+
+    log p(row n, k) = c_k - 1/2 |B_k v_n|^2 + sum_f X_nf T[x_row_f, k] + sum_t phi_nt T[level_nt, k] + E_nk
+
+where v = (1, covariates, Gaussian variables), so that `Statistics` is the gradient of the log-likelihood (Fisher's identity):
+d/dc = N,  d/dB_k = -B_k M_k,  d/dT = S.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """Patterns whose rows allow one configuration only, reduced once to their moments (they stay out of the row loop).
+
+    With R of a QR of sqrt(w) v, the rows of pattern q contribute
+    weight_q c_k - 1/2 |B_k R_q'|^2 + <T[:, k], S_q> + constant_q, whatever their number.
+    """
+
+    configuration: Array  # (q,) int64: the one configuration allowed
+    hidden: Array  # (q, d) bool: coordinates of v not observed in the pattern
+    weight: Array  # (q,) sum of the row weights
+    R: Array  # (q, d, d) upper triangular, about `Plan.centre`, columns of hidden coordinates zero; R'R = sum w v v'
+    S: Array  # (q, L) statistics of the table rows
+    constant: Array  # (q,) weighted log-evidence of the rows for that configuration
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows that need a pass, sorted by pattern. n rows, d coordinates, K configurations, L table rows.
+
+    A pattern is (hidden coordinates, allowed configurations). Rows of pattern p are start[p] <= n < start[p + 1].
+    """
+
+    V: Array  # (n, d) float64, C order: 1, then covariates and Gaussian variables about the plan's centre; hidden cells 0
+    w: Array  # (n,) weights, >= 0
+    X: Array  # (n, f) multipliers of the terms that have one level
+    x_row: Array  # (f,) int64: their row of T
+    phi: Array  # (n, t) multipliers of the terms with several levels
+    level: Array  # (n, t) int64: row of T of each; where phi is 0 the row is not read (T may be -inf there)
+    E: Array  # (n, K) log-evidence of soft labels, or (0, K) where there is none
+    start: Array  # (p + 1,) int64
+    hidden: Array  # (p, d) bool; column 0 is never hidden
+    allowed: Array  # (p, K) bool
+    collapsed: Collapsed
+    n_tables: int  # L
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Parameters as rows meet them. B is about the reference points: it multiplies v - (0, rho_k)."""
+
+    c: Array  # (K,)
+    B: Array  # (K, R, d) residual rows, whitened
+    T: Array  # (L, K) tables; entries may be -inf: they are looked up, never multiplied by zero
+    rho: Array  # (K, d) reference point of each configuration about the plan's centre; rho[:, 0] = 0
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Expected complete-data statistics, the gradient of the log-likelihood with respect to `Coefficients`."""
+
+    N: Array  # (K,) sum of w r
+    M: Array  # (K, d, d) sum of w r E[v v'], about rho
+    S: Array  # (L, K) sum of w r phi at each table row
+    rho: Array  # (K, d) the reference points M is about
+
+
+@dataclass(frozen=True)
+class RowOutput:
+    """What is of the size of the data, made only when asked for; in the order of the original rows."""
+
+    responsibility: Array  # (n, K)
+    log_likelihood: Array  # (n,) unweighted
+    mean: Array  # (n, d) E[v | row], in original units
+    second: Array  # (n, d) Var[v | row] of each coordinate

@@ -1,0 +1,271 @@
+"""How each hidden block of a problem is handled: made once, used by every expectation. The only place that refuses a model.
+
+Rows become v = (1, covariates, Gaussian variables) and table terms; discrete latents become one axis of joint configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..families import GaussianFamily, LevelFamily, TableFamily
+from ..problem import Problem
+from ..spec.expression import Expression, Index
+from ..spec.graph import Environment, covariate_expressions, index_names, value_of, walk
+from ..spec.named import Named
+from ..spec.variable import Switch, Variable
+from . import refuse
+from .layout import Layout
+
+BATCH = "#"  # trailing dim of all derivatives in one evaluation
+LEVELS = "%"  # distinct values of the row data that a slot depends on
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One distribution of one row variable: the variable itself, or one branch of a Switch (`on` marks its configurations)."""
+
+    variable: Variable
+    distribution: Variable
+    on: np.ndarray  # (K,) bool
+    elements: tuple[tuple[str, int], ...]  # the variable's dims without the plate, with sizes
+
+    @property
+    def size(self) -> int:
+        return prod(n for _, n in self.elements)
+
+    def argument(self, key: str) -> Expression:
+        return self.distribution.arguments[key]
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPart(Part):
+    """A Normal or MvNormal: `rows` are its residual rows in B, `columns` its place in v."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def scale_slot(self) -> str:
+        return next(k for k in ("sigma", "variance", "cov") if k in self.distribution.arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class TablePart(Part):
+    """A child with multipliers: n_tables tables of (size, levels) rows each, from row `offset` of T."""
+
+    slot: str
+    n_tables: int
+    levels: int
+    data: dict[str, Named]  # distinct values of the slot's row data, along LEVELS
+    offset: int
+
+    @property
+    def height(self) -> int:
+        return self.n_tables * self.size * self.levels
+
+
+@dataclass(frozen=True, eq=False)
+class LevelPart(Part):
+    """A child whose value is the level: (size, levels) rows from row `offset` of T."""
+
+    levels: int
+    counted: str | None  # dim of p that the value counts; None for Bernoulli and Dirac
+    offset: int
+
+    @property
+    def height(self) -> int:
+        return self.size * self.levels
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything about a problem that does not depend on parameter values.
+
+    axes : {latent or index: number of values}, the joint configurations in C order. coordinates, slices : layout of v (key None, column
+    0, is the constant). centre : (d,) subtracted from rows before they are used. inverse : original row -> row of `full`.
+    """
+
+    problem: Problem
+    axes: dict[str, int]
+    latents: tuple[Variable, ...]
+    coordinates: dict[Any, list[tuple[str, int]]]
+    slices: dict[Any, slice]
+    centre: np.ndarray
+    scale: np.ndarray
+    gaussians: tuple[GaussianPart, ...]
+    tables: tuple[TablePart, ...]
+    levels: tuple[LevelPart, ...]
+    full: Layout  # every distinct row, nothing collapsed
+    layout: Layout  # what the iteration reads
+    inverse: np.ndarray
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Dims of the configuration axes."""
+        return tuple(f"@{a}" for a in self.axes)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.axes.values())
+
+    @cached_property
+    def K(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def d(self) -> int:
+        return len(self.centre)
+
+    @cached_property
+    def R(self) -> int:
+        return sum(p.size for p in self.gaussians)
+
+    @cached_property
+    def parameters(self) -> list[Variable]:
+        return self.problem.parameters
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        return (*self.gaussians, *self.tables, *self.levels)
+
+    def environment(self, values: dict[str, np.ndarray]) -> Environment:
+        """Parameter values as arrays in declared shape -> Environment with fixed parameters and whiteners of covariances."""
+        from .coefficients import whitened
+
+        named = {v.label: Named(np.asarray(values[v.label], dtype=float), v.dims) for v in self.parameters}
+        return whitened(self, Environment({**self.problem.fixed, **named}))
+
+    def spread(self, x: Named, elements: Sequence[tuple[str, int]] = (), extra: Sequence[tuple[str, int]] = (), xp: Any = np) -> Any:
+        """(K, elements, *extra[, batch]): a named array over all configurations and the child's elements."""
+        dims = [*self.names, *[d for d, _ in elements], *[d for d, _ in extra]]
+        shape = [*self.shape, *[n for _, n in elements], *[n for _, n in extra]]
+        m = prod(n for _, n in elements)
+        final = [self.K, m, *[n for _, n in extra]]
+        if BATCH in x.dims:
+            size = x.array.shape[x.dims.index(BATCH)]
+            dims, shape, final = [*dims, BATCH], [*shape, size], [*final, size]
+        array = xp.broadcast_to(x.to(dims), tuple(shape))
+        return array.reshape(tuple(final))
+
+    def configurations(self, latent: str) -> np.ndarray:
+        """(K,) value that one latent takes in every joint configuration."""
+        axis = list(self.axes).index(latent)
+        return np.indices(self.shape)[axis].ravel() if self.axes else np.zeros(1, dtype=int)
+
+
+def make_plan(problem: Problem) -> Plan:
+    """Plan a problem.
+
+    Raises UnsupportedModel, NotAffine or TooManyConfigurations, each naming the variable, the reason and what to do.
+    """
+    from .rowdata import RowBuilder
+
+    spec = problem.spec
+    plate = refuse.one_plate(problem)
+    variables = problem.row_variables
+    indices = {n for v in variables for n in _indexing(v)}
+    latents = [v for v in variables if v.discrete and (v.label in indices or v.label not in problem.given or v.label in problem.evidence)]
+    for v in latents:
+        refuse.assignment_dims(v, plate)
+    axes = {v.label: problem.levels(v) for v in latents}
+    for name in sorted(indices - set(axes)):
+        refuse.index_dims(spec.data[name], plate)
+        axes[name] = int(np.nanmax(problem.given[name].array)) + 1
+    _check_index_lengths(problem, axes)
+    refuse.too_many(axes)
+    shape = tuple(axes.values())
+    K = prod(shape)
+
+    gaussian_variables = [v for v in variables if any(isinstance(b.family, GaussianFamily) for b in _distributions(v))]
+    coordinates, slices, at = {}, {}, 1
+    for key, own in _row_coordinates(problem, gaussian_variables, plate):
+        coordinates[key] = own
+        size = prod(n for _, n in own)
+        slices[key] = slice(at, at + size)
+        at += size
+
+    builder = RowBuilder(problem, plate, axes, coordinates, slices, at)
+    gaussians: list[GaussianPart] = []
+    tables: list[TablePart] = []
+    levels: list[LevelPart] = []
+    for v in variables:
+        if v in latents:
+            refuse.probabilities(v, problem, coordinates)
+            continue
+        elements = tuple((d, problem.sizes[d]) for d in v.dims if d != plate)
+        for on, distribution in _branches(v, axes, K):
+            family = distribution.family
+            if isinstance(family, GaussianFamily):
+                refuse.gaussian(problem, v, distribution, coordinates, set(axes))
+                start = gaussians[-1].rows.stop if gaussians else 0
+                size = prod(n for _, n in elements)
+                gaussians.append(GaussianPart(v, distribution, on, elements, slice(start, start + size), slices[v.label]))
+            elif v.label not in problem.given:
+                refuse.hidden(v)
+            elif isinstance(family, TableFamily):
+                tables.append(builder.table(v, distribution, on, elements))
+            elif isinstance(family, LevelFamily):
+                levels.append(builder.level(v, distribution, on, elements))
+            else:
+                refuse.not_a_child(v)
+    refuse.switch_holes(problem, gaussians, tables, levels)
+    refuse.joint_affinity(problem, gaussians)
+    full, layout, inverse = builder.layouts()
+    return Plan(
+        problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale, tuple(gaussians), tuple(tables), tuple(levels),
+        full, layout, inverse,
+    )  # fmt: skip
+
+
+def _indexing(variable: Variable) -> set[str]:
+    """Names that index anything in the variable's distribution."""
+    found = set().union(*[index_names(c) for c in variable.children], set())
+    if isinstance(variable, Switch):
+        found.add(variable.index.label)
+    return found
+
+
+def _distributions(variable: Variable) -> tuple[Variable, ...]:
+    return variable.branches if isinstance(variable, Switch) else (variable,)
+
+
+def _branches(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:
+    if not isinstance(variable, Switch):
+        return [(np.ones(K, dtype=bool), variable)]
+    name = variable.index.label
+    refuse.branch_count(variable, axes[name])
+    value = np.indices(tuple(axes.values()))[list(axes).index(name)].ravel()
+    return [(value == b, branch) for b, branch in enumerate(variable.branches)]
+
+
+def _row_coordinates(problem: Problem, gaussian: list[Variable], plate: str) -> list[tuple[Any, list[tuple[str, int]]]]:
+    """Columns of v after the constant: covariate expressions of Gaussian means, then the Gaussian variables."""
+    keys: dict[Any, list[tuple[str, int]]] = {}
+    for v in gaussian:
+        for distribution in _distributions(v):
+            if "mu" not in distribution.arguments:
+                continue
+            for e in covariate_expressions(distribution.arguments["mu"]):
+                key = e.name if e.name is not None else e
+                keys[key] = [(d, problem.sizes[d]) for d in e.dims if d != plate]
+    return [*keys.items(), *[(v.label, [(d, problem.sizes[d]) for d in v.dims if d != plate]) for v in gaussian]]
+
+
+def _check_index_lengths(problem: Problem, axes: dict[str, int]) -> None:
+    """Every indexed axis is as long as its index counts; an integer covariate may count fewer, and then takes the axis' length."""
+    env = Environment(problem.fixed)
+    for v in problem.row_variables:
+        for child in v.children:
+            for e in walk(child):
+                if not isinstance(e, Index):
+                    continue
+                for dim, i in zip(e.base.dims, e.index, strict=False):
+                    size = problem.sizes.get(dim) or value_of(e.base, env).sizes[dim]
+                    if i.name in axes:
+                        axes[i.name] = refuse.index_length(v, i, axes[i.name], size, dim)

@@ -1,0 +1,172 @@
+"""Why a model is refused: one reason a function. Called by `plan` only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
+from ..families import GaussianFamily
+from ..problem import Problem
+from ..spec.expression import Data, Expression
+from ..spec.graph import Environment, NotAffineHere, degree, evaluate, value_names
+from ..spec.named import Named
+from ..spec.variable import Switch, Variable
+
+if TYPE_CHECKING:
+    from .plan import GaussianPart, Part
+
+MAX_CONFIGURATIONS = 10_000
+
+
+def one_plate(problem: Problem) -> str:
+    """Rows are independent copies over one plate."""
+    if len(problem.plates) != 1:
+        raise UnsupportedModel(
+            "plates",
+            "exactly one dim without coords, along which rows are independent",
+            f"{sorted(problem.plates) or 'none'}",
+            "Give coords in the Spec to every dim that is not the row dim (a misspelt dim counts as a plate).",
+        )
+    return next(iter(problem.plates))
+
+
+def assignment_dims(variable: Variable, plate: str) -> None:
+    """A hidden discrete variable has one value a row."""
+    if variable.dims != (plate,):
+        raise UnsupportedModel(
+            variable.label,
+            f"dims ({plate!r},) for a discrete variable that is hidden or indexes something",
+            f"{variable.dims}",
+            "Declare one discrete variable for each position, or give its values in full.",
+        )
+
+
+def index_dims(data: Data, plate: str) -> None:
+    if data.dims != (plate,):
+        raise UnsupportedModel(f"{data.name}", f"dims ({plate!r},) for a covariate that indexes", f"{data.dims}", "Declare one index for each position.")
+
+
+def index_length(variable: Variable, index: Expression, counts: int, size: int, dim: str) -> int:
+    """A latent counts exactly the axis it indexes; an integer covariate at most."""
+    if isinstance(index, Data):
+        if counts > size:
+            raise WrongDims(f"{index.name}", f"whole numbers from 0 to {size - 1}, positions of {dim!r}", str(counts - 1), f"Used by {variable.label!r}.")
+        return size
+    if counts != size:
+        raise WrongDims(
+            f"{variable.label}", f"an axis of length {counts} for index {index.name!r}", f"{dim!r} of length {size}", "Index the dim that it counts."
+        )
+    return counts
+
+
+def too_many(axes: dict[str, int]) -> None:
+    total = float(np.prod([float(n) for n in axes.values()]))
+    if total > MAX_CONFIGURATIONS:
+        raise TooManyConfigurations(
+            "discrete latents",
+            f"at most {MAX_CONFIGURATIONS:,} joint configurations",
+            f"{total:,.0f} = {' x '.join(f'{n} ({a})' for a, n in axes.items())}",
+            "Use fewer components, or give some of these variables in the data.",
+        )
+
+
+def branch_count(variable: Switch, values: int) -> None:
+    if len(variable.branches) != values:
+        raise UnsupportedModel(variable.label, f"{values} branches, one for each value of {variable.index.label!r}", str(len(variable.branches)))
+
+
+def hidden(variable: Variable) -> None:
+    """Hidden continuous variables must be Gaussian, hidden counts cannot be enumerated."""
+    raise UnsupportedModel(
+        variable.label,
+        "values in the data: a hidden variable must be Normal, MvNormal, Categorical or Bernoulli",
+        f"a hidden {variable.family.name}",
+        "Give it in the data, or leave it out of the spec.",
+    )
+
+
+def not_a_child(variable: Variable) -> None:
+    raise UnsupportedModel(
+        variable.label, "a distribution for row variables", f"{variable.family.name}, which serves as a prior", "Declare it without the row dim."
+    )
+
+
+def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, Any]) -> None:
+    """Assignment probabilities may be looked up, not regressed on row quantities."""
+    found = sorted(str(n) for n in value_names(variable.arguments["p"]) if n in coordinates or n in problem.covariates)
+    if found:
+        raise UnsupportedModel(
+            variable.label, "probabilities that do not depend on row quantities", f"a dependence on {found}", "Index a table of probabilities instead."
+        )
+
+
+def gaussian(problem: Problem, variable: Variable, distribution: Variable, coordinates: dict[Any, Any], axes: set[str]) -> None:
+    """The mean is affine in row quantities; the scale depends on none of them."""
+    known = {v.label: Named(np.ones(problem.shape(v)), v.dims) for v in problem.spec.variables.values() if not problem.spec.plates_of(v)}
+    try:
+        evaluate(distribution.arguments["mu"], Environment(known), coordinates)
+    except NotAffineHere as reason:
+        raise NotAffine(
+            f"{variable.label}: mean",
+            "an affine function of covariates and Gaussian variables",
+            str(reason),
+            "Work out products of covariates beforehand and pass them with ev.Data; a product of latents has no closed form.",
+        ) from None
+    except KeyError as missing:
+        raise UnsupportedModel(
+            f"{variable.label}: mean", "covariates, Gaussian variables and parameters", str(missing).strip("'\""), "Index by a discrete variable instead."
+        ) from None
+    for slot in ("sigma", "variance", "cov"):
+        if slot in distribution.arguments:
+            rows = sorted(value_names(distribution.arguments[slot]) & {*(c for c in coordinates if isinstance(c, str)), *problem.covariates})
+            if rows:
+                raise UnsupportedModel(
+                    f"{variable.label}: {slot}",
+                    "a scale that is the same in all rows of a configuration",
+                    f"a dependence on {rows}",
+                    "Give row weights, or index the scale by a discrete variable.",
+                )
+    if "cov" in distribution.arguments:
+        _look_up_only(variable, distribution.arguments["cov"])
+
+
+def _look_up_only(variable: Variable, cov: Expression) -> None:
+    from ..spec.expression import Constant, Index
+
+    base = cov.base if isinstance(cov, Index) else cov
+    if not isinstance(base, (Variable, Constant)):
+        raise UnsupportedModel(
+            f"{variable.label}: cov", "a covariance parameter or constant, indexed or not", "an expression", "Declare it as a parameter with its own prior."
+        )
+
+
+def joint_affinity(problem: Problem, gaussians: Sequence[GaussianPart]) -> None:
+    """A mean is jointly affine in all parameters it holds: `a[z] * b` has no weighted regression."""
+    names = {v.label for v in problem.parameters}
+    for part in gaussians:
+        mean = part.distribution.arguments["mu"]
+        if degree(mean, names) > 1:
+            involved = sorted(value_names(mean) & names)
+            raise NotAffine(
+                f"{part.variable.label}: mean",
+                f"a mean that is jointly affine in {involved}",
+                "a product or a nonlinear function of parameters",
+                "Declare the product as one parameter, or fix one factor by giving it in the data.",
+            )
+
+
+def switch_holes(problem: Problem, gaussians: Sequence[Part], tables: Sequence[Part], levels: Sequence[Part]) -> None:
+    """A hole in a Switch can be filled only where every branch is Gaussian, or none is."""
+    for part in gaussians:
+        if isinstance(part.variable, Switch) and not all(isinstance(b.family, GaussianFamily) for b in part.variable.branches):
+            given = problem.given.get(part.variable.label)
+            if given is None or np.isnan(given.array).any():
+                raise UnsupportedModel(
+                    part.variable.label,
+                    "no holes in a Switch between Gaussian and other branches",
+                    "a hole",
+                    "Leave those rows out, or fill them.",
+                )

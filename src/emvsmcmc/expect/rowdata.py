@@ -1,0 +1,244 @@
+"""Data -> Layout: the augmented row v, table terms, allowed configurations, patterns, and what collapses."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..families import TableFamily
+from ..problem import Problem
+from ..spec.graph import Environment, value_names, value_of
+from ..spec.named import Named
+from ..spec.variable import Variable
+from .layout import Collapsed, Layout
+from .plan import LEVELS, LevelPart, TablePart
+
+PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
+
+
+class RowBuilder:
+    """Collects columns while `plan` walks the children; `layouts` then makes the final arrays."""
+
+    def __init__(self, problem: Problem, plate: str, axes: dict[str, int], coordinates: dict, slices: dict, d: int) -> None:
+        self.problem, self.plate, self.axes = problem, plate, axes
+        self.n, self.K = problem.n, prod(axes.values())
+        self.V = self._rows(coordinates, slices, d)
+        self.centre, self.scale = _centre_and_scale(self.V, problem.weights)
+        self.V -= self.centre
+        self.L = 0
+        self.X: list[np.ndarray] = []
+        self.x_row: list[int] = []
+        self.phi: list[np.ndarray] = []
+        self.level_columns: list[np.ndarray] = []
+
+    def _rows(self, coordinates: dict, slices: dict, d: int) -> np.ndarray:
+        """(n, d) 1, covariates, Gaussian variables in original units; NaN where hidden."""
+        V = np.full((self.n, d), np.nan)
+        V[:, 0] = 1.0
+        env = Environment({**self.problem.covariates})
+        for key, own in coordinates.items():
+            if isinstance(key, str):
+                value = self.problem.given.get(key)
+            else:
+                value = value_of(key, env)
+            if value is not None:
+                full = np.broadcast_to(value.to((self.plate, *[c for c, _ in own])), (self.n, *[s for _, s in own]))
+                V[:, slices[key]] = full.reshape(self.n, -1)
+        return V
+
+    def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
+        """(n, elements) given values of a child."""
+        return self.problem.given[variable.label].to((self.plate, *[d for d, _ in elements])).reshape(self.n, -1)
+
+    def table(self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]) -> TablePart:
+        """Multipliers of a count child. A slot that depends on row data gets one level for each distinct value of those data."""
+        family = distribution.family
+        assert isinstance(family, TableFamily)
+        x = self._values(variable, elements)
+        m = x.shape[1]
+        slot = next(k for k in family.slots if family.slots[k].kind is not None)
+        env = Environment({**self.problem.covariates, **self.problem.fixed})
+        shape = (self.n, *[s for _, s in elements])
+        fixed = {}
+        for key, expression in distribution.arguments.items():
+            if key != slot:
+                value = value_of(expression, env).to((self.plate, *[d for d, _ in elements]))
+                fixed[key] = np.broadcast_to(value, shape).reshape(self.n, m)
+        multipliers = family.multipliers(x, **fixed)
+        codes, levels, data = self._levels(distribution, slot)
+        part = TablePart(variable, distribution, on, elements, slot, len(multipliers), levels, data, self.L)
+        for f, phi in enumerate(multipliers):
+            for j in range(m):
+                first = self.L + (f * m + j) * levels
+                if levels == 1:
+                    self.X.append(phi[:, j])
+                    self.x_row.append(first)
+                else:
+                    self.phi.append(phi[:, j])
+                    self.level_columns.append(first + codes)
+        self.L += part.height
+        return part
+
+    def _levels(self, distribution: Variable, slot: str) -> tuple[np.ndarray, int, dict[str, Named]]:
+        names = sorted(value_names(distribution.arguments[slot]) & set(self.problem.covariates))
+        if not names:
+            return np.zeros(self.n, dtype=np.int64), 1, {}
+        own = {k: tuple(d for d in self.problem.given[k].dims if d != self.plate) for k in names}
+        blocks = [self.problem.given[k].to((self.plate, *own[k])).reshape(self.n, -1) for k in names]
+        distinct, codes = np.unique(np.hstack(blocks), axis=0, return_inverse=True)
+        data, at = {}, 0
+        for k, block in zip(names, blocks, strict=True):
+            sizes = [self.problem.sizes[d] for d in own[k]]
+            data[k] = Named(distinct[:, at : at + block.shape[1]].reshape(len(distinct), *sizes), (LEVELS, *own[k]))
+            at += block.shape[1]
+        return codes.ravel(), len(distinct), data
+
+    def level(self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]) -> LevelPart:
+        """A child whose value is its level; a hole has multiplier 0."""
+        x = self._values(variable, elements)
+        there = np.isfinite(x)
+        counted = None
+        if distribution.family.name == "Dirac":
+            shape = (self.n, *[s for _, s in elements])
+            c = np.broadcast_to(value_of(distribution.arguments["c"], Environment({})).to((self.plate, *[d for d, _ in elements])), shape)
+            codes, levels = (x != c.reshape(self.n, -1)).astype(np.int64), 2
+        else:
+            levels = self.problem.levels(variable)
+            counted = distribution.arguments["p"].dims[-1] if distribution.family.name == "Categorical" else None
+            codes = np.where(there, x, 0).astype(np.int64)
+        part = LevelPart(variable, distribution, on, elements, levels, counted, self.L)
+        for j in range(x.shape[1]):
+            self.phi.append(there[:, j].astype(float))
+            self.level_columns.append(self.L + j * levels + codes[:, j])
+        self.L += part.height
+        return part
+
+    def _evidence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0, K)."""
+        shape = tuple(self.axes.values())
+        codes = np.zeros((self.n, 0), dtype=np.int64)
+        evidence = np.zeros((0, self.K))
+        masks = []  # one (n, size) boolean for each latent that anything is known about, as (axis, codes, sets)
+        for axis, (name, size) in enumerate(self.axes.items()):
+            allowed = np.ones((self.n, size), dtype=bool)
+            if name in self.problem.given:
+                x = self.problem.given[name].array
+                known = np.isfinite(x)
+                allowed[known] = np.arange(size) == x[known].astype(int)[:, None]
+            if name in self.problem.evidence:
+                log = self.problem.evidence[name].array
+                allowed &= np.isfinite(log)
+                if np.ptp(np.where(np.isfinite(log), log, 0.0), axis=1).any() or (np.where(np.isfinite(log), log, 0.0) != 0).any():
+                    wide = np.where(np.isfinite(log), log, 0.0).reshape((self.n, *[size if a == axis else 1 for a in range(len(shape))]))
+                    total = np.broadcast_to(wide, (self.n, *shape)).reshape(self.n, self.K)
+                    evidence = total + evidence if len(evidence) else total.copy()
+            if not allowed.all():
+                sets, code = np.unique(allowed, axis=0, return_inverse=True)
+                masks.append((axis, sets))
+                codes = np.column_stack([codes, code.ravel()])
+        if not masks:
+            return np.zeros(self.n, dtype=np.int64), np.ones((1, self.K), dtype=bool), evidence
+        distinct, code = np.unique(codes, axis=0, return_inverse=True)
+        joint = np.ones((len(distinct), *shape), dtype=bool)
+        for column, (axis, sets) in enumerate(masks):
+            wide = sets[distinct[:, column]].reshape((len(distinct), *[shape[a] if a == axis else 1 for a in range(len(shape))]))
+            joint &= wide
+        return code.ravel(), joint.reshape(len(distinct), self.K), evidence
+
+    def layouts(self) -> tuple[Layout, Layout, np.ndarray]:
+        """(every distinct row; what the loop reads, with single-configuration patterns collapsed; original row -> distinct row)."""
+        hole = np.isnan(self.V)
+        code, sets, E = self._evidence()
+        if hole.any():
+            holes, hole_code = _unique_rows(hole)
+            pattern_key = hole_code * len(sets) + code
+        else:
+            holes, pattern_key = hole[:1], code
+        distinct, pattern = np.unique(pattern_key, return_inverse=True)
+        pattern = pattern.ravel()
+        hidden, allowed = holes[distinct // len(sets)], sets[distinct % len(sets)]
+        V = np.where(hole, 0.0, self.V)
+        X = np.column_stack(self.X) if self.X else np.zeros((self.n, 0))
+        phi = np.column_stack(self.phi) if self.phi else np.zeros((self.n, 0))
+        level = np.column_stack(self.level_columns) if self.level_columns else np.zeros((self.n, 0), dtype=np.int64)
+        w = self.problem.weights.astype(float)
+
+        first, inverse = _identical_rows([pattern[:, None].astype(float), V[:, 1:], X, phi, level.astype(float), E])
+        if first is not None:
+            w = np.bincount(inverse, weights=w, minlength=len(first))
+            V, X, phi, level, pattern = V[first], X[first], phi[first], level[first], pattern[first]
+            E = E[first] if len(E) else E
+        order = np.argsort(pattern, kind="stable")
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        inverse = position[inverse] if first is not None else position
+        start = np.concatenate([[0], np.cumsum(np.bincount(pattern, minlength=len(distinct)))]).astype(np.int64)
+
+        def layout(rows: np.ndarray, start: np.ndarray, keep: np.ndarray, collapsed: Collapsed) -> Layout:
+            # distinct copies only where something is left out; C order, since kernels read rows
+            return Layout(
+                np.ascontiguousarray(V[rows]), np.ascontiguousarray(w[rows]), np.ascontiguousarray(X[rows]),
+                np.asarray(self.x_row, dtype=np.int64), np.ascontiguousarray(phi[rows]), np.ascontiguousarray(level[rows]),
+                np.ascontiguousarray(E[rows]) if len(E) else E, start, hidden[keep], allowed[keep], collapsed, self.L,
+            )  # fmt: skip
+
+        everything = layout(order, start, np.arange(len(distinct)), self._collapse([], order, start, V, X, phi, level, E, w, hidden, allowed))
+        single = np.flatnonzero(allowed.sum(1) == 1)
+        if not len(single):
+            return everything, everything, inverse
+        collapsed = self._collapse(list(single), order, start, V, X, phi, level, E, w, hidden, allowed)
+        many = np.flatnonzero(allowed.sum(1) != 1)
+        rows = np.concatenate([order[start[p] : start[p + 1]] for p in many] or [np.zeros(0, dtype=int)]).astype(int)
+        sizes = [start[p + 1] - start[p] for p in many]
+        return everything, layout(rows, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), many, collapsed), inverse
+
+    def _collapse(self, patterns: list, order: np.ndarray, start: np.ndarray, V, X, phi, level, E, w, hidden, allowed) -> Collapsed:  # noqa: ANN001
+        q, d = len(patterns), V.shape[1]
+        R, S = np.zeros((q, d, d)), np.zeros((q, self.L))
+        weight, constant, configuration = np.zeros(q), np.zeros(q), np.zeros(q, dtype=np.int64)
+        for i, p in enumerate(patterns):
+            rows = order[start[p] : start[p + 1]]
+            configuration[i] = np.flatnonzero(allowed[p])[0]
+            weight[i] = w[rows].sum()
+            upper = np.linalg.qr(V[rows] * np.sqrt(w[rows])[:, None], mode="r")
+            R[i, : len(upper)] = upper
+            for f, row in enumerate(self.x_row):
+                S[i, row] = w[rows] @ X[rows, f]
+            for t in range(phi.shape[1]):
+                S[i] += np.bincount(level[rows, t], weights=w[rows] * phi[rows, t], minlength=self.L)
+            if len(E):
+                constant[i] = w[rows] @ E[rows, configuration[i]]
+        return Collapsed(configuration, hidden[patterns] if q else np.zeros((0, d), dtype=bool), weight, R, S, constant)
+
+
+def _centre_and_scale(V: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column over its given cells; (0, 1) where a column is wholly hidden."""
+    there = np.isfinite(V)
+    w = there * weights[:, None]
+    total = w.sum(0)
+    seen = total > 0
+    safe = np.where(seen, total, 1.0)
+    centre = np.where(seen, (w * np.where(there, V, 0.0)).sum(0) / safe, 0.0)
+    centre[0] = 0.0
+    variance = (w * np.where(there, V - centre, 0.0) ** 2).sum(0) / safe
+    return centre, np.where(seen & (variance > 0), np.sqrt(variance), 1.0)
+
+
+def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    packed = np.ascontiguousarray(np.packbits(mask, axis=1))
+    _, first, code = np.unique(packed.view([("", packed.dtype)] * packed.shape[1]).ravel(), return_index=True, return_inverse=True)
+    return mask[first], code.ravel()
+
+
+def _identical_rows(columns: list[np.ndarray]) -> tuple[Any, np.ndarray]:
+    """(index of the first of each group of identical rows, group of each row), or (None, ...) where collecting would not pay."""
+    table = np.ascontiguousarray(np.hstack([c for c in columns if len(c)]))
+    n = len(table)
+    keys = table.view([("", table.dtype)] * table.shape[1]).ravel()
+    probe = keys[:: max(1, n // PROBE_ROWS)][:PROBE_ROWS]
+    if len(np.unique(probe)) > 0.8 * len(probe):
+        return None, np.zeros(0, dtype=int)
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return first, group.ravel()

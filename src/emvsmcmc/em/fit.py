@@ -1,0 +1,232 @@
+"""fit_em: many starts, one answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import BadInput, Degenerate, FitFailed, NotMonotone, Status, Unidentified
+from ..expect.coefficients import coefficients
+from ..expect.plan import Plan, make_plan
+from ..expect.rows import expect
+from ..expect.symmetry import canonical
+from ..problem import Problem
+from ..spec.graph import Environment, parents
+from .iterate import Loop, Run
+from .mstep import MStep
+from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset
+from .starts import random_start
+from .uncertainty import Uncertainty, bootstrap, observed
+
+SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
+USABLE = (Status.CONVERGED, Status.STALLED, Status.MAX_ITER)
+
+
+def fit_em(
+    problem: Problem,
+    objective: Literal["ml", "map"] = "ml",
+    assignment: Literal["soft", "hard"] = "soft",
+    starts: int = 20,
+    tol: float = 1e-11,
+    max_iter: int = 10_000,
+    accelerate: bool = True,
+    standard_errors: Literal["observed", "bootstrap"] | None = "observed",
+    random_seed: int | None = None,
+    progress: bool = True,
+    init: Mapping[str, Any] | None = None,
+) -> EMFit:
+    """Fit by EM (Dempster, Laird and Rubin 1977; Meng and Rubin 1993 for the conditional steps).
+
+    Parameters
+    ----------
+    objective : "ml" maximises the log-likelihood; "map" adds the log prior of the parameters as declared, with no Jacobian.
+    assignment : "soft", or "hard" for classification EM: every hidden variable sits at its most probable value.
+    starts : random completions to start from; all are kept and grouped by the optimum they reached.
+    tol : nats still to gain, of all parameters together, at which an iteration has converged; 1e-11 is 5e-6 standard errors.
+    max_iter : iterations a start.
+    accelerate : SQUAREM on unconstrained coordinates, monotone; off for hard assignment.
+    standard_errors : "observed" information, weighted-likelihood "bootstrap", or None.
+    init : parameter values to start from instead (one start); coordinates in declared shape.
+
+    Raises
+    ------
+    Unidentified : under "ml", a parameter that occurs only in priors. UnsupportedModel, NotAffine : see `plan`.
+    FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
+    """
+    _check(objective, assignment, starts, tol, max_iter)
+    began = time.perf_counter()
+    plan = make_plan(problem)
+    prior = objective == "map"
+    if not prior:
+        _identified(plan)
+    mstep = MStep(plan, prior)
+    loop = Loop(plan, mstep, assignment == "hard", tol, max_iter, accelerate)
+    seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
+    runs: list[Run] = []
+    with _progress(progress, "EM", 1 if init is not None else starts) as tick:
+        if init is not None:
+            runs.append(_one(loop, lambda: plan.environment(_declared(plan, init))))
+            tick()
+        else:
+            for seed in seeds[:starts]:
+                rng = np.random.default_rng(seed)
+                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng)))  # type: ignore[misc]
+                tick()
+    usable = [r for r in runs if r.status in USABLE]
+    unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
+    if not usable and not unbounded:
+        raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
+    optima = _group(plan, usable)
+    best = max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED)) if usable else max(unbounded, key=lambda r: len(r.path))
+    rng = np.random.default_rng(seeds[-1])
+    if init is None:
+        # a run keeps the labels its start happened to have; what is reported does not depend on them
+        optima = [canonical(plan, env) for env in optima]
+        best.environment = canonical(plan, best.environment)
+    return _result(plan, problem, best, runs, optima, objective, assignment, standard_errors, tol, rng, random_seed, began, progress)
+
+
+def _result(plan, problem, best, runs, optima, objective, assignment, standard_errors, tol, rng, random_seed, began, progress) -> EMFit:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    prior = objective == "map"
+    env = best.environment
+    try:
+        log_likelihood, _, rows = expect(plan, coefficients(plan, env), rows=True)
+        probability, latent = assignment_probabilities(plan, rows), hidden_gaussians(plan, rows)
+    except (Degenerate, np.linalg.LinAlgError):
+        import xarray as xr
+
+        log_likelihood, probability, latent = float("nan"), xr.Dataset(), xr.Dataset()
+    values = {v.label: env.values[v.label].array for v in plan.parameters}
+    nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
+    if standard_errors is None or best.status not in USABLE:
+        reason = "standard_errors=None" if best.status in USABLE else best.status.sentence
+        found = Uncertainty(nothing, dict.fromkeys(nothing, reason), None, None)  # type: ignore[arg-type]
+    elif standard_errors == "bootstrap":
+        from .uncertainty import REPLICATES
+
+        with _progress(progress, "bootstrap", REPLICATES) as tick:
+            found = bootstrap(plan, env, prior, tol, rng, tick=tick)
+    else:
+        found = observed(plan, env, None, prior)
+    from ..expect.coordinates import Coordinates
+
+    chart = found.coordinates or Coordinates(plan, env)
+    return EMFit(
+        problem=problem,
+        estimate=parameter_dataset(problem, values),
+        standard_error=parameter_dataset(problem, {**nothing, **found.standard_error}),
+        reasons=found.reasons,
+        log_likelihood=log_likelihood,
+        objective=objective,
+        objective_value=best.objective,
+        assignment=assignment,
+        path=np.array(best.path),
+        starts=_starts(runs),
+        optima=optima,
+        probability=probability,
+        latent=latent,
+        status=best.status,
+        reason=best.reason,
+        iterations=best.iterations,
+        gain=best.gain,
+        rate=best.rate,
+        n_parameters=chart.size,
+        information=found.information,
+        environment=env,
+        plan=plan,
+        random_seed=random_seed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _one(loop: Loop, start: Any) -> Run:
+    try:
+        env = start()
+    except (Degenerate, np.linalg.LinAlgError) as end:
+        return Run(None, Status.DEGENERATE, str(end), -np.inf, [], 0, 0, np.inf, np.nan)  # type: ignore[arg-type]
+    try:
+        return loop.run(env)
+    except NotMonotone as fall:
+        fall.starts = []
+        raise
+
+
+def _starts(runs: list[Run]) -> list[Start]:
+    return [Start(r.objective, r.iterations, r.passes, r.status, r.reason, r.optimum, np.array(r.path)) for r in runs]
+
+
+def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
+    """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both, which no
+    relabelling, reflection or rotation can change."""
+    optima: list[Run] = []
+    for run in sorted(runs, key=lambda r: -r.objective):
+        _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
+        run.fingerprint = rows.log_likelihood
+        for i, other in enumerate(optima):
+            if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()):
+                run.optimum = i
+                break
+        else:
+            run.optimum = len(optima)
+            optima.append(run)
+    return [r.environment for r in optima]
+
+
+def _all_failed(runs: list[Run]) -> str:
+    reasons = sorted({r.reason for r in runs})
+    return f"all {len(runs)} starts ended as degenerate ({'; '.join(reasons[:3])}). {Status.DEGENERATE.sentence}"
+
+
+def _identified(plan: Plan) -> None:
+    """ML leaves a parameter that occurs only in priors without an objective."""
+    used = set().union(*[parents(v) for v in plan.problem.row_variables], set())
+    for v in plan.parameters:
+        if v.label not in used:
+            raise Unidentified(
+                v.label, "a parameter of some row variable, for objective='ml'", "one that occurs only in priors", "Use objective='map', or fix it in the data."
+            )
+
+
+def _declared(plan: Plan, init: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    values = {}
+    for v in plan.parameters:
+        if v.label not in init:
+            raise BadInput(v.label, "a starting value in `init`", "none", f"Give all of {[p.label for p in plan.parameters]}.")
+        x = np.asarray(init[v.label], dtype=float)
+        try:
+            values[v.label] = np.broadcast_to(x, plan.problem.shape(v)).copy()
+        except ValueError:
+            raise BadInput(v.label, f"shape {plan.problem.shape(v)} in `init`", f"{x.shape}") from None
+    return values
+
+
+def _check(objective: str, assignment: str, starts: int, tol: float, max_iter: int) -> None:
+    if objective not in ("ml", "map"):
+        raise BadInput("objective", "'ml' or 'map'", repr(objective))
+    if assignment not in ("soft", "hard"):
+        raise BadInput("assignment", "'soft' or 'hard'", repr(assignment))
+    if starts < 1 or max_iter < 1 or not tol > 0:
+        raise BadInput("starts, max_iter, tol", "positive values", f"{starts}, {max_iter}, {tol}")
+
+
+@contextmanager
+def _progress(show: bool, label: str, total: int):  # type: ignore[no-untyped-def]
+    """A progress bar on standard error where it is a terminal; nothing elsewhere."""
+    import sys
+
+    if not show or total < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)
+
+

@@ -1,0 +1,162 @@
+"""One run of EM from one start: the loop, its stopping rule, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import Degenerate, NotMonotone, Status
+from ..expect.coefficients import coefficients, log_prior
+from ..expect.coordinates import Coordinates
+from ..expect.layout import Statistics
+from ..expect.plan import Plan
+from ..expect.rows import expect, reference_points
+from ..spec.graph import Environment
+from .accelerate import extrapolate
+from .mstep import MStep
+
+ROUNDING = 1e-12  # relative fall of the objective that rounding explains
+PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
+
+
+@dataclass
+class Run:
+    """One start: where it ended, how, and its path. `gain` is the rise still to come, in nats, when it ended."""
+
+    environment: Environment
+    status: Status
+    reason: str
+    objective: float
+    path: list[float]
+    iterations: int
+    passes: int
+    gain: float
+    rate: float
+    optimum: int = -1
+    fingerprint: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass
+class _Point:
+    env: Environment
+    objective: float
+    S: Statistics
+
+
+class Loop:
+    """E, (M, E), (M, E), ... so that the objective reported belongs to the parameters returned."""
+
+    def __init__(self, plan: Plan, mstep: MStep, hard: bool, tol: float, max_iter: int, accelerate: bool) -> None:
+        self.plan, self.mstep, self.prior, self.hard = plan, mstep, mstep.prior, hard
+        self.tol, self.max_iter, self.accelerate = tol, max_iter, accelerate and not hard
+        self.passes = 0
+        self.rho: np.ndarray | None = None
+
+    def evaluate(self, env: Environment) -> _Point:
+        value, S = expect(self.plan, coefficients(self.plan, env, self.rho), self.hard)
+        self.passes += 1
+        self.rho = reference_points(S)
+        objective = value + (float(log_prior(self.plan, env)) if self.prior else 0.0)
+        if not np.isfinite(objective):
+            raise Degenerate("objective", "it is not finite")
+        return _Point(env, objective, S)
+
+    def run(self, env: Environment) -> Run:
+        """Iterate to a named end. Raises NotMonotone where the objective falls by more than rounding."""
+        self.rho, self.passes = None, 0
+        path: list[float] = []
+        point: _Point | None = None
+        try:
+            point = self.evaluate(env)
+            path.append(point.objective)
+            return self._iterate(point, path)
+        except (Degenerate, np.linalg.LinAlgError) as end:
+            last = self._last if point is not None else None
+            reason = str(end)
+            status = Status.UNBOUNDED if self.hard and self._has_factors() else Status.DEGENERATE
+            return Run(
+                last.env if last else env, status, reason, path[-1] if path else -np.inf, path, max(len(path) - 1, 0), self.passes, np.inf, np.nan
+            )
+
+    def _has_factors(self) -> bool:
+        hidden = self.plan.full.hidden
+        return bool(len(hidden)) and bool(hidden.all(axis=0).any())
+
+    def _iterate(self, point: _Point, path: list[float]) -> Run:
+        self._last = point
+        rounding = ROUNDING * max(1.0, float(self.plan.problem.weights.sum()))
+        best, unimproved, previous = np.inf, 0, np.nan
+        look = 1
+        while len(path) <= self.max_iter:
+            chart = Coordinates(self.plan, point.env)
+            first_env = self.mstep(point.env, point.S)
+            first = self._risen(point, first_env, path, rounding)
+            second_env = self.mstep(first.env, first.S)
+            u0, u1, u2 = chart.pack(point.env), chart.pack(first.env), chart.pack(second_env)
+            step = u2 - u1
+            if np.isfinite(step).all():
+                if np.all(np.abs(step) <= 4 * np.finfo(float).eps * np.maximum(np.abs(u1), 1e-3)):
+                    return self._end(first, Status.CONVERGED, "the step no longer changes the parameters", path, 0.0, previous)
+                length = float(np.linalg.norm(u1 - u0))
+                rate = float(np.linalg.norm(step)) / length if length > 0 else 0.0
+                look -= 1
+                if look <= 0:
+                    score = chart.score(u1, first.S, self.prior)
+                    gain = 0.5 * float(score @ step) / (1 - rate) if rate < 1 else np.inf
+                    if rate < 1 and abs(gain) < self.tol:
+                        return self._end(first, Status.CONVERGED, Status.CONVERGED.sentence, path, abs(gain), rate)
+                    look = self._next_look(abs(gain), rate)
+                    unimproved = 0 if abs(gain) < best else unimproved + 1
+                    best = min(best, abs(gain))
+                    if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:
+                        return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
+                previous = rate
+            candidate = self._accelerated(chart, first, second_env)
+            if candidate is not None:
+                point = candidate
+                path.append(point.objective)
+            else:
+                point = self._risen(first, second_env, path, rounding)
+            self._last = point
+        return self._end(point, Status.MAX_ITER, Status.MAX_ITER.sentence, path, best, previous)
+
+    def _next_look(self, gain: float, rate: float) -> int:
+        """Cycles until the gain could be small enough: it shrinks by rate^2 an iteration, faster when accelerated."""
+        if self.accelerate or not 0 < rate < 1 or not np.isfinite(gain) or gain <= 0:
+            return 1
+        needed = np.log(self.tol / gain) / (2 * np.log(rate)) / 2
+        return int(np.clip(0.8 * needed, 1, 50))
+
+    def _risen(self, before: _Point, env: Environment, path: list[float], rounding: float) -> _Point:
+        point = self.evaluate(env)
+        if point.objective < before.objective - max(rounding, ROUNDING * abs(before.objective)):
+            raise NotMonotone(
+                f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is wrong, or the "
+                "data are beyond float64 (rescale the columns)",
+                Status.STALLED,
+            )
+        path.append(point.objective)
+        self._last = point
+        return point
+
+    def _accelerated(self, chart: Coordinates, first: _Point, second_env: Environment) -> _Point | None:
+        if not self.accelerate:
+            return None
+        env = extrapolate(chart, first.env, second_env)
+        if env is None:
+            return None
+        rho = self.rho
+        try:
+            with np.errstate(all="ignore"):
+                point = self.evaluate(env)
+        except (Degenerate, np.linalg.LinAlgError):
+            point = None
+        if point is None or point.objective < first.objective:
+            self.rho = rho
+            return None
+        return point
+
+    def _end(self, point: _Point, status: Status, reason: str, path: list[float], gain: float, rate: float) -> Run:
+        # the path may hold one more (accelerated) value; what is returned is the point the rule was applied to
+        return Run(point.env, status, reason, point.objective, path, len(path) - 1, self.passes, gain, rate)

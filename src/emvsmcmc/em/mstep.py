@@ -1,0 +1,184 @@
+"""The M-step, compiled once for a plan: means by regression, look-ups by messages, scales after means, the rest by Newton."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from ..errors import Degenerate
+from ..expect.coefficients import whitened
+from ..expect.coordinates import Coordinates, parameter_support
+from ..expect.layout import Statistics
+from ..expect.plan import GaussianPart, Plan
+from ..families import Prior
+from ..families.support import Interval, Real
+from ..spec.graph import Environment, argument_values, value_names
+from ..spec.named import Named
+from ..spec.variable import Variable
+from .modes import mode
+from .numeric import maximise
+from .regression import SINGULAR, Regression
+from .slots import Use, mean_parameters, messages, uses_of
+
+COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
+EMPTY = 1e-12  # of the total weight
+
+
+@dataclass(frozen=True, eq=False)
+class LookUp:
+    """A parameter whose update is the mode of its messages."""
+
+    parameter: Variable
+    kind: str
+    uses: list[Use]
+
+
+class MStep:
+    """theta -> argmax of Q( . ; S), block by block (ECM), each block with the same S and the newest values.
+
+    Attributes tell how each parameter is updated: `regressions`, `look_ups`, `numeric` (groups of names that share a child).
+    """
+
+    def __init__(self, plan: Plan, prior: bool) -> None:
+        self.plan, self.prior = plan, prior
+        by_name = {v.label: v for v in plan.parameters}
+        self.regressions: list[Regression] = []
+        self.look_ups: list[LookUp] = []
+        rest: set[str] = set()
+        means: set[str] = set()
+        for parts, names in mean_parameters(plan):
+            means |= names
+            solvable = {n for n in names if self._is_linear(by_name[n])}
+            rest |= names - solvable
+            if solvable:
+                self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
+        scales: list[LookUp] = []
+        for v in plan.parameters:
+            if v.label in means:
+                continue
+            uses = uses_of(plan, v)
+            kinds = {u.kind for u in uses or []}
+            if not uses or len(kinds) != 1 or not self._has_mode(v, next(iter(kinds))):
+                rest.add(v.label)
+                continue
+            step = LookUp(v, next(iter(kinds)), uses)
+            (scales if step.kind in ("sigma", "variance", "cov") else self.look_ups).append(step)
+        self.look_ups += scales
+        self.numeric = self._groups(rest)
+
+    def _is_linear(self, v: Variable) -> bool:
+        """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
+        if uses_of(self.plan, v) != []:
+            return False
+        return isinstance(v.family.support(), Real) if v.family.name != "Uniform" else False
+
+    def _has_mode(self, v: Variable, kind: str) -> bool:
+        family = v.family
+        assert isinstance(family, Prior)
+        if not self.prior:
+            return True
+        ones = self.plan.environment({p.label: typical(p, self.plan) for p in self.plan.parameters})
+        arguments = argument_values(v, ones)
+        if family.natural(kind, **arguments) is not None:
+            return True
+        probe = (np.ones(self.plan.problem.shape(v)), np.ones(self.plan.problem.shape(v)))
+        return kind in ("sigma", "variance", "rate", "probability") and family.mode(kind, probe, **arguments) is not None
+
+    def _groups(self, names: set[str]) -> list[set[str]]:
+        """Parameters without a closed form that meet in a child or in a prior are maximised together."""
+        groups: list[set[str]] = []
+        reads = [value_names(e) & names for p in self.plan.parts for e in p.distribution.arguments.values()]
+        joined = [set().union(*[value_names(e) for e in p.distribution.arguments.values()]) & names for p in self.plan.parts]
+        priors = [({v.label} | set().union(*[value_names(e) for e in v.arguments.values()], set())) & names for v in self.plan.parameters]
+        for held in [*reads, *joined, *priors, *[{n} for n in names]]:
+            if not held:
+                continue
+            for group in [g for g in groups if g & held]:
+                groups.remove(group)
+                held = held | group
+            groups.append(held)
+        return groups
+
+    def __call__(self, env: Environment, S: Statistics) -> Environment:
+        """New parameter values. Raises Degenerate where a component collapsed or lost its rows."""
+        for regression in self.regressions:
+            env = _with(env, regression.solve(env, S, self.prior))
+        for step in self.look_ups:
+            env = _with(env, {step.parameter.label: self._mode(step, env, S)})
+            if step.kind == "cov":
+                env = whitened(self.plan, env)
+        for names in self.numeric:
+            env = maximise(Coordinates(self.plan, env, names), S, self.prior)
+            env = env.having(batch=None)
+        return env
+
+    def _mode(self, step: LookUp, env: Environment, S: Statistics) -> np.ndarray:
+        v = step.parameter
+        shape = self.plan.problem.shape(v)
+        size = prod(shape)
+        found = messages(self.plan, env, S, step.uses, size, shape)
+        self._not_empty(step, found, float(S.N.sum()))
+        family = v.family
+        assert isinstance(family, Prior)
+        if self.prior:
+            arguments = argument_values(v, env)
+            natural = family.natural(step.kind, **arguments)
+            if natural is None:
+                value = family.mode(step.kind, found, **arguments)
+                assert value is not None
+            else:
+                value = mode(v.label, step.kind, tuple(m + n for m, n in zip(found, natural, strict=True)))
+        else:
+            value = mode(v.label, step.kind, found)
+        support = parameter_support(v, env)
+        if isinstance(support, Interval) and v.family.name == "Uniform":
+            value = np.clip(value, support.lower, support.upper)
+        self._not_collapsed(step, value)
+        return value
+
+    def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
+        if not self.prior and step.kind in ("sigma", "variance", "cov") and (found[0] <= EMPTY * total).any():
+            raise Degenerate(step.parameter.label, "a component has no rows left")
+
+    def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
+        if step.kind not in ("sigma", "variance", "cov"):
+            return
+        scale = min(float(self.plan.scale[u.part.columns].min()) for u in step.uses if isinstance(u.part, GaussianPart))
+        if step.kind == "cov":
+            d = np.sqrt(np.maximum(np.diagonal(value, axis1=-2, axis2=-1), 0))
+            if (d <= COLLAPSED * scale).any():
+                raise Degenerate(step.parameter.label, "a component collapsed on a point")
+            condition = np.linalg.eigvalsh(value / (d[..., :, None] * d[..., None, :]))[..., 0]
+            if (condition <= SINGULAR).any():
+                raise Degenerate(step.parameter.label, "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)")
+        elif (np.sqrt(value) if step.kind == "variance" else value).min() <= COLLAPSED * scale:
+            raise Degenerate(step.parameter.label, "a component collapsed on a point")
+
+
+def _with(env: Environment, values: dict[str, np.ndarray]) -> Environment:
+    return env.with_values({k: Named(v, env.values[k].dims) for k, v in values.items()})
+
+
+def typical(v: Variable, plan: Plan) -> np.ndarray:
+    """A value inside the support, to start from where nothing else is known: equal probabilities, 1, 0, the identity."""
+    shape = plan.problem.shape(v)
+    event = v.family.event_dims
+    if v.family.name == "Uniform":
+        env = Environment(plan.problem.fixed)
+        try:
+            a = argument_values(v, env)
+            return np.broadcast_to(0.5 * (a["lower"] + a["upper"]), shape).copy()
+        except KeyError:
+            return np.full(shape, 0.5)
+    if event == 2:
+        return np.broadcast_to(np.eye(shape[-1]), shape).copy()
+    if v.family.name == "Dirichlet":
+        return np.full(shape, 1.0 / shape[-1])
+    support = v.family.support()
+    if isinstance(support, Interval):
+        return np.full(shape, 0.5 * (support.lower + support.upper))
+    return np.zeros(shape) if isinstance(support, Real) else np.ones(shape)
+
+

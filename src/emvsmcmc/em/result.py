@@ -1,0 +1,173 @@
+"""EMFit: the answer of EM, with every start, its uncertainty, and what it says about hidden variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import Status
+from ..expect.layout import RowOutput
+from ..expect.plan import Plan, make_plan
+from ..problem import Problem, condition
+from ..spec.graph import Environment
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one start went. `optimum` numbers the distinct optima from the best (0); -1 where the start reached none."""
+
+    objective: float
+    iterations: int
+    passes: int
+    status: Status
+    reason: str
+    optimum: int
+    path: np.ndarray
+
+
+@dataclass(frozen=True)
+class EMFit:
+    """A fit by EM.
+
+    Attributes
+    ----------
+    estimate, standard_error : Datasets, one variable for each parameter of the spec, in its dims and coords. A standard error that does not
+        exist is NaN, and `reasons` says why.
+    log_likelihood : of the returned parameters, observed data, whatever the objective was.
+    objective : "ml" or "map"; `objective_value` its value in nats (log likelihood, plus the log prior in declared space for "map").
+    path : objective of each iteration of the best start.
+    starts : every start, in order. `optima` : parameters at each distinct optimum, best first.
+    probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each hidden
+        Gaussian variable and cell.
+    status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
+    n_parameters : free parameters: packed length, without those on a boundary.
+    """
+
+    problem: Problem
+    estimate: xr.Dataset
+    standard_error: xr.Dataset
+    reasons: dict[str, str]
+    log_likelihood: float
+    objective: str
+    objective_value: float
+    assignment: str
+    path: np.ndarray
+    starts: list[Start]
+    optima: list[Environment] = field(repr=False)
+    probability: xr.Dataset
+    latent: xr.Dataset
+    status: Status
+    reason: str
+    iterations: int
+    gain: float
+    rate: float
+    n_parameters: int
+    information: np.ndarray | None = field(repr=False)
+    environment: Environment = field(repr=False)
+    plan: Plan = field(repr=False)
+    random_seed: int | None = None
+    seconds: float = float("nan")
+
+    @property
+    def converged(self) -> bool:
+        return self.status is Status.CONVERGED
+
+    @property
+    def aic(self) -> float:
+        """-2 log likelihood + 2 p."""
+        return -2 * self.log_likelihood + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """-2 log likelihood + p log n, n the sum of the row weights."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.problem.weights.sum()))
+
+    def predict(self, data: Any) -> xr.Dataset:
+        """Posterior probabilities of every discrete latent for new rows, at the estimate.
+
+        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable a latent, and
+        "log_likelihood" of each row. Raises the same named errors as `condition`.
+        """
+        from ..expect.coefficients import coefficients
+        from ..expect.rows import expect
+
+        known = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
+        problem = condition(self.problem.spec, data, fixed=known)
+        plan = make_plan(problem)
+        _, _, rows = expect(plan, coefficients(plan, plan.environment({})), rows=True)
+        out = assignment_probabilities(plan, rows)
+        plate = next(iter(problem.plates))
+        out["log_likelihood"] = (plate, rows.log_likelihood)
+        return out
+
+    def to_datatree(self) -> xr.DataTree:
+        """The fit as a DataTree with groups estimate, standard_error, probability and latent; scalars are attributes."""
+        tree = xr.DataTree.from_dict(
+            {"estimate": self.estimate, "standard_error": self.standard_error, "probability": self.probability, "latent": self.latent}
+        )
+        tree.attrs = {
+            "objective": self.objective,
+            "objective_value": self.objective_value,
+            "log_likelihood": self.log_likelihood,
+            "assignment": self.assignment,
+            "status": self.status.value,
+            "iterations": self.iterations,
+            "n_parameters": self.n_parameters,
+            "aic": self.aic,
+            "bic": self.bic,
+        }
+        return tree
+
+    def __repr__(self) -> str:
+        return (
+            f"EMFit({self.objective}, log likelihood {self.log_likelihood:.5f}, {self.n_parameters} parameters, {self.status.value} after "
+            f"{self.iterations} iterations)"
+        )
+
+
+def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dataset:
+    """Parameter values as a Dataset in their dims and coords."""
+    variables = {v.label: v for v in problem.parameters}
+    dims = {d for v in variables.values() for d in v.dims}
+    return xr.Dataset(
+        {name: (variables[name].dims, np.asarray(value, dtype=float)) for name, value in values.items()},
+        coords={d: problem.labels(d) for d in sorted(dims)},
+    )
+
+
+def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
+    """(plate, counted dim) marginal posterior of each discrete latent from the joint responsibilities."""
+    problem = plan.problem
+    plate = next(iter(problem.plates))
+    out: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
+    coords: dict[str, np.ndarray] = {plate: problem.labels(plate)}
+    joint = rows.responsibility.reshape(len(rows.responsibility), *plan.shape)
+    for latent in plan.latents:
+        axis = list(plan.axes).index(latent.label)
+        marginal = joint.sum(axis=tuple(i + 1 for i in range(len(plan.shape)) if i != axis))
+        dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{latent.label}_value"
+        out[latent.label] = ((plate, dim), marginal)
+        coords[dim] = problem.labels(dim) if dim in problem.sizes else np.arange(marginal.shape[1])
+    return xr.Dataset(out, coords=coords)
+
+
+def hidden_gaussians(plan: Plan, rows: RowOutput) -> xr.Dataset:
+    """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells: posterior mean and sd (given cells have sd 0)."""
+    problem = plan.problem
+    plate = next(iter(problem.plates))
+    out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    coords: dict[str, np.ndarray] = {}
+    for variable in {p.variable.label: p.variable for p in plan.gaussians}.values():
+        given = problem.given.get(variable.label)
+        if given is not None and not np.isnan(given.array).any():
+            continue
+        where = plan.slices[variable.label]
+        dims = (plate, *[d for d in variable.dims if d != plate])
+        shape = tuple(problem.sizes[d] for d in dims)
+        out[variable.label] = (dims, rows.mean[:, where].reshape(shape))
+        out[f"{variable.label}_sd"] = (dims, np.sqrt(np.maximum(rows.second[:, where], 0.0)).reshape(shape))
+        coords |= {d: problem.labels(d) for d in dims}
+    return xr.Dataset(out, coords=coords)

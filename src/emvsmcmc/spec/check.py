@@ -10,6 +10,7 @@ from ..errors import DuplicateName, InvalidSpec, WrongDims
 from .expression import Constant, Expression
 
 if TYPE_CHECKING:
+    from .expression import Data
     from .model import Spec
     from .variable import Switch, Variable
 
@@ -22,6 +23,14 @@ def name(spec: Spec, declared: str) -> None:
         raise DuplicateName(f"{declared!r}", "one declaration for each name", "a second one", "Rename one of the two.")
     if declared in spec.coords or declared in spec.plates:
         raise DuplicateName(f"{declared!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one.")
+
+
+def name_is_no_dim(spec: Spec, declared: Variable | Data) -> None:
+    """Names and dims are two sets: a plate may not be called like a variable, before or after it."""
+    known: list[Variable | Data] = [*spec.variables.values(), *spec.data.values(), declared]
+    both = {v.name for v in known} & {d for v in known for d in v.dims}
+    if both:
+        raise DuplicateName(f"{both.pop()!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one.")
 
 
 def coords(given: dict[str, object]) -> None:

@@ -60,6 +60,9 @@ class Expression:
             return Operation("mul", self, Operation("inv", other))
         return Operation("mul", self, 1.0 / np.asarray(other, dtype=float))
 
+    def __rtruediv__(self, other: Any) -> Expression:
+        return Operation("mul", other, Operation("inv", self))
+
     def __getitem__(self, index: Any) -> Expression:
         return Index(self, index if isinstance(index, tuple) else (index,))
 

@@ -232,7 +232,7 @@ def argument_values(variable: Variable, env: Environment, dims: tuple[str, ...] 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
     """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
     extra = tuple(d for d in value.dims if d not in dims and d != "#")
-    batch = ("#",) if "#" in value.dims else ()
+    batch = ("#",) if "#" in value.dims and "#" not in dims else ()
     if key == "cov":
         return (*dims, *extra, *batch)
     if variable.family.name == "Categorical":

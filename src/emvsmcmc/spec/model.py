@@ -58,7 +58,7 @@ class Spec:
 
     def add_variable(self, variable: Variable) -> None:
         check.name(self, variable.label)
-        check.matrix_dims(self, variable)
+        check.name_is_no_dim(self, variable)
         if variable.family.event_dims == 2 and variable.dims[-1] not in self.coords:
             self.coords[variable.dims[-1]] = list(self.coords[variable.dims[-2]])
         check.matrix_prior(self, variable)
@@ -67,6 +67,7 @@ class Spec:
 
     def add_data(self, data: Data) -> None:
         check.name(self, data.name)  # type: ignore[arg-type]
+        check.name_is_no_dim(self, data)
         self.data[data.name] = data  # type: ignore[index]
 
     def explain(self, problem: Any = None) -> str:

@@ -33,6 +33,7 @@ class Variable(Expression):
             self.counts = self.arguments["p"].dims[-1]
         check.argument_ranges(self)
         if name is not None:
+            check.matrix_dims(current_spec(), self)
             check.argument_dims(self)
             current_spec().add_variable(self)
 

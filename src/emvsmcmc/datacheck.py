@@ -1,0 +1,272 @@
+"""What data must be like to be conditioned on: one rule a function, one message a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .aligning import indexing_names
+from .errors import (
+    BadWeights,
+    ConstantColumn,
+    CovariateHole,
+    EmptyColumn,
+    MissingData,
+    NotFinite,
+    OutOfSupport,
+    TooFewRows,
+    WrongDims,
+)
+from .families import GaussianFamily
+from .families.support import Counts
+from .labelling import hint
+from .reading import Raw, numbers, place
+from .spec.expression import Expression
+from .spec.graph import Environment, NotAffineHere, argument_dims, names_in, value_names, value_of
+from .spec.model import Spec
+from .spec.variable import Switch, Variable
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+
+def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray]) -> np.ndarray:
+    """Finite, at least 0, not all 0, one a row."""
+    if raw.values.shape != (rows,):
+        raise WrongDims(
+            "weights", f"{rows} weights, one for each row", f"shape {raw.values.shape}", "Weight 2 counts a row twice."
+        )
+    try:
+        weights = numbers("weights", align())
+    except NotFinite as infinite:
+        raise BadWeights("weights", infinite.expected, infinite.got, "Give 0 to rows that are not to count.") from None
+    bad = ~(weights >= 0)
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise BadWeights(
+            "weights", "weights of at least 0", f"{weights[i]:g} in row {i}", "Give 0 to rows that are not to count."
+        )
+    if not (weights > 0).any():
+        raise BadWeights(
+            "weights", "a positive weight in at least one row", "zero in every row", "Without weights every row counts once."
+        )
+    return weights
+
+
+def covariates_given(problem: Problem, known: list[str]) -> None:
+    """Covariates have no distribution: all are given, without a hole."""
+    for name in problem.spec.data:
+        if name not in problem.given:
+            raise MissingData(
+                name,
+                "values for this covariate: it has no distribution that could fill it",
+                "nothing",
+                hint(name, known) if known else "Pass it.",
+            )
+        hole = np.isnan(problem.given[name].array)
+        if hole.any():
+            where = place(hole.shape, int(np.flatnonzero(hole)[0]))
+            raise CovariateHole(
+                name,
+                "a value in every cell of a covariate",
+                f"a hole in {where}",
+                "Leave out those rows, or declare it as a variable with a distribution.",
+            )
+
+
+def something_measured(spec: Spec, known: set[str]) -> None:
+    """At least one variable of the rows is given."""
+    names = [v.label for v in spec.variables.values() if spec.plates_of(v)]
+    if not known & set(names):
+        raise MissingData(
+            "data", f"values for at least one of {names}", "none of them", "Pass the measurements under these names."
+        )
+
+
+def fixed_parameters(problem: Problem) -> None:
+    """A parameter is given wholly or not at all."""
+    for name, value in problem.fixed.items():
+        holes = int(np.isnan(value.array).sum())
+        if holes:
+            got = f"{holes} of {value.array.size} missing"
+            raise MissingData(
+                name, "every value of a parameter that is fixed", got, "Give it wholly, or leave it out to estimate it."
+            )
+
+
+def fixed_scales(problem: Problem) -> None:
+    """A fixed scale is positive."""
+    env = Environment(problem.fixed)
+    for v in problem.row_variables:
+        for distribution in distributions(v):
+            for slot in ("sigma", "variance"):
+                scale = distribution.arguments.get(slot)
+                if scale is None or not (names := value_names(scale)) or not names <= set(problem.fixed):
+                    continue
+                if not (value_of(scale, env).array > 0).all():
+                    raise OutOfSupport(
+                        " and ".join(sorted(names)),
+                        f"positive values, the {slot} of {v.label!r}",
+                        "0",
+                        "Fix it at a positive value.",
+                    )
+
+
+def support(problem: Problem, variable: Variable) -> None:
+    """Given values lie in the support of their distribution; for a Switch, of at least one branch."""
+    if variable.label not in problem.given or variable.discrete:
+        return  # labels were checked against their dim
+    value = problem.given[variable.label]
+    inside, expected = np.zeros((), dtype=bool), []
+    for distribution in distributions(variable):
+        found, description = _inside(problem, variable, distribution, value.array)
+        inside = inside | found
+        expected.append(f"{description} ({distribution.family.name})")
+    if inside.all():
+        return
+    bad = ~np.broadcast_to(inside, value.array.shape) if inside.ndim == value.array.ndim else ~inside
+    i = int(np.flatnonzero(bad)[0])
+    at = np.unravel_index(i, bad.shape)
+    got = np.asarray(value.array[at])
+    text = f"{got:g}" if got.ndim == 0 else str(got.tolist())[:60]
+    if problem.spec.plates_of(variable):
+        text += f" in {place(bad.shape, i)}"
+    raise OutOfSupport(
+        variable.label, " or ".join(dict.fromkeys(expected)), text, "Mend the value, or declare another distribution."
+    )
+
+
+def _inside(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
+    family = distribution.family
+    if family.name == "Dirac":
+        c = value_of(distribution.arguments["c"], Environment({})).to(variable.dims)
+        return np.isnan(x) | (x == c), f"the value {np.unique(c).tolist()}".replace("[", "").replace("]", "")
+    known = _known_arguments(problem, distribution, variable.dims)
+    if "n" in known:
+        trials = np.asarray(known["n"])
+        whole = Counts().contains(trials)
+        if not whole.all():
+            got = f"{trials[~whole][0]:g}"
+            raise OutOfSupport(f"{variable.label}.n", "whole numbers of at least 0", got, "n counts the trials of each row.")
+        return family.support(n=trials).contains(x), "a whole number from 0 to n"
+    if family.name == "Binomial":
+        known = {}
+    found = family.support(**known)
+    return found.contains(x), found.description
+
+
+def _known_arguments(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Those arguments of a distribution that depend on constants, covariates and fixed parameters only."""
+    env = Environment({**problem.covariates, **problem.fixed})
+    out: dict[str, np.ndarray] = {}
+    for key, expression in distribution.arguments.items():
+        if isinstance(expression, Variable) and expression.name is None:
+            continue  # the unnamed scale prior of an LKJCov is a distribution, not a value
+        try:
+            value = value_of(expression, env)
+            out[key] = value.to(argument_dims(distribution, key, value, dims))
+        except (KeyError, NotAffineHere, ValueError):
+            continue  # it depends on something unknown, which a support does not need
+    return out
+
+
+def enough_data(problem: Problem) -> None:
+    """Rows for every component, a value in every column, variation where a scale is estimated.
+
+    For estimation only: with every parameter fixed (prediction) a single row will do.
+    """
+    if not problem.parameters:
+        return
+    counted, indices = problem.weights > 0, indexing_names(problem.spec)
+    for variable in problem.row_variables:
+        if problem.roles[variable.label] == "assignment" and variable.label in indices:
+            _enough_rows(problem, variable, counted)
+    if len(problem.plates) != 1:
+        return
+    for variable in problem.row_variables:
+        if problem.roles[variable.label] == "observed" and variable.label not in indices:
+            columns = _columns(problem, variable)
+            columns = columns if counted.all() else columns[counted]
+            _no_empty_column(problem, variable, columns)
+            _no_constant_column(problem, variable, columns)
+
+
+def _enough_rows(problem: Problem, variable: Variable, counted: np.ndarray) -> None:
+    levels, rows = problem.levels(variable), int(counted.sum())
+    # rows of a frequency table stand for more than one observation, normalised weights for less than one
+    if rows < levels and problem.weights.sum() < levels:
+        raise TooFewRows(
+            variable.label,
+            f"at least {levels} rows, one for each value it may take",
+            f"{rows}",
+            "Use fewer components, or more data.",
+        )
+
+
+def _columns(problem: Problem, variable: Variable) -> np.ndarray:
+    """(n, cells) values of a row variable."""
+    plate = problem.spec.plates_of(variable)[0]
+    rest = [d for d in variable.dims if d != plate]
+    return problem.given[variable.label].to((plate, *rest)).reshape(problem.plates[plate].size, -1)
+
+
+def _column_name(problem: Problem, variable: Variable, column: int) -> str:
+    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
+    labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
+    return f"{variable.label}[{labels}]" if labels else variable.label
+
+
+def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    empty = np.isnan(columns).all(0)
+    if empty.any():
+        raise EmptyColumn(
+            _column_name(problem, variable, int(np.flatnonzero(empty)[0])),
+            "at least one value in a measured column",
+            "holes only",
+            "Leave it out of the data if it is hidden, or out of the spec.",
+        )
+
+
+def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    if len(columns) < 2:
+        return
+    low, high = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)  # skip NaN, faster than nanmin
+    constant = low == high
+    if not constant.any():
+        return
+    estimated = {v.label for v in problem.parameters}
+    hidden = {v.label for v in problem.row_variables if problem.roles[v.label] == "latent"}
+    for distribution in distributions(variable):
+        scale = next((distribution.arguments[s] for s in ("sigma", "variance", "cov") if s in distribution.arguments), None)
+        if not isinstance(distribution.family, GaussianFamily) or scale is None:
+            continue
+        if not names_in(scale) & estimated or not names_in(distribution.arguments["mu"]) & (estimated | hidden):
+            continue  # a known scale, or a mean that cannot follow the data onto the constant
+        for column in np.flatnonzero(constant):
+            if constant[_sharing(problem, variable, scale, int(column))].all():
+                raise ConstantColumn(
+                    _column_name(problem, variable, int(column)),
+                    "values that vary, since its scale is estimated",
+                    f"{low[column]:g} in every row",
+                    "Leave the column out, or give it a known scale.",
+                )
+
+
+def _sharing(problem: Problem, variable: Variable, scale: Expression, column: int) -> np.ndarray:
+    """Which columns share this one's scale: without a dim it is the same along it, and one column that varies is enough."""
+    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    shape = [problem.sizes[d] for d in rest]
+    own = [d for d in rest if d in scale.dims]
+    group = np.zeros(shape, dtype=int)
+    for d in own:
+        axis = rest.index(d)
+        group = group * shape[axis] + np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return group.ravel() == group.ravel()[column]
+
+
+def distributions(variable: Variable) -> tuple[Variable, ...]:
+    """The variable itself, or the branches of a Switch."""
+    return variable.branches if isinstance(variable, Switch) else (variable,)

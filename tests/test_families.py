@@ -1,0 +1,344 @@
+"""Laws that every family keeps, run over the list `families.ALL`; a family without a case here fails, it is not skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
+
+from emvsmcmc.families import ALL, BY_NAME, Family, Prior, TableFamily
+from emvsmcmc.families.support import whitener
+
+COV = np.array([[2.0, 0.6, -0.3], [0.6, 1.0, 0.2], [-0.3, 0.2, 0.7]])
+MATRICES = np.stack([COV, np.eye(3), 0.3 * COV + 0.1 * np.eye(3)])
+P3 = np.array([0.2, 0.5, 0.3])
+DRAWS = 20_000
+STEP = 1e-30  # of the complex step
+Moment = tuple[Callable[[np.ndarray], np.ndarray], Any]  # (statistic of draws (size, *shape), its expectation)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments, some values, their log density as somebody else computes it, and what draws should average to."""
+
+    arguments: dict[str, Any]
+    values: np.ndarray
+    reference: np.ndarray
+    moments: list[Moment] = field(default_factory=list)
+    shape: tuple[int, ...] = ()  # of one value
+
+
+def scipy_case(distribution: Any, values: list[float], **arguments: float) -> Case:
+    x = np.array(values)
+    density = (
+        distribution.logpmf(x)
+        if hasattr(distribution.dist, "_pmf") and hasattr(distribution, "logpmf")
+        else distribution.logpdf(x)
+    )
+    mean, variance = (float(m) for m in distribution.stats("mv"))
+    moments: list[Moment] = [(lambda x: x, mean), (lambda x: (x - mean) ** 2, variance)]
+    return Case(arguments, x, density, moments if np.isfinite([mean, variance]).all() else [])
+
+
+def lkj_log_density(x: np.ndarray, eta: float, scale: float) -> np.ndarray:
+    """LKJ(eta) correlations and HalfNormal(scale) deviations, carried to the matrix by the Jacobian 2^p prod s^p.
+
+    Z = prod_k pi^(k/2) Gamma(eta + (p - 1 - k)/2) / Gamma(eta + (p - 1)/2), another form than the package's.
+    """
+    p = x.shape[-1]
+    s = np.sqrt(np.diagonal(x, axis1=-2, axis2=-1))
+    correlation = x / (s[..., :, None] * s[..., None, :])
+    k = np.arange(1, p)
+    log_z = (k / 2 * np.log(np.pi) + gammaln(eta + (p - 1 - k) / 2) - gammaln(eta + (p - 1) / 2)).sum()
+    deviations = (stats.halfnorm(scale=scale).logpdf(s) - p * np.log(s) - np.log(2)).sum(-1)
+    return (eta - 1) * np.log(np.linalg.det(correlation)) - log_z + deviations
+
+
+def indicator(k: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: (x == k).astype(float)
+
+
+CASES: dict[str, list[Case]] = {
+    "Normal": [
+        scipy_case(stats.norm(1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], mu=1.5, sigma=2.0),
+        scipy_case(stats.norm(1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], mu=1.5, variance=4.0),
+    ],
+    "MvNormal": [
+        Case(
+            {"mu": np.array([1.0, 0.0, -2.0]), "cov": COV},
+            np.array([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [4.0, -1.0, 3.0]]),
+            stats.multivariate_normal([1.0, 0.0, -2.0], COV).logpdf([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [4.0, -1.0, 3.0]]),
+            [
+                (lambda x: x, [1.0, 0.0, -2.0]),
+                (lambda x: (x - [1, 0, -2])[:, :, None] * (x - [1, 0, -2])[:, None, :], COV),
+            ],
+            (3,),
+        )
+    ],
+    "Categorical": [Case({"p": P3}, np.array([0, 1, 2]), np.log(P3), [(indicator(k), P3[k]) for k in range(3)])],
+    "Bernoulli": [scipy_case(stats.bernoulli(0.3), [0, 1], p=0.3)],
+    "Binomial": [scipy_case(stats.binom(7, 0.3), [0, 1, 5, 7], n=7, p=0.3), scipy_case(stats.binom(7, 1.0), [7], n=7, p=1.0)],
+    "Poisson": [scipy_case(stats.poisson(3.5), [0, 1, 4, 50], mu=3.5)],
+    "Exponential": [scipy_case(stats.expon(scale=1 / 0.7), [0.0, 0.2, 9.0], lam=0.7)],
+    "Dirac": [Case({"c": 2.0}, np.array([2.0, 1.0]), np.array([0.0, -np.inf]), [(lambda x: x, 2.0)])],
+    "Dirichlet": [
+        Case(
+            {"a": np.array([0.8, 2.0, 4.0])},
+            np.array([[0.2, 0.5, 0.3], [0.01, 0.01, 0.98]]),
+            stats.dirichlet([0.8, 2.0, 4.0]).logpdf(np.array([[0.2, 0.5, 0.3], [0.01, 0.01, 0.98]]).T),
+            [
+                (lambda x: x, np.array([0.8, 2, 4]) / 6.8),
+                (lambda x: (x - np.array([0.8, 2, 4]) / 6.8) ** 2, stats.dirichlet([0.8, 2, 4]).var()),
+            ],
+            (3,),
+        )
+    ],
+    "Beta": [scipy_case(stats.beta(2.5, 1.2), [0.01, 0.5, 0.99], alpha=2.5, beta=1.2)],
+    "Uniform": [scipy_case(stats.uniform(-1, 4), [-1.0, 0.0, 2.9], lower=-1.0, upper=3.0)],
+    "Gamma": [scipy_case(stats.gamma(2.5, scale=1 / 0.4), [0.1, 3.0, 30.0], alpha=2.5, beta=0.4)],
+    "InverseGamma": [scipy_case(stats.invgamma(9.0, scale=4.0), [0.1, 0.5, 3.0], alpha=9.0, beta=4.0)],
+    "HalfNormal": [scipy_case(stats.halfnorm(scale=2.5), [0.01, 2.0, 9.0], sigma=2.5)],
+    "HalfCauchy": [
+        # without moments: quartiles instead
+        Case(
+            {"beta": 1.5},
+            np.array([0.01, 1.5, 99.0]),
+            stats.halfcauchy(scale=1.5).logpdf([0.01, 1.5, 99.0]),
+            [(lambda x, q=q: (x < stats.halfcauchy(scale=1.5).ppf(q)).astype(float), q) for q in (0.25, 0.5, 0.75)],
+        )
+    ],
+    "InverseWishart": [
+        Case(
+            {"nu": 14.0, "scale": 5 * COV},
+            MATRICES,
+            np.array([stats.invwishart(14, 5 * COV).logpdf(m) for m in MATRICES]),
+            [
+                (lambda x: x, 5 * COV / (14 - 3 - 1)),
+                (lambda x: x[:, [0], [0]] ** 2, stats.invwishart(14, 5 * COV).var()[0, 0] + 1.0),
+            ],
+            (3, 3),
+        )
+    ],
+    "LKJCov": [
+        Case(
+            {"eta": 2.5, "sd": (BY_NAME["HalfNormal"], {"sigma": 2.0})},
+            MATRICES,
+            lkj_log_density(MATRICES, 2.5, 2.0),
+            # a correlation is Beta(b, b) on (-1, 1) with b = eta + p/2 - 1 = 3
+            [
+                (lambda x: x[:, 0, 1] / np.sqrt(x[:, 0, 0] * x[:, 1, 1]), 0.0),
+                (lambda x: x[:, 1, 2] ** 2 / (x[:, 1, 1] * x[:, 2, 2]), 1 / 7),
+                (lambda x: x[:, 0, 0], 4.0),
+            ],
+            (3, 3),
+        )
+    ],
+}
+EVERY = [pytest.param(family, case, id=f"{family.name}-{i}") for family in ALL for i, case in enumerate(CASES[family.name])]
+PRIORS = [p for p in EVERY if isinstance(p.values[0], Prior)]
+TABLES = [p for p in EVERY if isinstance(p.values[0], TableFamily)]
+
+
+def seed(name: str) -> np.random.Generator:
+    return np.random.default_rng(sum(map(ord, name)))
+
+
+def test_every_family_has_a_case() -> None:
+    assert set(CASES) == {family.name for family in ALL} == set(BY_NAME)
+    assert len(BY_NAME) == len(ALL)
+
+
+@pytest.mark.parametrize(("family", "case"), EVERY)
+def test_logpdf_is_the_textbook_density(family: Family, case: Case) -> None:
+    np.testing.assert_allclose(family.logpdf(case.values, **case.arguments), case.reference, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "case"), EVERY)
+def test_arguments_and_twin_agree(family: Family, case: Case) -> None:
+    assert set(case.arguments) <= set(family.arguments)
+    assert family.event_dims == len(case.shape)
+    assert set(getattr(family, "slots", {})) <= set(family.arguments)
+    if family.twin is not None:
+        assert set(family.twin.arguments) <= set(family.arguments)
+
+
+def log_prior(family: Any, x: np.ndarray, arguments: dict[str, Any]) -> Any:
+    """`log_prior` of a covariance takes its whitener."""
+    return family.log_prior(np, whitener(x) if family.event_dims == 2 else x, **arguments)
+
+
+@pytest.mark.parametrize(("family", "case"), PRIORS)
+def test_prior_is_the_same_density(family: Family, case: Case) -> None:
+    inside = np.isfinite(case.reference)
+    x = case.values[inside]
+    np.testing.assert_allclose(log_prior(family, x, case.arguments), case.reference[inside], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "case"), PRIORS)
+def test_prior_is_holomorphic(family: Any, case: Case) -> None:
+    """The complex step along every unconstrained coordinate equals the central difference."""
+    support = family.support(**case.arguments)
+    for x in case.values[np.isfinite(case.reference)]:
+        u = support.to_real(x)
+        if not np.isfinite(u).all():
+            continue
+
+        def density(u: np.ndarray, shape: tuple[int, ...] = x.shape) -> Any:
+            value = support.whitener_from_real(u, shape) if family.event_dims == 2 else support.from_real(u, shape)
+            return family.log_prior(np, value, **case.arguments)
+
+        for i in range(len(u)):
+            e = np.eye(len(u))[i]
+            exact = np.imag(density(u + 1j * STEP * e)) / STEP
+            difference = (density(u + 1e-5 * e) - density(u - 1e-5 * e)) / 2e-5
+            np.testing.assert_allclose(exact, difference, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("family", "case"), TABLES)
+def test_tables_times_multipliers_are_the_density(family: Any, case: Case) -> None:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tables = family.tables(np, **{k: np.asarray(case.arguments[k]) for k in family.slots if family.slots[k].kind})
+    fixed = {k: np.asarray(v, float) for k, v in case.arguments.items() if not family.slots[k].kind}
+    multipliers = family.multipliers(case.values.astype(float), **fixed)
+    assert len(tables) == len(multipliers)
+    products = [
+        m * np.where(m == 0, 0.0, t) for m, t in zip(multipliers, tables, strict=True)
+    ]  # tables are looked up, never 0 x -inf
+    np.testing.assert_allclose(sum(products), case.reference, rtol=1e-10, atol=1e-12)
+    # negative control: each table matters
+    for left_out in range(len(products)):
+        if np.any(products[left_out]):
+            assert not np.allclose(sum(products) - products[left_out], case.reference)
+
+
+@pytest.mark.parametrize(("family", "case"), TABLES)
+def test_a_missing_value_multiplies_nothing(family: Any, case: Case) -> None:
+    """The constant of the missing count included."""
+    fixed = {k: np.asarray(v, float) for k, v in case.arguments.items() if not family.slots[k].kind}
+    for multiplier in family.multipliers(np.array([np.nan, case.values[-1]]), **fixed):
+        assert multiplier.shape == (2,)
+        assert multiplier[0] == 0
+
+
+def natural_form(kind: str, messages: Any, x: np.ndarray) -> float:
+    """The log density that natural parameters of this kind stand for, up to a constant."""
+    if kind == "rate":
+        return messages[0] * np.log(x) - messages[1] * x
+    if kind == "probability":
+        return messages[0] * np.log(x) + messages[1] * np.log1p(-x)
+    if kind == "probabilities":
+        return (messages[0] * np.log(x)).sum(-1)
+    if kind == "variance":
+        return -messages[0] / 2 * np.log(x) - messages[1] / (2 * x)
+    if kind == "sigma":
+        return -messages[0] * np.log(x) - messages[1] / (2 * x**2)
+    assert kind == "cov"
+    return -messages[0] / 2 * np.linalg.slogdet(x)[1] - np.trace(messages[1] @ np.linalg.inv(x)) / 2
+
+
+KINDS = ("rate", "probability", "probabilities", "variance", "sigma", "cov")
+CONJUGATE = {
+    ("Dirichlet", "probabilities"),
+    ("Beta", "probability"),
+    ("Gamma", "rate"),
+    ("Exponential", "rate"),
+    ("InverseGamma", "variance"),
+    ("InverseWishart", "cov"),
+    *(("Uniform", kind) for kind in ("probability", "rate", "sigma", "variance")),
+}
+
+
+def conjugate_arguments(family: Family, case: Case) -> dict[str, Any]:
+    raw = {k: np.asarray(v, float) for k, v in case.arguments.items() if k != "sd"}
+    return raw | {k: case.arguments[k] for k in case.arguments if k == "sd"}
+
+
+@pytest.mark.parametrize(("family", "case"), PRIORS)
+def test_conjugate_priors_are_taken_as_such(family: Any, case: Case) -> None:
+    """`natural` is how the prior's log density looks as a function of the parameter; None wherever it looks otherwise."""
+    arguments = conjugate_arguments(family, case)
+    found = {kind for kind in KINDS if family.natural(kind, **arguments) is not None}
+    assert {(family.name, kind) for kind in found} == {pair for pair in CONJUGATE if pair[0] == family.name}
+    inside = family.support(**arguments)
+    x = case.values[np.isfinite(case.reference)]
+    for kind in found:
+        probe = x if case.shape else x[(x > 0) & ((x < 1) | (kind != "probability"))]
+        forms = np.array([natural_form(kind, family.natural(kind, **arguments), v) for v in probe])
+        density = np.array([family.logpdf(v, **arguments) for v in probe])
+        assert inside.contains(probe).all()
+        np.testing.assert_allclose(np.diff(forms), np.diff(density), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("family", "case"), TABLES)
+def test_messages_are_the_likelihood(family: Any, case: Case) -> None:
+    """The message of a child's statistics, read as natural parameters, is its log-likelihood in the slot."""
+    slot = next(k for k in family.slots if family.slots[k].kind)
+    fixed = {k: np.asarray(v, float) for k, v in case.arguments.items() if not family.slots[k].kind}
+    statistics = [m.sum() for m in family.multipliers(case.values.astype(float), **fixed)]
+    message = family.message(slot, statistics)
+    probe = np.array([0.2, 0.55, 0.9])
+    forms = np.array([natural_form(family.slots[slot].kind, message, v) for v in probe])
+    likelihood = np.array([family.logpdf(case.values, **fixed, **{slot: v}).sum() for v in probe])
+    np.testing.assert_allclose(np.diff(forms), np.diff(likelihood), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("family", "case"), PRIORS)
+def test_closed_modes_are_maxima(family: Any, case: Case) -> None:
+    """Where a prior that is not conjugate offers a formula, it is the maximiser that a search finds."""
+    arguments = conjugate_arguments(family, case)
+    for n, ss in ((12.0, 30.0), (5.0, 0.2), (400.0, 1e4)):
+        mode = family.mode("sigma", (np.asarray(n), np.asarray(ss)), **arguments)
+        if mode is None:
+            continue
+
+        def loss(log_x: float, n: float = n, ss: float = ss) -> float:
+            x = np.exp(log_x)
+            return -float(natural_form("sigma", (n, ss), x) + family.logpdf(x, **arguments))
+
+        found = minimize_scalar(loss, bracket=(np.log(mode) - 1, np.log(mode) + 1), tol=1e-12)
+        np.testing.assert_allclose(np.log(mode), found.x, atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "case"), EVERY)
+def test_draws_have_the_moments(family: Family, case: Case) -> None:
+    """Averages lie within 5 standard errors of the expectation; those of draws scaled by 1.1 do not (negative control)."""
+    size = DRAWS // 5 if family.name == "InverseWishart" else DRAWS  # it is drawn one by one
+    draws = family.sample(seed(family.name), (size, *case.shape), **case.arguments)
+    assert draws.shape == (size, *case.shape)
+    assert family.support(**case.arguments).contains(np.asarray(draws, float)).all()
+    off = []
+    for statistic, expected in case.moments:
+        for x in (draws, draws * 1.1):
+            value = np.asarray(statistic(x), float)
+            error = value.std(0) / np.sqrt(size)
+            off.append((np.abs(value.mean(0) - expected) / np.maximum(error, 1e-9)).max())
+    assert max(off[::2]) < 5
+    assert max(off[1::2]) > 5
+
+
+@pytest.mark.parametrize(("family", "case"), EVERY)
+def test_seeds_reproduce(family: Family, case: Case) -> None:
+    one, two, other = (family.sample(np.random.default_rng(s), (50, *case.shape), **case.arguments) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert not np.ptp(one) or not np.array_equal(one, other)  # a certain draw is always the same
+
+
+@pytest.mark.parametrize("eta", [2.0, np.array([1.5])])
+def test_lkj_takes_several_matrices(eta: Any) -> None:
+    family, arguments = BY_NAME["LKJCov"], {"eta": eta, "sd": (BY_NAME["HalfNormal"], {"sigma": 2.0})}
+    x = family.sample(seed("LKJ"), (4, 3, 3), **arguments)
+    expected = lkj_log_density(x, float(np.ravel(eta)[0]), 2.0)
+    np.testing.assert_allclose(family.logpdf(x, **arguments), expected)
+    np.testing.assert_allclose(log_prior(family, x, arguments), expected)
+
+
+def test_dirichlet_draws_survive_tiny_shapes() -> None:
+    draws = BY_NAME["Dirichlet"].sample(seed("tiny"), (2000, 3), a=np.full(3, 1e-4))
+    assert np.isfinite(draws).all()
+    np.testing.assert_allclose(draws.sum(-1), 1)

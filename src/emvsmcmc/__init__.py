@@ -18,7 +18,7 @@ _WHERE = {
         "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
     ],
     "problem": ["condition", "Problem"],
-    "simulate": ["simulate"],
+    "simulation": ["simulate"],
     "em.fit": ["fit_em"],
     "em.result": ["EMFit"],
     "mcmc.model": ["to_pymc"],
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .errors import Status
     from .mcmc.model import to_pymc
     from .problem import Problem, condition
-    from .simulate import simulate
+    from .simulation import simulate
     from .spec.expression import Data, constant, dot, exp, sqrt
     from .spec.model import Spec
     from .spec.variable import (
@@ -66,6 +66,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module(".errors", __name__)
+    if name == "Spec":
+        # a spec explains itself by steps derived downstream; only the front door may open any room, so it says where they are
+        spec = import_module(".spec.explain", __name__)
+        spec.derived_by(lambda: import_module(".explain.text", __name__).derive)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

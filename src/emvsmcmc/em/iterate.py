@@ -68,6 +68,8 @@ class Loop:
         path: list[float] = []
         point: _Point | None = None
         try:
+            # once to find the reference points, once about them: about one common centre far clusters lose half their digits
+            self.evaluate(env)
             point = self.evaluate(env)
             path.append(point.objective)
             return self._iterate(point, path)

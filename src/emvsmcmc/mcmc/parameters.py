@@ -1,0 +1,127 @@
+"""The parameters of a spec as PyMC's random variables: the prior half of every model built here."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from ..errors import UnsupportedModel
+from ..expect.plan import Plan
+from ..families.support import Covariance, whitener
+from ..spec.graph import Environment, argument_values
+from ..spec.named import Named
+from ..spec.variable import Variable
+
+JACOBIAN = "_jacobian"  # ends the name of a Potential that is part of a change of variables, not of the model
+
+
+def declare(plan: Plan) -> Environment:
+    """Free random variables for all parameters of the plan inside the open pm.Model; returns their values for `coefficients`.
+
+    Every constant enters as float64: PyTensor would make float32 of a Python 2.5, which costs 1e-7 of the log-probability.
+    """
+    fixed = plan.problem.fixed
+    values: dict[str, Named] = dict(fixed)
+    whiteners = {
+        name: Named(whitener(value.array), value.dims)
+        for name, value in fixed.items()
+        if plan.problem.spec.variables[name].family.event_dims == 2
+    }
+    for v in plan.problem.spec.variables.values():
+        if v not in plan.parameters:
+            continue
+        env = Environment(values, whiteners, xp=pt)
+        if v.family.event_dims == 2:
+            matrix, W = _covariance(plan, v, env)
+            values[v.label], whiteners[v.label] = Named(matrix, v.dims), Named(W, v.dims)
+        else:
+            values[v.label] = Named(_variable(plan, v, env), v.dims)
+    return Environment(values, whiteners, xp=pt)
+
+
+def _variable(plan: Plan, v: Variable, env: Environment) -> Any:
+    twin = v.family.twin
+    assert twin is not None
+    arguments = argument_values(v, env)
+    if "variance" in arguments:
+        arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
+    if v.family.name == "Dirichlet":
+        arguments["a"] = pt.broadcast_to(arguments["a"], plan.problem.shape(v)) if _symbolic(arguments["a"]) else np.broadcast_to(
+            arguments["a"], plan.problem.shape(v)
+        ).astype(np.float64)
+    named = {twin.arguments[k]: a if _symbolic(a) else np.asarray(a, dtype=np.float64) for k, a in arguments.items()}
+    return getattr(pm, twin.name)(v.label, **named, dims=v.dims or None)
+
+
+def _symbolic(x: Any) -> bool:
+    return not isinstance(x, np.ndarray | float | int)
+
+
+def _covariance(plan: Plan, v: Variable, env: Environment) -> tuple[Any, Any]:
+    """All of a parameter's covariance matrices as one block of unconstrained coordinates u: Sigma^-1 = W'W, u_ii = log W_ii.
+
+    The density is the one declared, on the matrix itself; the change of variables is a Potential of its own,
+    log|dSigma/du| = p log 2 + sum_i (i - 2(p + 1) + 1) log W_ii with i counting from 1, so that it can be left out.
+    """
+    shape = plan.problem.shape(v)
+    lead, p = shape[:-2], shape[-1]
+    count = prod(lead)
+    i, j = np.tril_indices(p)
+    diagonal = np.flatnonzero(i == j)
+    raw = pm.Flat(f"{v.label}_whitener", shape=(count, len(i)), initval=_initial(plan, v, count))
+    logs = raw[:, diagonal]
+    packed = pt.set_subtensor(raw[:, diagonal], pt.exp(logs))
+    W = pt.zeros((count, p, p))[:, i, j].set(packed)
+    inverse = pt.linalg.solve_triangular(W, np.eye(p), lower=True)
+    arguments = argument_values(v, env)
+    for key, value in arguments.items():
+        if key != "sd" and _symbolic(value):
+            raise UnsupportedModel(f"{v.label}.{key}", "a constant", "another parameter", "Fix the hyperparameters of a covariance.")
+    if v.family.name == "LKJCov":
+        arguments["inverse_whitener"] = inverse
+    flat = {k: _flatten(a, lead, count) for k, a in arguments.items()}
+    pm.Potential(f"{v.label}_prior", v.family.log_prior(pt, W, **flat).sum())  # type: ignore[attr-defined]
+    weights = np.arange(1, p + 1) - 2.0 * (p + 1) + 1.0
+    pm.Potential(f"{v.label}{JACOBIAN}", np.float64(count * p * np.log(2.0)) + (logs * weights).sum())
+    matrix = (inverse @ inverse.mT).reshape(shape)
+    pm.Deterministic(v.label, matrix, dims=v.dims)
+    return matrix, W.reshape(shape)
+
+
+def _flatten(value: Any, lead: tuple[int, ...], count: int) -> Any:
+    """Leading dims of a constant hyperparameter as one axis."""
+    if not isinstance(value, np.ndarray) or not lead or value.ndim < len(lead):
+        return value
+    return np.broadcast_to(value, (*lead, *value.shape[len(lead) :])).reshape((count, *value.shape[len(lead) :]))
+
+
+def _initial(plan: Plan, v: Variable, count: int) -> np.ndarray:
+    """Coordinates of the covariance of the columns it belongs to, a start of the right units."""
+    p = plan.problem.shape(v)[-1]
+    scale = np.ones(p)
+    for part in plan.gaussians:
+        if part.scale_slot == "cov" and v.label in {e.name for e in _bases(part.argument("cov"))}:
+            scale = plan.scale[part.columns].reshape(-1, p)[0]
+    i, j = np.tril_indices(p)
+    return np.tile(np.where(i == j, -np.log(scale[i]), 0.0), (count, 1))
+
+
+def _bases(expression: Any) -> list[Any]:
+    return [getattr(expression, "base", expression)]
+
+
+def starting_point(plan: Plan, env: Environment) -> dict[str, np.ndarray]:
+    """Values of the model's free variables at given parameters: covariances by their unconstrained coordinates."""
+    out = {}
+    for v in plan.parameters:
+        x = env.values[v.label].array
+        if v.family.event_dims == 2:
+            p = x.shape[-1]
+            out[f"{v.label}_whitener"] = Covariance().to_real(x).reshape(-1, p * (p + 1) // 2)
+        else:
+            out[v.label] = x
+    return out

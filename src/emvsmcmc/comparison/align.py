@@ -1,0 +1,110 @@
+"""Alignment of posterior draws to a reference: each draw takes the permutation that makes its responsibilities agree best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..expect.many import joint_log_densities
+from ..expect.plan import Plan
+from ..expect.symmetry import exchangeable
+from ..numerics import logsumexp
+from ..spec.graph import Environment
+
+UNCERTAIN = 0.05  # expected share of rows that the second best relabelling would lose, below which a draw's labels are uncertain
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What alignment found.
+
+    draws : aligned {parameter: (draws, *shape)}. orders : {dim: (draws, size)} position i of the aligned draw held the original
+    order[i]. uncertain : {dim: share of draws whose second best relabelling is nearly as good}. log_likelihood : (draws, n) of each
+    original row, which no relabelling changes. probability : (n, K) joint assignment probabilities averaged over aligned draws.
+    """
+
+    draws: dict[str, np.ndarray]
+    orders: dict[str, np.ndarray]
+    uncertain: dict[str, float]
+    log_likelihood: np.ndarray
+    probability: np.ndarray
+
+
+def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -> Alignment:
+    """Relabel every exchangeable dim of every draw by the Hungarian method on expected responsibilities.
+
+    For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim; the draw takes
+    the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010, with probabilities in the
+    place of allocations).
+    """
+    dims = [d for d, reason in exchangeable(plan).items() if reason is None]
+    size = len(next(iter(draws.values()))) if draws else 0
+    target = _responsibilities(plan, {v.label: reference.values[v.label].array[None] for v in plan.parameters})[:, :, 0]
+    orders = {d: np.tile(np.arange(plan.problem.sizes[d]), (size, 1)) for d in dims}
+    margins = {d: np.zeros(size) for d in dims}
+    log_likelihood = np.empty((size, len(plan.full.V)))
+    total = np.zeros((len(plan.full.V), plan.K))
+    w = plan.full.w
+    for at, lp in joint_log_densities(plan, draws):
+        rows = logsumexp(lp, axis=1)
+        log_likelihood[at] = rows.T
+        r = np.exp(lp - rows[:, None, :])
+        for d in dims:
+            for s in range(r.shape[2]):
+                G = _agreement(plan, d, target, r[:, :, s], w)
+                _, order = linear_sum_assignment(-G)
+                orders[d][at.start + s] = order
+                margins[d][at.start + s] = _margin(G[:, order]) / w.sum()
+        total += _relabelled(plan, r, {d: orders[d][at] for d in dims}).sum(axis=2)
+    aligned = {k: np.array(x, dtype=float) for k, x in draws.items()}
+    for v in plan.parameters:
+        for d in dims:
+            if d in v.dims:
+                axis = v.dims.index(d) + 1
+                index = orders[d].reshape([size if a == 0 else -1 if a == axis else 1 for a in range(aligned[v.label].ndim)])
+                aligned[v.label] = np.take_along_axis(aligned[v.label], index, axis=axis)
+    uncertain = {d: float((margins[d] < UNCERTAIN).mean()) if size else 0.0 for d in dims}
+    at = plan.inverse
+    return Alignment(aligned, orders, uncertain, log_likelihood[:, at], total[at] / max(size, 1))
+
+
+def _responsibilities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+    _, lp = next(joint_log_densities(plan, draws))
+    return np.exp(lp - logsumexp(lp, axis=1)[:, None, :])
+
+
+def _agreement(plan: Plan, dim: str, target: np.ndarray, r: np.ndarray, w: np.ndarray) -> np.ndarray:
+    size = plan.problem.sizes[dim]
+    G = np.zeros((size, size))
+    for latent in plan.latents:
+        if latent.counts == dim:
+            to = np.eye(size)[plan.configurations(latent.label)]
+            G += (target @ to * w[:, None]).T @ (r @ to)
+    return G
+
+
+def _margin(G: np.ndarray) -> float:
+    """What the best swap of two labels would lose."""
+    if len(G) < 2:
+        return np.inf
+    d = np.diag(G)
+    loss = d[:, None] + d[None, :] - G - G.T
+    return float(loss[~np.eye(len(G), dtype=bool)].min())
+
+
+def _relabelled(plan: Plan, r: np.ndarray, orders: dict[str, np.ndarray]) -> np.ndarray:
+    """(n, K, draws) responsibilities with the configuration axes of permuted dims taken in each draw's order."""
+    if not orders:
+        return r
+    shaped = r.reshape(len(r), *plan.shape, r.shape[2])
+    for latent in plan.latents:
+        if latent.counts in orders:
+            axis = list(plan.axes).index(latent.label) + 1
+            order = orders[latent.counts].T
+            shape = [1] * shaped.ndim
+            shape[axis], shape[-1] = order.shape
+            shaped = np.take_along_axis(shaped, order.reshape(shape), axis=axis)
+    return shaped.reshape(r.shape)

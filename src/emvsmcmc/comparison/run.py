@@ -1,0 +1,197 @@
+"""fit_mcmc and compare: both inferences on one problem, aligned, with a verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ..em.fit import fit_em
+from ..em.result import EMFit, assignment_probabilities
+from ..errors import FitFailed
+from ..expect.coefficients import coefficients
+from ..expect.layout import RowOutput
+from ..expect.plan import Plan, make_plan
+from ..expect.rows import expect
+from ..expect.symmetry import canonical, exchangeable
+from ..problem import Problem
+from ..spec.graph import Environment
+from .agree import contract
+from .align import Alignment, align
+from .metrics import k_hat, table
+from .result import Comparison
+from .verdict import verdict
+
+MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
+PREDICTIVE_DRAWS = 400
+
+
+def fit_mcmc(
+    problem: Problem,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    likelihood: Literal["fused", "native"] = "fused",
+    marginalize: Literal["all", "discrete", "none"] = "all",
+    init: Literal["em", "prior"] = "em",
+    random_seed: int | None = None,
+    progress: bool = True,
+    optima: Sequence[Environment] | None = None,
+) -> xr.DataTree:
+    """Sample the posterior by NUTS (Hoffman and Gelman 2014) with discrete latents summed out.
+
+    Parameters
+    ----------
+    likelihood : "fused" (one Op on the shared expectation) or "native" (plain PyTensor); the same number.
+    marginalize : "all" sums and integrates everything hidden out; "discrete" only the assignments; "none" samples them.
+    init : "em" starts around EM's MAP optima and whitens by the Hessian there; "prior" starts from the prior.
+    optima : EM's optima where they are known already; otherwise `init="em"` runs EM.
+
+    Returns
+    -------
+    DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable), assignment (mean
+    probabilities over draws), posterior_predictive, observed_data, constant_data. Attributes: compile_seconds, sampling_seconds,
+    random_seed, likelihood, marginalize, whitened, label_uncertainty.
+    """
+    from ..mcmc.sample import flat_draws, sample, unflattened
+
+    plan = make_plan(problem)
+    if init == "em" and optima is None and marginalize != "none":
+        optima = _map_optima(problem, random_seed)
+    done = sample(plan, draws, tune, chains, likelihood, marginalize, optima if init == "em" else None, random_seed, progress)
+    began = time.perf_counter()
+    flat = flat_draws(done.posterior)
+    reference = optima[0] if optima else _best_draw(plan, flat, done.sample_stats)
+    found = align(plan, flat, reference)
+    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
+    tree.attrs |= {
+        "likelihood": likelihood,
+        "marginalize": marginalize,
+        "init": init,
+        "recovery_seconds": time.perf_counter() - began,
+    }
+    return tree
+
+
+def _map_optima(problem: Problem, random_seed: int | None) -> list[Environment] | None:
+    try:
+        return fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False).optima
+    except FitFailed:
+        return None  # no mode to start from: the prior's support points serve
+
+
+def _best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> Environment:
+    """The draw of highest density as the reference of alignment, in canonical order."""
+    name = "logp" if "logp" in stats else "lp"
+    best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
+    return canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters}))
+
+
+def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
+    from ..simulation import replicate
+
+    chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
+    plate = next(iter(problem.plates))
+    labels = problem.labels(plate)
+    n = len(labels)
+    thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))
+    pointwise = found.log_likelihood.reshape(chains, size, n)[:, ::thin]
+    coords = {"chain": np.arange(chains), "draw": np.arange(size)[::thin], plate: labels}
+    rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
+    step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
+    few = aligned.isel(draw=slice(None, None, step))
+    observed = {k: (problem.spec.variables[k].dims, v.array) for k, v in problem.given.items() if k in problem.spec.variables and problem.roles[k] != "fixed"}
+    constant = {k: (problem.spec.data[k].dims, v.array) for k, v in problem.covariates.items()}
+    constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
+    stats = done.sample_stats
+    if done.log_likelihood is not None:
+        stats = stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": aligned,
+            "posterior_unaligned": done.posterior,
+            "sample_stats": stats,
+            "log_likelihood": xr.Dataset({"rows": (("chain", "draw", plate), pointwise)}, coords=coords),
+            "assignment": assignment_probabilities(plan, rows),
+            "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
+            "observed_data": xr.Dataset(observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}),
+            "constant_data": xr.Dataset(constant),
+        }
+    )
+    tree.attrs = {
+        "compile_seconds": done.compile_seconds,
+        "sampling_seconds": done.sampling_seconds,
+        "random_seed": -1 if seed is None else seed,
+        "whitened": int(done.whitened),
+        "label_uncertainty": str(found.uncertain),
+    }
+    return tree
+
+
+def compare(
+    problem: Problem,
+    starts: int = 20,
+    tol: float = 1e-11,
+    max_iter: int = 10_000,
+    standard_errors: Literal["observed", "bootstrap"] = "observed",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    likelihood: Literal["fused", "native"] = "fused",
+    marginalize: Literal["all", "discrete"] = "all",
+    init: Literal["em", "prior"] = "em",
+    truth: Mapping[str, Any] | None = None,
+    random_seed: int | None = None,
+    progress: bool = True,
+    name: str = "model",
+) -> Comparison:
+    """Fit by EM (ML and MAP) and by NUTS, align the draws to EM's estimate, and say whether the estimate would have been enough.
+
+    Takes the options of `fit_em` and `fit_mcmc`. truth : true parameter values where the data were simulated. Raises what those two raise.
+    """
+    em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
+    mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
+    posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, [em.environment, *mode.optima])
+    aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
+    numbers = table(em, mode, aligned, unaligned, None if truth is None else {k: np.asarray(v) for k, v in truth.items()})
+    stats = posterior["sample_stats"].to_dataset()
+    divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
+    ours = posterior["log_likelihood"]["rows"].values @ problem.weights
+    sampled = stats["log_likelihood"].values if "log_likelihood" in stats else None
+    if sampled is not None and sampled.shape != ours.shape:
+        sampled = sampled[:, :: sampled.shape[1] // ours.shape[1]][:, : ours.shape[1]]
+    k = k_hat(em, np.random.default_rng(random_seed))
+    places = chain_optima(em, posterior)
+    return Comparison(
+        name=name,
+        problem=problem,
+        em=em,
+        map=mode,
+        posterior=posterior,
+        table=numbers,
+        verdict=verdict(numbers, k, chains, divergent, places),
+        contract=contract(em.plan, em.environment, sampled, ours),
+        k_hat=k,
+        chain_optima=places,
+        exchangeable=exchangeable(em.plan),
+        truth=None if truth is None else {key: np.asarray(v, dtype=float) for key, v in truth.items()},
+    )
+
+
+def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:
+    """The MAP optimum of EM's own mode, from EM's estimate: the decomposition of the gap compares like with like."""
+    values = {k: v.values for k, v in em.estimate.data_vars.items()}
+    return fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+
+
+def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
+    """Which of EM's optima each chain sits in: the one whose row log-likelihoods are nearest to the chain's mean."""
+    fingerprints = []
+    for env in em.optima:
+        _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
+        fingerprints.append(rows.log_likelihood)
+    means = posterior["log_likelihood"]["rows"].values.mean(axis=1)
+    return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

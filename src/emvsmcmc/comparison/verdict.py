@@ -1,0 +1,82 @@
+"""The verdict: one of four sentences, with the figures that decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+R_HAT = 1.01  # Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021
+ESS_PER_CHAIN = 100
+DIVERGENT = 0.01
+GAP_SMALL = 0.5  # posterior standard deviations
+GAP_LARGE = 1.0
+SE_RATIO = (0.8, 1.25)
+K_HAT = 0.7
+
+SUFFICES = "EM suffices"
+MISSTATES = "EM locates but misstates the uncertainty"
+MISLEADS = "EM misleads"
+UNDECIDED = "MCMC has not converged: no verdict"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`name` is one of the four; `reasons` are the figures behind it, the deciding ones first."""
+
+    name: str
+    reasons: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name}: {'; '.join(self.reasons)}."
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, chain_optima: list[int]) -> Verdict:
+    """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best)."""
+    trouble = _not_converged(table, chains, divergent)
+    if trouble:
+        return Verdict(UNDECIDED, tuple(trouble))
+    gap = table["gap"].abs()
+    worst = gap.idxmax()
+    outside = list(table.index[~table["in_hdi"]])
+    elsewhere = [c for c in chain_optima if c > 0]
+    found = [f"largest gap {gap.max():.2f} posterior sd ({worst})"]
+    ratios = table["se_ratio"].replace([np.inf, -np.inf], np.nan).dropna()
+    if len(ratios):
+        far = (np.log(ratios)).abs().idxmax()
+        found.append(f"standard error / posterior sd from {ratios.min():.2f} to {ratios.max():.2f} (farthest: {far})")
+    missing = len(table) - len(ratios)
+    if missing:
+        found.append(f"{missing} standard errors do not exist")
+    found.append(f"k-hat {k_hat:.2f}" if np.isfinite(k_hat) else "k-hat cannot be computed")
+    misleading = []
+    if outside:
+        misleading.append(f"EM's estimate lies outside the 94% HDI of {', '.join(outside[:3])}{' and more' if len(outside) > 3 else ''}")
+    if gap.max() > GAP_LARGE:
+        misleading.append(f"it is {gap.max():.1f} posterior sd from the mean of {worst}")
+    if elsewhere:
+        misleading.append(f"{len(elsewhere)} of {len(chain_optima)} chains sit at another optimum than EM's best")
+    if misleading:
+        return Verdict(MISLEADS, (*misleading, *found))
+    honest = not missing and len(ratios) > 0 and bool(((ratios >= SE_RATIO[0]) & (ratios <= SE_RATIO[1])).all()) and k_hat < K_HAT
+    if gap.max() <= GAP_SMALL and honest:
+        return Verdict(SUFFICES, tuple(found))
+    return Verdict(MISSTATES, tuple(found))
+
+
+def _not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[str]:
+    out = []
+    r_hat = table["r_hat"]
+    if not (r_hat <= R_HAT).all():
+        out.append(f"R-hat {r_hat.max():.3f} for {r_hat.idxmax()} (at most {R_HAT} is wanted)")
+    for column, label in (("ess_bulk", "bulk"), ("ess_tail", "tail")):
+        if not (table[column] >= ESS_PER_CHAIN * chains).all():
+            out.append(f"{label} effective sample size {table[column].min():.0f} for {table[column].idxmin()} (at least {ESS_PER_CHAIN * chains} is wanted)")
+    if divergent > DIVERGENT:
+        out.append(f"{100 * divergent:.1f}% of the draws diverged")
+    return out

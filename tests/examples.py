@@ -1,4 +1,6 @@
-"""Small problems that between them use every family, every input form and every kind of hidden variable; the laws run on all of them."""
+"""Small problems that between them use every family, every input form and every kind of hidden variable; the laws run on all
+of them.
+"""
 
 from __future__ import annotations
 
@@ -247,7 +249,11 @@ def one_factor() -> ev.Problem:
         ev.Normal("x", mean + loading * factor, sd, dims=("row", "item"))
     r = rng(14)
     z = r.normal(size=80)
-    x = np.array([0, 1, 2, 3.0]) + z[:, None] * np.array([1.0, 0.8, -0.6, 0.5]) + r.normal(size=(80, 4)) * np.array([0.5, 0.6, 0.7, 0.8])
+    x = (
+        np.array([0, 1, 2, 3.0])
+        + z[:, None] * np.array([1.0, 0.8, -0.6, 0.5])
+        + r.normal(size=(80, 4)) * np.array([0.5, 0.6, 0.7, 0.8])
+    )
     return ev.condition(spec, {"x": x})
 
 

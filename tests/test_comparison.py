@@ -1,4 +1,6 @@
-"""The comparison: alignment undoes random relabelling, the verdict follows its figures, k-hat tells a good approximation from a bad one."""
+"""The comparison: alignment undoes random relabelling, the verdict follows its figures, k-hat tells a good approximation from
+a bad one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def draws_around(fit: ev.EMFit, size: int, seed: int = 0) -> dict[str, np.ndarra
 
 
 @pytest.mark.parametrize("build", [poisson_mixture, full_covariance])
-def test_alignment_undoes_random_permutations(build) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_alignment_undoes_random_permutations(build) -> None:  # type: ignore[no-untyped-def]
     fit = ev.fit_em(build(), starts=4, random_seed=0)
     clean = draws_around(fit, 200)
     rng = np.random.default_rng(1)
@@ -54,7 +56,11 @@ def test_uncertain_labels_are_said_so() -> None:
     x = np.random.default_rng(0).normal(size=60)
     fit = ev.fit_em(ev.condition(normal_mixture_spec(), {"x": x}), "map", starts=4, random_seed=0)
     size = 50
-    draws = {"weight": np.full((size, 2), 0.5), "mean": np.random.default_rng(1).normal(0, 0.05, (size, 2)), "sd": np.ones((size, 2))}
+    draws = {
+        "weight": np.full((size, 2), 0.5),
+        "mean": np.random.default_rng(1).normal(0, 0.05, (size, 2)),
+        "sd": np.ones((size, 2)),
+    }
     assert align(fit.plan, draws, fit.environment).uncertain["component"] > 0.9
 
 

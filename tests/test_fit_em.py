@@ -24,7 +24,9 @@ def fit(data, objective="ml", **options):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
 def test_labels_are_used_and_held(fraction: float) -> None:
-    """A label keeps its row's probability at one, from the first start on, and more labels never make the classification worse."""
+    """A label keeps its row's probability at one, from the first start on, and more labels never make the classification
+    worse.
+    """
     given = np.random.default_rng(0).random(len(Z)) < fraction
     result = fit({"x": X, "group": np.where(given, Z, -1)})
     p = result.probability["group"].values
@@ -40,8 +42,8 @@ def test_all_labels_are_the_supervised_estimate_in_one_step() -> None:
     assert result.iterations <= 1
     assert np.allclose(result.estimate["weight"], np.bincount(Z) / len(Z))
     for k in range(2):
-        assert result.estimate["mean"].values[k] == pytest.approx(X[Z == k].mean(), rel=1e-12)
-        assert result.estimate["sd"].values[k] == pytest.approx(X[Z == k].std(), rel=1e-12)
+        assert result.estimate["mean"].values[k] == pytest.approx(X[k == Z].mean(), rel=1e-12)
+        assert result.estimate["sd"].values[k] == pytest.approx(X[k == Z].std(), rel=1e-12)
 
 
 def test_a_class_without_rows() -> None:
@@ -88,7 +90,9 @@ def test_one_start_that_collapses_does_not_spoil_the_others() -> None:
     assert all(s.optimum == -1 for s in result.starts if s.status is ev.Status.DEGENERATE)
 
 
-@pytest.mark.parametrize("name", ["normal_mixture", "full_covariance", "zero_inflated", "binomial_mixture", "one_factor", "regression_mixture"])
+@pytest.mark.parametrize(
+    "name", ["normal_mixture", "full_covariance", "zero_inflated", "binomial_mixture", "one_factor", "regression_mixture"]
+)
 def test_standard_errors_are_those_of_the_textbook_density(name: str) -> None:
     """Delta method on a numerical Hessian of `density`, which shares no formula with the engine."""
     problem = EXAMPLES[name].build()
@@ -187,7 +191,12 @@ def test_max_iter_is_not_convergence() -> None:
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [({"objective": "mle"}, "'ml' or 'map'"), ({"assignment": "firm"}, "'soft' or 'hard'"), ({"starts": 0}, "positive"), ({"tol": 0.0}, "positive")],
+    [
+        ({"objective": "mle"}, "'ml' or 'map'"),
+        ({"assignment": "firm"}, "'soft' or 'hard'"),
+        ({"starts": 0}, "positive"),
+        ({"tol": 0.0}, "positive"),
+    ],
 )
 def test_options_are_checked(option: dict, message: str) -> None:
     with pytest.raises(ev.errors.BadInput, match=message):

@@ -136,7 +136,7 @@ class WrongMeans(MStep):
 
     def __call__(self, env, S):  # type: ignore[no-untyped-def]
         out = super().__call__(env, S)
-        scaled = {k: v for k, v in out.values.items()}
+        scaled = dict(out.values)
         for regression in self.regressions:
             for p in regression.parameters:
                 scaled[p.label] = type(scaled[p.label])(0.999 * scaled[p.label].array, scaled[p.label].dims)
@@ -179,7 +179,9 @@ def test_closed_form_steps_maximise_q(name: str, objective: str) -> None:
         closed = only(env, S)
         chart = Coordinates(plan, env, names)
         generic = maximise(chart, S, prior).having(batch=None)
-        q_closed, q_generic = (Coordinates(plan, e, names).value(Coordinates(plan, e, names).pack(e), S, prior) for e in (closed, generic))
+        q_closed, q_generic = (
+            Coordinates(plan, e, names).value(Coordinates(plan, e, names).pack(e), S, prior) for e in (closed, generic)
+        )
         assert q_closed >= q_generic - 1e-9 * max(1, abs(q_generic)), names
         for n in names:
             assert np.allclose(closed.values[n].array, generic.values[n].array, rtol=1e-5, atol=1e-6), n

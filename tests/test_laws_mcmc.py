@@ -1,4 +1,6 @@
-"""Laws of the PyMC side over every example: the same number as EM by both likelihoods, the same gradient, and zero at EM's answer."""
+"""Laws of the PyMC side over every example: the same number as EM by both likelihoods, the same gradient, and zero at EM's
+answer.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def functions(model: pm.Model) -> Any:
     """point -> (log-likelihood, log posterior without Jacobian, its gradient in unconstrained coordinates)."""
     likelihood, posterior = log_posterior(model, prior=False), log_posterior(model)
     gradient = pytensor.gradient.grad(posterior, model.value_vars)
-    return model.compile_fn([likelihood, posterior, *gradient], inputs=model.value_vars, mode=MODE, point_fn=True, on_unused_input="ignore")
+    return model.compile_fn(
+        [likelihood, posterior, *gradient], inputs=model.value_vars, mode=MODE, point_fn=True, on_unused_input="ignore"
+    )
 
 
 def point(model: pm.Model, plan: Plan, env: Environment) -> dict[str, np.ndarray]:

@@ -1,4 +1,6 @@
-"""NUTS on the same declarations: equal draws by both likelihoods, conjugate posteriors where they are known, labels in every amount."""
+"""NUTS on the same declarations: equal draws by both likelihoods, conjugate posteriors where they are known, labels in every
+amount.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_inverse_wishart_posterior_is_conjugate() -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
 def test_labels_in_every_amount_run_on_one_spec(fraction: float) -> None:
-    """EM and NUTS on the same masks: the posterior mean near the MAP, given labels certain, the hidden ones averaged over draws."""
+    """EM and NUTS on the same masks: the posterior mean near the MAP, given labels certain, the hidden ones averaged over
+    draws.
+    """
     x, z = normal_data()
     given = np.random.default_rng(0).random(len(z)) < fraction
     problem = ev.condition(normal_mixture_spec(), {"x": x, "group": np.where(given, z, -1)})
@@ -92,7 +96,15 @@ def test_labels_in_every_amount_run_on_one_spec(fraction: float) -> None:
 def test_everything_is_in_the_tree() -> None:
     problem = poisson_mixture()
     tree = ev.fit_mcmc(problem, **DRAWS)
-    wanted = {"posterior", "posterior_unaligned", "sample_stats", "log_likelihood", "assignment", "posterior_predictive", "observed_data"}
+    wanted = {
+        "posterior",
+        "posterior_unaligned",
+        "sample_stats",
+        "log_likelihood",
+        "assignment",
+        "posterior_predictive",
+        "observed_data",
+    }
     assert wanted <= set(tree.children)
     rows = tree["log_likelihood"]["rows"]
     assert rows.sizes["row"] == problem.n

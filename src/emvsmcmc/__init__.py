@@ -14,8 +14,8 @@ _WHERE = {
     "spec.model": ["Spec"],
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
-        "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta", "Uniform",
-        "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
+        "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
+        "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
     ],
     "problem": ["condition", "Problem"],
     "simulation": ["simulate"],

@@ -18,7 +18,9 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Contract:
-    """Log-likelihood at EM's estimate by each route, and the largest relative difference found, over the draws of the sampler too."""
+    """Log-likelihood at EM's estimate by each route, and the largest relative difference found, over the draws of the sampler
+    too.
+    """
 
     values: dict[str, float]
     difference: float
@@ -32,7 +34,8 @@ class Contract:
     def sentence(self) -> str:
         routes = ", ".join(self.values)
         verb = "agree" if self.holds else "DISAGREE"
-        return f"The routes to the log-likelihood ({routes}; {self.draws_checked} posterior draws) {verb} to {self.difference:.1e} relative."
+        checked = f"{routes}; {self.draws_checked} posterior draws"
+        return f"The routes to the log-likelihood ({checked}) {verb} to {self.difference:.1e} relative."
 
 
 def contract(plan: Plan, env: Environment, sampled: np.ndarray | None, ours: np.ndarray | None) -> Contract:
@@ -54,5 +57,3 @@ def contract(plan: Plan, env: Environment, sampled: np.ndarray | None, ours: np.
         checked = int(sampled.size)
         difference = max(difference, float((np.abs(sampled - ours) / np.maximum(1.0, np.abs(ours))).max()))
     return Contract(values, difference, checked)
-
-

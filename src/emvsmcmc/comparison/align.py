@@ -22,8 +22,9 @@ class Alignment:
     """What alignment found.
 
     draws : aligned {parameter: (draws, *shape)}. orders : {dim: (draws, size)} position i of the aligned draw held the original
-    order[i]. uncertain : {dim: share of draws whose second best relabelling is nearly as good}. log_likelihood : (draws, n) of each
-    original row, which no relabelling changes. probability : (n, K) joint assignment probabilities averaged over aligned draws.
+    order[i]. uncertain : {dim: share of draws whose second best relabelling is nearly as good}. log_likelihood : (draws, n) of
+    each original row, which no relabelling changes. probability : (n, K) joint assignment probabilities averaged over aligned
+    draws.
     """
 
     draws: dict[str, np.ndarray]
@@ -36,9 +37,9 @@ class Alignment:
 def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -> Alignment:
     """Relabel every exchangeable dim of every draw by the Hungarian method on expected responsibilities.
 
-    For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim; the draw takes
-    the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010, with probabilities in the
-    place of allocations).
+    For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim;
+    the draw takes the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010,
+    with probabilities in the place of allocations).
     """
     dims = [d for d, reason in exchangeable(plan).items() if reason is None]
     size = len(next(iter(draws.values()))) if draws else 0
@@ -67,8 +68,8 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
                 index = orders[d].reshape([size if a == 0 else -1 if a == axis else 1 for a in range(aligned[v.label].ndim)])
                 aligned[v.label] = np.take_along_axis(aligned[v.label], index, axis=axis)
     uncertain = {d: float((margins[d] < UNCERTAIN).mean()) if size else 0.0 for d in dims}
-    at = plan.inverse
-    return Alignment(aligned, orders, uncertain, log_likelihood[:, at], total[at] / max(size, 1))
+    rows_of = plan.inverse
+    return Alignment(aligned, orders, uncertain, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
 
 
 def _responsibilities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -28,17 +28,19 @@ def scalar_names(dataset: xr.Dataset) -> list[tuple[str, str, tuple[int, ...]]]:
     return out
 
 
-def table(em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: dict[str, np.ndarray] | None = None) -> pd.DataFrame:
+def table(
+    em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: dict[str, np.ndarray] | None = None
+) -> pd.DataFrame:
     """One row a scalar parameter.
 
-    Columns: em, se, map, mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat, r_hat_unaligned, mcse, gap = (em - mean) / sd,
-    split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo = mcse / sd; se_ratio = se / sd; in_hdi; rank, the share of
-    draws below EM's estimate; truth where simulated.
+    Columns: em, se, map, mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat, r_hat_unaligned, mcse, gap = (em -
+    mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo = mcse / sd; se_ratio = se / sd;
+    in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
     rows: list[dict[str, Any]] = []
     for label, name, at in scalar_names(em.estimate):
-        draws = posterior[name].values[(slice(None), slice(None), *at)]
-        raw = unaligned[name].values[(slice(None), slice(None), *at)]
+        draws = posterior[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
+        raw = unaligned[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
         estimate, error = float(em.estimate[name].values[at]), float(em.standard_error[name].values[at])
         mode = float(map_fit.estimate[name].values[at])
         mean, sd = float(draws.mean()), float(draws.std(ddof=1))
@@ -75,7 +77,8 @@ def table(em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Datase
 def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
     """Pareto tail index of the importance weights posterior / Normal(estimate, information^-1), in unconstrained coordinates.
 
-    Below 0.7 the normal approximation could stand in for the posterior (Vehtari, Simpson, Gelman, Yao and Gabry 2024). NaN where there is
+    Below 0.7 the normal approximation could stand in for the posterior (Vehtari, Simpson, Gelman, Yao and Gabry 2024). NaN
+    where there is
     no information matrix. fit : its information must be that of the likelihood or of the posterior in declared space.
     """
     if fit.information is None:

@@ -52,9 +52,9 @@ def fit_mcmc(
 
     Returns
     -------
-    DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable), assignment (mean
-    probabilities over draws), posterior_predictive, observed_data, constant_data. Attributes: compile_seconds, sampling_seconds,
-    random_seed, likelihood, marginalize, whitened, label_uncertainty.
+    DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable),
+    assignment (mean probabilities over draws), posterior_predictive, observed_data, constant_data. Attributes:
+    compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened, label_uncertainty.
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
 
@@ -103,7 +103,11 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
     step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
     few = aligned.isel(draw=slice(None, None, step))
-    observed = {k: (problem.spec.variables[k].dims, v.array) for k, v in problem.given.items() if k in problem.spec.variables and problem.roles[k] != "fixed"}
+    observed = {
+        k: (problem.spec.variables[k].dims, v.array)
+        for k, v in problem.given.items()
+        if k in problem.spec.variables and problem.roles[k] != "fixed"
+    }
     constant = {k: (problem.spec.data[k].dims, v.array) for k, v in problem.covariates.items()}
     constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
     stats = done.sample_stats
@@ -117,7 +121,9 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "log_likelihood": xr.Dataset({"rows": (("chain", "draw", plate), pointwise)}, coords=coords),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
-            "observed_data": xr.Dataset(observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}),
+            "observed_data": xr.Dataset(
+                observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}
+            ),
             "constant_data": xr.Dataset(constant),
         }
     )
@@ -150,11 +156,14 @@ def compare(
 ) -> Comparison:
     """Fit by EM (ML and MAP) and by NUTS, align the draws to EM's estimate, and say whether the estimate would have been enough.
 
-    Takes the options of `fit_em` and `fit_mcmc`. truth : true parameter values where the data were simulated. Raises what those two raise.
+    Takes the options of `fit_em` and `fit_mcmc`. truth : true parameter values where the data were simulated. Raises what
+    those two raise.
     """
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
-    posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, [em.environment, *mode.optima])
+    posterior = fit_mcmc(
+        problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, [em.environment, *mode.optima]
+    )
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     numbers = table(em, mode, aligned, unaligned, None if truth is None else {k: np.asarray(v) for k, v in truth.items()})
     stats = posterior["sample_stats"].to_dataset()
@@ -193,5 +202,5 @@ def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
     for env in em.optima:
         _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
         fingerprints.append(rows.log_likelihood)
-    means = posterior["log_likelihood"]["rows"].values.mean(axis=1)
+    means = np.asarray(posterior["log_likelihood"]["rows"]).mean(axis=1)
     return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

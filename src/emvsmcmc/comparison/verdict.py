@@ -56,7 +56,9 @@ def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, ch
     found.append(f"k-hat {k_hat:.2f}" if np.isfinite(k_hat) else "k-hat cannot be computed")
     misleading = []
     if outside:
-        misleading.append(f"EM's estimate lies outside the 94% HDI of {', '.join(outside[:3])}{' and more' if len(outside) > 3 else ''}")
+        misleading.append(
+            f"EM's estimate lies outside the 94% HDI of {', '.join(outside[:3])}{' and more' if len(outside) > 3 else ''}"
+        )
     if gap.max() > GAP_LARGE:
         misleading.append(f"it is {gap.max():.1f} posterior sd from the mean of {worst}")
     if elsewhere:
@@ -76,7 +78,8 @@ def _not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[s
         out.append(f"R-hat {r_hat.max():.3f} for {r_hat.idxmax()} (at most {R_HAT} is wanted)")
     for column, label in (("ess_bulk", "bulk"), ("ess_tail", "tail")):
         if not (table[column] >= ESS_PER_CHAIN * chains).all():
-            out.append(f"{label} effective sample size {table[column].min():.0f} for {table[column].idxmin()} (at least {ESS_PER_CHAIN * chains} is wanted)")
+            least, of = table[column].min(), table[column].idxmin()
+            out.append(f"{label} effective sample size {least:.0f} for {of} (at least {ESS_PER_CHAIN * chains} is wanted)")
     if divergent > DIVERGENT:
         out.append(f"{100 * divergent:.1f}% of the draws diverged")
     return out

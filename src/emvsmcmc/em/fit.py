@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
+import xarray as xr
 
 from ..errors import BadInput, Degenerate, FitFailed, NotMonotone, Status, Unidentified
 from ..expect.coefficients import coefficients
+from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan, make_plan
 from ..expect.rows import expect
 from ..expect.symmetry import canonical
@@ -20,7 +22,7 @@ from .iterate import Loop, Run
 from .mstep import MStep
 from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset
 from .starts import random_start
-from .uncertainty import Uncertainty, bootstrap, observed
+from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed
 
 SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
 USABLE = (Status.CONVERGED, Status.STALLED, Status.MAX_ITER)
@@ -74,56 +76,58 @@ def fit_em(
         else:
             for seed in seeds[:starts]:
                 rng = np.random.default_rng(seed)
-                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng)))  # type: ignore[misc]
+                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng)))
                 tick()
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
     optima = _group(plan, usable)
-    best = max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED)) if usable else max(unbounded, key=lambda r: len(r.path))
+    best = (
+        max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED))
+        if usable
+        else max(unbounded, key=lambda r: len(r.path))
+    )
     rng = np.random.default_rng(seeds[-1])
     if init is None:
         # a run keeps the labels its start happened to have; what is reported does not depend on them
         optima = [canonical(plan, env) for env in optima]
         best.environment = canonical(plan, best.environment)
-    return _result(plan, problem, best, runs, optima, objective, assignment, standard_errors, tol, rng, random_seed, began, progress)
+    found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
+    about = {"objective": objective, "assignment": assignment, "random_seed": random_seed}
+    return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
 
 
-def _result(plan, problem, best, runs, optima, objective, assignment, standard_errors, tol, rng, random_seed, began, progress) -> EMFit:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    prior = objective == "map"
+def _uncertainty(
+    plan: Plan, best: Run, prior: bool, kind: str | None, tol: float, rng: np.random.Generator, progress: bool
+) -> Uncertainty:
+    if kind == "observed" and best.status in USABLE:
+        return observed(plan, best.environment, None, prior)
+    if kind == "bootstrap" and best.status in USABLE:
+        with _progress(progress, "bootstrap", REPLICATES) as tick:
+            return bootstrap(plan, best.environment, prior, tol, rng, tick=tick)
+    reason = "standard_errors=None" if best.status in USABLE else best.status.sentence
+    return Uncertainty({}, {v.label: reason for v in plan.parameters}, None, Coordinates(plan, best.environment))
+
+
+def _result(
+    plan: Plan, best: Run, runs: list[Run], optima: list[Environment], found: Uncertainty, seconds: float, about: dict[str, Any]
+) -> EMFit:
     env = best.environment
     try:
         log_likelihood, _, rows = expect(plan, coefficients(plan, env), rows=True)
         probability, latent = assignment_probabilities(plan, rows), hidden_gaussians(plan, rows)
-    except (Degenerate, np.linalg.LinAlgError):
-        import xarray as xr
-
+    except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
         log_likelihood, probability, latent = float("nan"), xr.Dataset(), xr.Dataset()
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
-    if standard_errors is None or best.status not in USABLE:
-        reason = "standard_errors=None" if best.status in USABLE else best.status.sentence
-        found = Uncertainty(nothing, dict.fromkeys(nothing, reason), None, None)  # type: ignore[arg-type]
-    elif standard_errors == "bootstrap":
-        from .uncertainty import REPLICATES
-
-        with _progress(progress, "bootstrap", REPLICATES) as tick:
-            found = bootstrap(plan, env, prior, tol, rng, tick=tick)
-    else:
-        found = observed(plan, env, None, prior)
-    from ..expect.coordinates import Coordinates
-
-    chart = found.coordinates or Coordinates(plan, env)
     return EMFit(
-        problem=problem,
-        estimate=parameter_dataset(problem, values),
-        standard_error=parameter_dataset(problem, {**nothing, **found.standard_error}),
+        problem=plan.problem,
+        estimate=parameter_dataset(plan.problem, values),
+        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
         reasons=found.reasons,
         log_likelihood=log_likelihood,
-        objective=objective,
         objective_value=best.objective,
-        assignment=assignment,
         path=np.array(best.path),
         starts=_starts(runs),
         optima=optima,
@@ -134,12 +138,12 @@ def _result(plan, problem, best, runs, optima, objective, assignment, standard_e
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        n_parameters=chart.size,
+        n_parameters=found.coordinates.size,
         information=found.information,
         environment=env,
         plan=plan,
-        random_seed=random_seed,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
+        **about,
     )
 
 
@@ -160,8 +164,8 @@ def _starts(runs: list[Run]) -> list[Start]:
 
 
 def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
-    """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both, which no
-    relabelling, reflection or rotation can change."""
+    """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both,
+    which no relabelling, reflection or rotation can change."""
     optima: list[Run] = []
     for run in sorted(runs, key=lambda r: -r.objective):
         _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
@@ -187,7 +191,10 @@ def _identified(plan: Plan) -> None:
     for v in plan.parameters:
         if v.label not in used:
             raise Unidentified(
-                v.label, "a parameter of some row variable, for objective='ml'", "one that occurs only in priors", "Use objective='map', or fix it in the data."
+                v.label,
+                "a parameter of some row variable, for objective='ml'",
+                "one that occurs only in priors",
+                "Use objective='map', or fix it in the data.",
             )
 
 
@@ -228,5 +235,3 @@ def _progress(show: bool, label: str, total: int):  # type: ignore[no-untyped-de
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
-
-

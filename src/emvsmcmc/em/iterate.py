@@ -78,7 +78,15 @@ class Loop:
             reason = str(end)
             status = Status.UNBOUNDED if self.hard and self._has_factors() else Status.DEGENERATE
             return Run(
-                last.env if last else env, status, reason, path[-1] if path else -np.inf, path, max(len(path) - 1, 0), self.passes, np.inf, np.nan
+                last.env if last else env,
+                status,
+                reason,
+                path[-1] if path else -np.inf,
+                path,
+                max(len(path) - 1, 0),
+                self.passes,
+                np.inf,
+                np.nan,
             )
 
     def _has_factors(self) -> bool:
@@ -134,8 +142,8 @@ class Loop:
         point = self.evaluate(env)
         if point.objective < before.objective - max(rounding, ROUNDING * abs(before.objective)):
             raise NotMonotone(
-                f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is wrong, or the "
-                "data are beyond float64 (rescale the columns)",
+                f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
+                "wrong, or the data are beyond float64 (rescale the columns)",
                 Status.STALLED,
             )
         path.append(point.objective)

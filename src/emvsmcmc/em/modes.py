@@ -12,7 +12,8 @@ Messages = tuple[np.ndarray, ...]
 def mode(name: str, kind: str, messages: Messages) -> np.ndarray:
     """The maximiser, by kind of slot.
 
-    probabilities: m / sum m.  probability: (successes, failures).  rate: (events, exposure).  variance, sigma: (n, ss).  cov: (n, SS).
+    probabilities: m / sum m.  probability: (successes, failures).  rate: (events, exposure).  variance, sigma: (n, ss).  cov:
+    (n, SS).
     Raises Degenerate where there is no interior mode: nothing was counted, or a prior with a pole outweighs the data.
     """
     with np.errstate(divide="ignore", invalid="ignore"):

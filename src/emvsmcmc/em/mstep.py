@@ -91,7 +91,10 @@ class MStep:
         groups: list[set[str]] = []
         reads = [value_names(e) & names for p in self.plan.parts for e in p.distribution.arguments.values()]
         joined = [set().union(*[value_names(e) for e in p.distribution.arguments.values()]) & names for p in self.plan.parts]
-        priors = [({v.label} | set().union(*[value_names(e) for e in v.arguments.values()], set())) & names for v in self.plan.parameters]
+        priors = [
+            ({v.label} | set().union(*[value_names(e) for e in v.arguments.values()], set())) & names
+            for v in self.plan.parameters
+        ]
         for held in [*reads, *joined, *priors, *[{n} for n in names]]:
             if not held:
                 continue
@@ -152,7 +155,10 @@ class MStep:
                 raise Degenerate(step.parameter.label, "a component collapsed on a point")
             condition = np.linalg.eigvalsh(value / (d[..., :, None] * d[..., None, :]))[..., 0]
             if (condition <= SINGULAR).any():
-                raise Degenerate(step.parameter.label, "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)")
+                raise Degenerate(
+                    step.parameter.label,
+                    "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
+                )
         elif (np.sqrt(value) if step.kind == "variance" else value).min() <= COLLAPSED * scale:
             raise Degenerate(step.parameter.label, "a component collapsed on a point")
 
@@ -180,5 +186,3 @@ def typical(v: Variable, plan: Plan) -> np.ndarray:
     if isinstance(support, Interval):
         return np.full(shape, 0.5 * (support.lower + support.upper))
     return np.zeros(shape) if isinstance(support, Real) else np.ones(shape)
-
-

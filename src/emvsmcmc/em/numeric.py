@@ -17,17 +17,21 @@ STEP = 1e-5  # of the differences of the exact score; their error of 1e-10 relat
 def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environment:
     """Environment with the parameters of `coordinates` at the maximum of Q( . ; S) (+ log prior), the others as they were.
 
-    Q is climbed by Newton with the exact score and a Hessian of its differences, made negative definite where it is not, and halved steps
-    until Q rises. Raises Degenerate where Q cannot be evaluated.
+    Q is climbed by Newton with the exact score and a Hessian of its differences, made negative definite where it is not, and
+    halved steps until Q rises. Raises Degenerate where Q cannot be evaluated.
     """
     u = coordinates.pack(coordinates.env)
     value = coordinates.value(u, S, prior)
     if not np.isfinite(value):
-        raise Degenerate(", ".join(b.variable.label for b in coordinates.blocks), "the objective is not finite at the current values")
+        raise Degenerate(
+            ", ".join(b.variable.label for b in coordinates.blocks), "the objective is not finite at the current values"
+        )
     for _ in range(MAX_NEWTON):
         g = coordinates.score(u, S, prior)
         if not np.isfinite(g).all():
-            raise Degenerate(", ".join(b.variable.label for b in coordinates.blocks), "the score is not finite at the current values")
+            raise Degenerate(
+                ", ".join(b.variable.label for b in coordinates.blocks), "the score is not finite at the current values"
+            )
         values, vectors = np.linalg.eigh(-hessian(coordinates, u, S, prior))
         # a direction of no or of negative curvature is walked by the size of its curvature, never backwards
         curvature = np.maximum(np.abs(values), 1e-8 * max(1.0, np.abs(values).max()))

@@ -22,8 +22,8 @@ SINGULAR = 1e-13  # reciprocal condition, after scaling the diagonal to one, bel
 class Regression:
     """All mean parameters of `parts`, solved jointly at the current precisions; Normal priors add theirs.
 
-    With residual rows A(theta) = A - D step, the step solves (sum_k D'W'W M_k D) step = sum_k D'W'W M_k A (+ prior). Solving for the step
-    and not for the value keeps digits when the mean is far from the origin.
+    With residual rows A(theta) = A - D step, the step solves (sum_k D'W'W M_k D) step = sum_k D'W'W M_k A (+ prior). Solving
+    for the step and not for the value keeps digits when the mean is far from the origin.
     """
 
     def __init__(self, plan: Plan, parts: Sequence[GaussianPart], parameters: Sequence[Variable]) -> None:
@@ -77,7 +77,9 @@ class Regression:
                 at += n
         inverse_H, condition = scaled_inverse(H)
         if condition < SINGULAR:
-            raise Degenerate(", ".join(p.label for p in self.parameters), "a component has no rows left, or its covariates are collinear")
+            raise Degenerate(
+                ", ".join(p.label for p in self.parameters), "a component has no rows left, or its covariates are collinear"
+            )
         step = inverse_H @ g
         step += inverse_H @ (g - H @ step)  # one refinement: the inverse alone loses digits with the condition number
         out, at = {}, 0

@@ -34,14 +34,15 @@ class EMFit:
 
     Attributes
     ----------
-    estimate, standard_error : Datasets, one variable for each parameter of the spec, in its dims and coords. A standard error that does not
-        exist is NaN, and `reasons` says why.
+    estimate, standard_error : Datasets, one variable for each parameter of the spec, in its dims and coords. A standard error
+        that does not exist is NaN, and `reasons` says why.
     log_likelihood : of the returned parameters, observed data, whatever the objective was.
-    objective : "ml" or "map"; `objective_value` its value in nats (log likelihood, plus the log prior in declared space for "map").
+    objective : "ml" or "map"; `objective_value` its value in nats (log likelihood, plus the log prior in declared space for
+    "map").
     path : objective of each iteration of the best start.
     starts : every start, in order. `optima` : parameters at each distinct optimum, best first.
-    probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each hidden
-        Gaussian variable and cell.
+    probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
+        hidden Gaussian variable and cell.
     status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
     n_parameters : free parameters: packed length, without those on a boundary.
     """
@@ -88,8 +89,8 @@ class EMFit:
     def predict(self, data: Any) -> xr.Dataset:
         """Posterior probabilities of every discrete latent for new rows, at the estimate.
 
-        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable a latent, and
-        "log_likelihood" of each row. Raises the same named errors as `condition`.
+        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable a latent,
+        and "log_likelihood" of each row. Raises the same named errors as `condition`.
         """
         from ..expect.coefficients import coefficients
         from ..expect.rows import expect
@@ -106,7 +107,12 @@ class EMFit:
     def to_datatree(self) -> xr.DataTree:
         """The fit as a DataTree with groups estimate, standard_error, probability and latent; scalars are attributes."""
         tree = xr.DataTree.from_dict(
-            {"estimate": self.estimate, "standard_error": self.standard_error, "probability": self.probability, "latent": self.latent}
+            {
+                "estimate": self.estimate,
+                "standard_error": self.standard_error,
+                "probability": self.probability,
+                "latent": self.latent,
+            }
         )
         tree.attrs = {
             "objective": self.objective,
@@ -123,8 +129,8 @@ class EMFit:
 
     def __repr__(self) -> str:
         return (
-            f"EMFit({self.objective}, log likelihood {self.log_likelihood:.5f}, {self.n_parameters} parameters, {self.status.value} after "
-            f"{self.iterations} iterations)"
+            f"EMFit({self.objective}, log likelihood {self.log_likelihood:.5f}, {self.n_parameters} parameters, "
+            f"{self.status.value} after {self.iterations} iterations)"
         )
 
 
@@ -155,7 +161,9 @@ def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
 
 
 def hidden_gaussians(plan: Plan, rows: RowOutput) -> xr.Dataset:
-    """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells: posterior mean and sd (given cells have sd 0)."""
+    """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells: posterior mean and sd (given cells have
+    sd 0).
+    """
     problem = plan.problem
     plate = next(iter(problem.plates))
     out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}

@@ -74,7 +74,9 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
             lead = part.elements[:-1]
             value = value_of(expression, _positions(plan, parameter, drop=2))
             return Use(kind, part, None, plan.spread(value, lead).astype(np.int64))
-        return Use(kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements).astype(np.int64))
+        return Use(
+            kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements).astype(np.int64)
+        )
     if isinstance(part, TablePart):
         extra = [(LEVELS, part.levels)]
         index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
@@ -84,7 +86,9 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
         return Use(kind, part, None, index, plan.spread(known, part.elements, extra))
     assert isinstance(part, LevelPart)
     extra = [(part.counted, part.levels)] if part.counted is not None else []
-    return Use(kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64))
+    return Use(
+        kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
+    )
 
 
 def _is_look_up(expression: Expression, name: str) -> bool:
@@ -99,7 +103,9 @@ def _positions(plan: Plan, parameter: Variable, drop: int = 0) -> Environment:
     return Environment({parameter.label: Named(np.arange(prod(shape), dtype=float).reshape(shape), dims)})
 
 
-def messages(plan: Plan, env: Environment, S: Statistics, uses: list[Use], size: int, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def messages(
+    plan: Plan, env: Environment, S: Statistics, uses: list[Use], size: int, shape: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
     """Sum of the messages of all uses, in the parameter's declared shape (a covariance: counts without the matrix dims)."""
     totals: list[np.ndarray] | None = None
     for use in uses:
@@ -111,7 +117,9 @@ def messages(plan: Plan, env: Environment, S: Statistics, uses: list[Use], size:
 
 def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, shape: tuple[int, ...]) -> list[np.ndarray]:
     def gather(values: np.ndarray) -> np.ndarray:
-        return np.bincount(use.index.ravel(), weights=np.broadcast_to(values, use.index.shape).ravel(), minlength=size).reshape(shape)
+        return np.bincount(use.index.ravel(), weights=np.broadcast_to(values, use.index.shape).ravel(), minlength=size).reshape(
+            shape
+        )
 
     if use.latent is not None:
         if use.kind == "probabilities":
@@ -132,11 +140,13 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
             found[1] = found[1] * use.factor
         return [gather(m) for m in found]
     assert isinstance(part, LevelPart)
-    counts = np.where(on, S.S[part.offset : part.offset + part.height].reshape(part.size, part.levels, plan.K).transpose(2, 0, 1), 0.0)
+    counts = np.where(
+        on, S.S[part.offset : part.offset + part.height].reshape(part.size, part.levels, plan.K).transpose(2, 0, 1), 0.0
+    )
     return [gather(counts)] if use.kind == "probabilities" else [gather(counts[..., 1]), gather(counts[..., 0])]
 
 
-def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     N = np.where(part.on, S.N, 0.0)
     if use.kind != "cov":

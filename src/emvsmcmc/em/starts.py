@@ -16,8 +16,8 @@ MANY = 64  # configurations above which centres are drawn uniformly instead of b
 def random_start(plan: Plan, mstep: MStep, rng: np.random.Generator) -> Environment:
     """Parameters after two M-steps on one random completion.
 
-    Labels are kept; responsibilities come from k-means++ centres (a labelled class starts at its labelled rows); cells and factors are
-    drawn; a little noise breaks every symmetric saddle. Raises Degenerate where the completion already collapses.
+    Labels are kept; responsibilities come from k-means++ centres (a labelled class starts at its labelled rows); cells and
+    factors are drawn; a little noise breaks every symmetric saddle. Raises Degenerate where the completion already collapses.
     """
     layout = plan.full
     V = _complete(plan, layout, rng)

@@ -41,7 +41,9 @@ def score_at(plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray | No
 
 
 def observed_information(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) -> tuple[Coordinates, np.ndarray]:
-    """-Hessian of the log-likelihood (+ log prior, in declared space) in unconstrained coordinates, by central differences of the score."""
+    """-Hessian of the log-likelihood (+ log prior, in declared space) in unconstrained coordinates, by central differences of
+    the score.
+    """
     chart = Coordinates(plan, env)
     u = chart.pack(env)
     _, S = score_at(plan, chart, u, rho, prior)
@@ -77,7 +79,9 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
             flat = vectors[:, 0]
             worst = _owner(chart, int(np.argmax(np.abs(flat))))
             for b in chart.blocks:
-                reasons[b.variable.label] = f"the observed information is not positive definite (direction of {worst}): not a strict maximum"
+                reasons[b.variable.label] = (
+                    f"the observed information is not positive definite (direction of {worst}): not a strict maximum"
+                )
         else:
             d = np.sqrt(np.diag(information))
             covariance = (vectors / values) @ vectors.T / np.outer(d, d)
@@ -104,11 +108,19 @@ def _owner(chart: Coordinates, position: int) -> str:
 
 
 def bootstrap(
-    plan: Plan, env: Environment, prior: bool, tol: float, rng: np.random.Generator, replicates: int = REPLICATES, tick: Callable[[], None] | None = None
+    plan: Plan,
+    env: Environment,
+    prior: bool,
+    tol: float,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+    tick: Callable[[], None] | None = None,
 ) -> Uncertainty:
-    """Weighted-likelihood bootstrap (Newton and Raftery 1994): each replicate draws Gamma(w) row weights and is fitted from the estimate.
+    """Weighted-likelihood bootstrap (Newton and Raftery 1994): each replicate draws Gamma(w) row weights and is fitted from
+    the estimate.
 
-    Starting at the estimate keeps the labels of exchangeable components. Replicates that collapse are left out and counted in `reasons`.
+    Starting at the estimate keeps the labels of exchangeable components. Replicates that collapse are left out and counted in
+    `reasons`.
     """
     draws: dict[str, list[np.ndarray]] = {v.label: [] for v in plan.parameters}
     lost = 0

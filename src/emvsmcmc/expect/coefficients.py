@@ -59,7 +59,9 @@ def _concatenate(xp: Any, blocks: list[Any], axis: int) -> Any:
 def _masked(part: Any, array: Any, env: Environment) -> Any:
     """Zero outside the part's configurations."""
     if part.on.all():
-        return array if env.batch is None or array.shape[-1] == env.batch else np.broadcast_to(array, (*array.shape[:-1], env.batch))
+        return (
+            array if env.batch is None or array.shape[-1] == env.batch else np.broadcast_to(array, (*array.shape[:-1], env.batch))
+        )
     mask = part.on.reshape((-1,) + (1,) * (array.ndim - 1))
     return env.xp.where(mask, array, 0.0)
 
@@ -78,8 +80,9 @@ def log_probabilities(latent: Variable, env: Environment) -> Named:
         p = p.rename({latent.arguments["p"].dims[-1]: f"@{latent.label}"})
         return Named(env.xp.log(p.array), p.dims)
     one = Named(np.array([0.0, 1.0]), (f"@{latent.label}",))
-    both = lift(lambda p, e: e * env.xp.log(p) + (1 - e) * env.xp.log1p(-p), p, one) if env.xp is not np else lift(_bernoulli_logs, p, one)
-    return both
+    if env.xp is np:
+        return lift(_bernoulli_logs, p, one)
+    return lift(lambda p, e: e * env.xp.log(p) + (1 - e) * env.xp.log1p(-p), p, one)
 
 
 def _bernoulli_logs(p: np.ndarray, e: np.ndarray) -> np.ndarray:
@@ -108,7 +111,9 @@ def residual_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any)
     blocks = mean_blocks(plan, part, env)
     tail = () if env.batch is None else (1,)
     own = np.broadcast_to(np.eye(m), (K, m, m)).reshape((K, m, m, *tail))
-    first = origin[:, part.columns].reshape((K, m, 1, *tail))  # the value's own origin, minus those of its parents, minus the intercept
+    first = origin[:, part.columns].reshape(
+        (K, m, 1, *tail)
+    )  # the value's own origin, minus those of its parents, minus the intercept
     columns: list[Any] = [None] * (len(plan.slices) + 1)
     order = {key: i + 1 for i, key in enumerate(plan.slices)}
     if None in blocks:
@@ -149,7 +154,7 @@ def whitened_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any)
     xp = env.xp
     rows = rows.reshape((plan.K, lead, p, plan.d, *batch))
     if batch:
-        out = np.einsum("klij...,kljd...->klid...", np.broadcast_to(W, (*W.shape[:-1], env.batch)), rows)
+        out = np.einsum("klij...,kljd...->klid...", np.broadcast_to(W, (*W.shape[:-1], *batch)), rows)
         logs = np.log(np.einsum("klii...->kli...", W)).sum(axis=(1, 2))
     else:
         # written out for PyTensor: a batched matmul there costs a compile of its own and a loop at run time
@@ -159,7 +164,10 @@ def whitened_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any)
 
 
 def whiteners(plan: Plan, part: GaussianPart, env: Environment) -> Any:
-    """(K, lead, p, p[, batch]) W with W'W = cov^-1. Looking up commutes with whitening, so W is looked up as the covariance would be."""
+    """(K, lead, p, p[, batch]) W with W'W = cov^-1.
+
+    Looking up commutes with whitening, so W is looked up as the covariance would be.
+    """
     d, p = part.elements[-1]
     expression = part.argument("cov")
     lead = part.elements[:-1]
@@ -255,7 +263,11 @@ def _batched_prior(variable: Variable, named: Named, env: Environment) -> np.nda
     """Batch axis first: the families' formulas address event dims from the end."""
 
     def front(value: Named) -> Named:
-        return value if BATCH not in value.dims else Named(np.moveaxis(value.array, value.dims.index(BATCH), 0), (BATCH, *[d for d in value.dims if d != BATCH]))
+        return (
+            value
+            if BATCH not in value.dims
+            else Named(np.moveaxis(value.array, value.dims.index(BATCH), 0), (BATCH, *[d for d in value.dims if d != BATCH]))
+        )
 
     values = {k: front(v) for k, v in env.values.items()}
     inner = env.having(values=values, batch=None)
@@ -263,7 +275,8 @@ def _batched_prior(variable: Variable, named: Named, env: Environment) -> np.nda
     arguments = argument_values(variable, inner, dims)
     x = front(named).to(dims)
     terms = variable.family.log_prior(np, x, **arguments)  # type: ignore[attr-defined]
-    return np.moveaxis(np.broadcast_to(terms, (env.batch, *terms.shape[1:])) if terms.shape[0] == 1 else terms, 0, -1)
+    wide = np.broadcast_to(terms, (env.batch or 1, *terms.shape[1:])) if terms.shape[0] == 1 else terms
+    return np.moveaxis(wide, 0, -1)
 
 
 def _sum_to_batch(terms: Any, env: Environment) -> Any:

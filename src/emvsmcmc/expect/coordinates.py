@@ -106,7 +106,10 @@ class Coordinates:
 
 
 def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
-    """<coefficients(theta), S>: the expected complete-data log-likelihood. A statistic of zero never meets its coefficient (-inf)."""
+    """<coefficients(theta), S>: the expected complete-data log-likelihood.
+
+    A statistic of zero never meets its coefficient (-inf).
+    """
     C = coefficients(plan, env, S.rho)
     seen = S.N != 0
     q = float(C.c[seen] @ S.N[seen])

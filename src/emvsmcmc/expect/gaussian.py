@@ -14,7 +14,8 @@ from ..numerics import LOG_2PI
 class Elimination:
     """What is left of residual rows once hidden coordinates are integrated out, for configurations ks of one pattern.
 
-    constant (ks,), rows (ks, R', o) on the observed coordinates, map (ks, l, o) and covariance (ks, l, l) of the hidden given the observed.
+    constant (ks,), rows (ks, R', o) on the observed coordinates, map (ks, l, o) and covariance (ks, l, l) of the hidden given
+    the observed.
     """
 
     constant: np.ndarray

@@ -71,7 +71,7 @@ def _block(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
     return out
 
 
-def _tables(layout, T: np.ndarray, at: slice) -> np.ndarray:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _tables(layout, T: np.ndarray, at: slice) -> np.ndarray:  # type: ignore[no-untyped-def]
     X, phi, level = layout.X[at], layout.phi[at], layout.level[at]
     out = np.zeros((len(X), *T.shape[1:]))
     for f in range(X.shape[1]):

@@ -87,7 +87,8 @@ class LevelPart(Part):
 class Plan:
     """Everything about a problem that does not depend on parameter values.
 
-    axes : {latent or index: number of values}, the joint configurations in C order. coordinates, slices : layout of v (key None, column
+    axes : {latent or index: number of values}, the joint configurations in C order. coordinates, slices : layout of v (key
+    None, column
     0, is the constant). centre : (d,) subtracted from rows before they are used. inverse : original row -> row of `full`.
     """
 
@@ -141,7 +142,9 @@ class Plan:
         named = {v.label: Named(np.asarray(values[v.label], dtype=float), v.dims) for v in self.parameters}
         return whitened(self, Environment({**self.problem.fixed, **named}))
 
-    def spread(self, x: Named, elements: Sequence[tuple[str, int]] = (), extra: Sequence[tuple[str, int]] = (), xp: Any = np) -> Any:
+    def spread(
+        self, x: Named, elements: Sequence[tuple[str, int]] = (), extra: Sequence[tuple[str, int]] = (), xp: Any = np
+    ) -> Any:
         """(K, elements, *extra[, batch]): a named array over all configurations and the child's elements."""
         dims = [*self.names, *[d for d, _ in elements], *[d for d, _ in extra]]
         shape = [*self.shape, *[n for _, n in elements], *[n for _, n in extra]]
@@ -170,7 +173,9 @@ def make_plan(problem: Problem) -> Plan:
     plate = refuse.one_plate(problem)
     variables = problem.row_variables
     indices = {n for v in variables for n in _indexing(v)}
-    latents = [v for v in variables if v.discrete and (v.label in indices or v.label not in problem.given or v.label in problem.evidence)]
+    latents = [
+        v for v in variables if v.discrete and (v.label in indices or v.label not in problem.given or v.label in problem.evidence)
+    ]
     for v in latents:
         refuse.assignment_dims(v, plate)
     axes = {v.label: problem.levels(v) for v in latents}
@@ -218,8 +223,8 @@ def make_plan(problem: Problem) -> Plan:
     refuse.joint_affinity(problem, gaussians)
     full, layout, inverse = builder.layouts()
     return Plan(
-        problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale, tuple(gaussians), tuple(tables), tuple(levels),
-        full, layout, inverse,
+        problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
+        tuple(gaussians), tuple(tables), tuple(levels), full, layout, inverse,
     )  # fmt: skip
 
 
@@ -258,7 +263,9 @@ def _row_coordinates(problem: Problem, gaussian: list[Variable], plate: str) -> 
 
 
 def _check_index_lengths(problem: Problem, axes: dict[str, int]) -> None:
-    """Every indexed axis is as long as its index counts; an integer covariate may count fewer, and then takes the axis' length."""
+    """Every indexed axis is as long as its index counts; an integer covariate may count fewer, and then takes the axis'
+    length.
+    """
     env = Environment(problem.fixed)
     for v in problem.row_variables:
         for child in v.children:

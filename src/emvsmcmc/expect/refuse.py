@@ -46,18 +46,31 @@ def assignment_dims(variable: Variable, plate: str) -> None:
 
 def index_dims(data: Data, plate: str) -> None:
     if data.dims != (plate,):
-        raise UnsupportedModel(f"{data.name}", f"dims ({plate!r},) for a covariate that indexes", f"{data.dims}", "Declare one index for each position.")
+        raise UnsupportedModel(
+            f"{data.name}",
+            f"dims ({plate!r},) for a covariate that indexes",
+            f"{data.dims}",
+            "Declare one index for each position.",
+        )
 
 
 def index_length(variable: Variable, index: Expression, counts: int, size: int, dim: str) -> int:
     """A latent counts exactly the axis it indexes; an integer covariate at most."""
     if isinstance(index, Data):
         if counts > size:
-            raise WrongDims(f"{index.name}", f"whole numbers from 0 to {size - 1}, positions of {dim!r}", str(counts - 1), f"Used by {variable.label!r}.")
+            raise WrongDims(
+                f"{index.name}",
+                f"whole numbers from 0 to {size - 1}, positions of {dim!r}",
+                str(counts - 1),
+                f"Used by {variable.label!r}.",
+            )
         return size
     if counts != size:
         raise WrongDims(
-            f"{variable.label}", f"an axis of length {counts} for index {index.name!r}", f"{dim!r} of length {size}", "Index the dim that it counts."
+            f"{variable.label}",
+            f"an axis of length {counts} for index {index.name!r}",
+            f"{dim!r} of length {size}",
+            "Index the dim that it counts.",
         )
     return counts
 
@@ -75,7 +88,9 @@ def too_many(axes: dict[str, int]) -> None:
 
 def branch_count(variable: Switch, values: int) -> None:
     if len(variable.branches) != values:
-        raise UnsupportedModel(variable.label, f"{values} branches, one for each value of {variable.index.label!r}", str(len(variable.branches)))
+        raise UnsupportedModel(
+            variable.label, f"{values} branches, one for each value of {variable.index.label!r}", str(len(variable.branches))
+        )
 
 
 def hidden(variable: Variable) -> None:
@@ -90,7 +105,10 @@ def hidden(variable: Variable) -> None:
 
 def not_a_child(variable: Variable) -> None:
     raise UnsupportedModel(
-        variable.label, "a distribution for row variables", f"{variable.family.name}, which serves as a prior", "Declare it without the row dim."
+        variable.label,
+        "a distribution for row variables",
+        f"{variable.family.name}, which serves as a prior",
+        "Declare it without the row dim.",
     )
 
 
@@ -99,13 +117,20 @@ def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, A
     found = sorted(str(n) for n in value_names(variable.arguments["p"]) if n in coordinates or n in problem.covariates)
     if found:
         raise UnsupportedModel(
-            variable.label, "probabilities that do not depend on row quantities", f"a dependence on {found}", "Index a table of probabilities instead."
+            variable.label,
+            "probabilities that do not depend on row quantities",
+            f"a dependence on {found}",
+            "Index a table of probabilities instead.",
         )
 
 
 def gaussian(problem: Problem, variable: Variable, distribution: Variable, coordinates: dict[Any, Any], axes: set[str]) -> None:
     """The mean is affine in row quantities; the scale depends on none of them."""
-    known = {v.label: Named(np.ones(problem.shape(v)), v.dims) for v in problem.spec.variables.values() if not problem.spec.plates_of(v)}
+    known = {
+        v.label: Named(np.ones(problem.shape(v)), v.dims)
+        for v in problem.spec.variables.values()
+        if not problem.spec.plates_of(v)
+    }
     try:
         evaluate(distribution.arguments["mu"], Environment(known), coordinates)
     except NotAffineHere as reason:
@@ -117,11 +142,16 @@ def gaussian(problem: Problem, variable: Variable, distribution: Variable, coord
         ) from None
     except KeyError as missing:
         raise UnsupportedModel(
-            f"{variable.label}: mean", "covariates, Gaussian variables and parameters", str(missing).strip("'\""), "Index by a discrete variable instead."
+            f"{variable.label}: mean",
+            "covariates, Gaussian variables and parameters",
+            str(missing).strip("'\""),
+            "Index by a discrete variable instead.",
         ) from None
     for slot in ("sigma", "variance", "cov"):
         if slot in distribution.arguments:
-            rows = sorted(value_names(distribution.arguments[slot]) & {*(c for c in coordinates if isinstance(c, str)), *problem.covariates})
+            rows = sorted(
+                value_names(distribution.arguments[slot]) & {*(c for c in coordinates if isinstance(c, str)), *problem.covariates}
+            )
             if rows:
                 raise UnsupportedModel(
                     f"{variable.label}: {slot}",
@@ -139,7 +169,10 @@ def _look_up_only(variable: Variable, cov: Expression) -> None:
     base = cov.base if isinstance(cov, Index) else cov
     if not isinstance(base, (Variable, Constant)):
         raise UnsupportedModel(
-            f"{variable.label}: cov", "a covariance parameter or constant, indexed or not", "an expression", "Declare it as a parameter with its own prior."
+            f"{variable.label}: cov",
+            "a covariance parameter or constant, indexed or not",
+            "an expression",
+            "Declare it as a parameter with its own prior.",
         )
 
 

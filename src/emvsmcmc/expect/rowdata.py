@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,9 @@ class RowBuilder:
         """(n, elements) given values of a child."""
         return self.problem.given[variable.label].to((self.plate, *[d for d, _ in elements])).reshape(self.n, -1)
 
-    def table(self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]) -> TablePart:
+    def table(
+        self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
+    ) -> TablePart:
         """Multipliers of a count child. A slot that depends on row data gets one level for each distinct value of those data."""
         family = distribution.family
         assert isinstance(family, TableFamily)
@@ -95,14 +98,18 @@ class RowBuilder:
             at += block.shape[1]
         return codes.ravel(), len(distinct), data
 
-    def level(self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]) -> LevelPart:
+    def level(
+        self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
+    ) -> LevelPart:
         """A child whose value is its level; a hole has multiplier 0."""
         x = self._values(variable, elements)
         there = np.isfinite(x)
         counted = None
         if distribution.family.name == "Dirac":
             shape = (self.n, *[s for _, s in elements])
-            c = np.broadcast_to(value_of(distribution.arguments["c"], Environment({})).to((self.plate, *[d for d, _ in elements])), shape)
+            c = np.broadcast_to(
+                value_of(distribution.arguments["c"], Environment({})).to((self.plate, *[d for d, _ in elements])), shape
+            )
             codes, levels = (x != c.reshape(self.n, -1)).astype(np.int64), 2
         else:
             levels = self.problem.levels(variable)
@@ -116,7 +123,9 @@ class RowBuilder:
         return part
 
     def _evidence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0, K)."""
+        """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0,
+        K).
+        """
         shape = tuple(self.axes.values())
         codes = np.zeros((self.n, 0), dtype=np.int64)
         evidence = np.zeros((0, self.K))
@@ -130,8 +139,13 @@ class RowBuilder:
             if name in self.problem.evidence:
                 log = self.problem.evidence[name].array
                 allowed &= np.isfinite(log)
-                if np.ptp(np.where(np.isfinite(log), log, 0.0), axis=1).any() or (np.where(np.isfinite(log), log, 0.0) != 0).any():
-                    wide = np.where(np.isfinite(log), log, 0.0).reshape((self.n, *[size if a == axis else 1 for a in range(len(shape))]))
+                if (
+                    np.ptp(np.where(np.isfinite(log), log, 0.0), axis=1).any()
+                    or (np.where(np.isfinite(log), log, 0.0) != 0).any()
+                ):
+                    wide = np.where(np.isfinite(log), log, 0.0).reshape(
+                        (self.n, *[size if a == axis else 1 for a in range(len(shape))])
+                    )
                     total = np.broadcast_to(wide, (self.n, *shape)).reshape(self.n, self.K)
                     evidence = total + evidence if len(evidence) else total.copy()
             if not allowed.all():
@@ -148,7 +162,9 @@ class RowBuilder:
         return code.ravel(), joint.reshape(len(distinct), self.K), evidence
 
     def layouts(self) -> tuple[Layout, Layout, np.ndarray]:
-        """(every distinct row; what the loop reads, with single-configuration patterns collapsed; original row -> distinct row)."""
+        """(every distinct row; what the loop reads, with single-configuration patterns collapsed; original row -> distinct
+        row).
+        """
         hole = np.isnan(self.V)
         code, sets, E = self._evidence()
         if hole.any():
@@ -176,41 +192,60 @@ class RowBuilder:
         inverse = position[inverse] if first is not None else position
         start = np.concatenate([[0], np.cumsum(np.bincount(pattern, minlength=len(distinct)))]).astype(np.int64)
 
-        def layout(rows: np.ndarray, start: np.ndarray, keep: np.ndarray, collapsed: Collapsed) -> Layout:
-            # distinct copies only where something is left out; C order, since kernels read rows
-            return Layout(
-                np.ascontiguousarray(V[rows]), np.ascontiguousarray(w[rows]), np.ascontiguousarray(X[rows]),
-                np.asarray(self.x_row, dtype=np.int64), np.ascontiguousarray(phi[rows]), np.ascontiguousarray(level[rows]),
-                np.ascontiguousarray(E[rows]) if len(E) else E, start, hidden[keep], allowed[keep], collapsed, self.L,
-            )  # fmt: skip
+        everything = Layout(
+            np.ascontiguousarray(V[order]), w[order], np.ascontiguousarray(X[order]), np.asarray(self.x_row, dtype=np.int64),
+            np.ascontiguousarray(phi[order]), np.ascontiguousarray(level[order]), np.ascontiguousarray(E[order]) if len(E) else E,
+            start, hidden, allowed, _collapsed_none(V.shape[1], self.L), self.L,
+        )  # fmt: skip
+        return everything, collapse(everything), inverse
 
-        everything = layout(order, start, np.arange(len(distinct)), self._collapse([], order, start, V, X, phi, level, E, w, hidden, allowed))
-        single = np.flatnonzero(allowed.sum(1) == 1)
-        if not len(single):
-            return everything, everything, inverse
-        collapsed = self._collapse(list(single), order, start, V, X, phi, level, E, w, hidden, allowed)
-        many = np.flatnonzero(allowed.sum(1) != 1)
-        rows = np.concatenate([order[start[p] : start[p + 1]] for p in many] or [np.zeros(0, dtype=int)]).astype(int)
-        sizes = [start[p + 1] - start[p] for p in many]
-        return everything, layout(rows, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), many, collapsed), inverse
 
-    def _collapse(self, patterns: list, order: np.ndarray, start: np.ndarray, V, X, phi, level, E, w, hidden, allowed) -> Collapsed:  # noqa: ANN001
-        q, d = len(patterns), V.shape[1]
-        R, S = np.zeros((q, d, d)), np.zeros((q, self.L))
-        weight, constant, configuration = np.zeros(q), np.zeros(q), np.zeros(q, dtype=np.int64)
-        for i, p in enumerate(patterns):
-            rows = order[start[p] : start[p + 1]]
-            configuration[i] = np.flatnonzero(allowed[p])[0]
-            weight[i] = w[rows].sum()
-            upper = np.linalg.qr(V[rows] * np.sqrt(w[rows])[:, None], mode="r")
-            R[i, : len(upper)] = upper
-            for f, row in enumerate(self.x_row):
-                S[i, row] = w[rows] @ X[rows, f]
-            for t in range(phi.shape[1]):
-                S[i] += np.bincount(level[rows, t], weights=w[rows] * phi[rows, t], minlength=self.L)
-            if len(E):
-                constant[i] = w[rows] @ E[rows, configuration[i]]
-        return Collapsed(configuration, hidden[patterns] if q else np.zeros((0, d), dtype=bool), weight, R, S, constant)
+def collapse(layout: Layout) -> Layout:
+    """The layout without the rows of its single-configuration patterns, which are reduced to their moments."""
+    single = layout.allowed.sum(axis=1) == 1
+    if not single.any():
+        return layout
+    sizes = np.diff(layout.start)
+    loop = np.repeat(~single, sizes)
+    start = np.concatenate([[0], np.cumsum(sizes[~single])]).astype(np.int64)
+    return replace(
+        layout,
+        V=layout.V[loop],
+        w=layout.w[loop],
+        X=layout.X[loop],
+        phi=layout.phi[loop],
+        level=layout.level[loop],
+        E=layout.E[loop] if len(layout.E) else layout.E,
+        start=start,
+        hidden=layout.hidden[~single],
+        allowed=layout.allowed[~single],
+        collapsed=_moments(layout, np.flatnonzero(single)),
+    )
+
+
+def _collapsed_none(d: int, L: int) -> Collapsed:
+    return Collapsed(
+        np.zeros(0, dtype=np.int64), np.zeros((0, d), dtype=bool), np.zeros(0), np.zeros((0, d, d)), np.zeros((0, L)), np.zeros(0)
+    )
+
+
+def _moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
+    q, d, L = len(patterns), layout.V.shape[1], layout.n_tables
+    R, S = np.zeros((q, d, d)), np.zeros((q, L))
+    weight, constant = np.zeros(q), np.zeros(q)
+    configuration = layout.allowed[patterns].argmax(axis=1)
+    for i, p in enumerate(patterns):
+        at = slice(layout.start[p], layout.start[p + 1])
+        w, phi, level = layout.w[at], layout.phi[at], layout.level[at]
+        weight[i] = w.sum()
+        upper = np.linalg.qr(layout.V[at] * np.sqrt(w)[:, None], mode="r")
+        R[i, : len(upper)] = upper
+        S[i, layout.x_row] = w @ layout.X[at]
+        for t in range(phi.shape[1]):
+            S[i] += np.bincount(level[:, t], weights=w * phi[:, t], minlength=L)
+        if len(layout.E):
+            constant[i] = w @ layout.E[at, configuration[i]]
+    return Collapsed(configuration, layout.hidden[patterns], weight, R, S, constant)
 
 
 def _centre_and_scale(V: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +263,9 @@ def _centre_and_scale(V: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, n
 
 def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     packed = np.ascontiguousarray(np.packbits(mask, axis=1))
-    _, first, code = np.unique(packed.view([("", packed.dtype)] * packed.shape[1]).ravel(), return_index=True, return_inverse=True)
+    _, first, code = np.unique(
+        packed.view([("", packed.dtype)] * packed.shape[1]).ravel(), return_index=True, return_inverse=True
+    )
     return mask[first], code.ravel()
 
 

@@ -24,8 +24,8 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
 
     Parameters
     ----------
-    hard : responsibilities are one-hot at their maximum, hidden Gaussian coordinates sit at their conditional mean, and the value is the
-        maximum of the complete-data log density.
+    hard : responsibilities are one-hot at their maximum, hidden Gaussian coordinates sit at their conditional mean, and the
+        value is the maximum of the complete-data log density.
     rows : also return what is of the size of the data (`RowOutput`).
 
     Raises Degenerate where a row has probability zero in every configuration.
@@ -143,7 +143,9 @@ def tables_part(layout: Layout, T: np.ndarray, at: slice) -> np.ndarray:
     return out
 
 
-def _add_moments(M: np.ndarray, layout: Layout, C: Coefficients, at: slice, ks: np.ndarray, wr: np.ndarray, block: _Block) -> None:
+def _add_moments(
+    M: np.ndarray, layout: Layout, C: Coefficients, at: slice, ks: np.ndarray, wr: np.ndarray, block: _Block
+) -> None:
     if not C.B.shape[1]:
         return
     o, l, e = block.observed, block.hidden, block.elimination
@@ -153,7 +155,9 @@ def _add_moments(M: np.ndarray, layout: Layout, C: Coefficients, at: slice, ks: 
         add_lifted(M[k], (Z * wr[:, [i]]).T @ Z, wr[:, i].sum(), o, l, e.map[i], e.covariance[i])
 
 
-def add_lifted(M: np.ndarray, moments: np.ndarray, weight: float, o: np.ndarray, l: np.ndarray, map_: np.ndarray, covariance: np.ndarray) -> None:
+def add_lifted(
+    M: np.ndarray, moments: np.ndarray, weight: float, o: np.ndarray, l: np.ndarray, map_: np.ndarray, covariance: np.ndarray
+) -> None:
     """M += A S_oo A' + weight blockdiag(0, P), A = stack(identity, map): from the observed moments alone, never row by row."""
     M[np.ix_(o, o)] += moments
     if len(l):
@@ -184,7 +188,12 @@ def _collapsed(layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np
         Z = R - R[:, [0]] * C.rho[k, o]
         read = rows.S[q] != 0
         linear = float(rows.S[q][read] @ C.T[read, k]) if read.any() else 0.0
-        total += weight * float(C.c[k] + e.constant[0]) - 0.5 * float(((Z @ e.rows[0].T) ** 2).sum()) + linear + float(rows.constant[q])
+        total += (
+            weight * float(C.c[k] + e.constant[0])
+            - 0.5 * float(((Z @ e.rows[0].T) ** 2).sum())
+            + linear
+            + float(rows.constant[q])
+        )
         N[k] += weight
         if C.B.shape[1]:
             add_lifted(M[k], Z.T @ Z, weight, o, l, e.map[0], e.covariance[0])
@@ -195,7 +204,10 @@ def _collapsed(layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np
 
 
 def reference_points(S: Statistics) -> np.ndarray:
-    """(K, d) expected mean of v in each configuration: where the next coefficients are centred. Kept where a configuration is empty."""
+    """(K, d) expected mean of v in each configuration: where the next coefficients are centred.
+
+    Kept where a configuration is empty.
+    """
     rho = S.rho.copy()
     seen = S.N > 0
     rho[seen, 1:] += S.M[seen, 0, 1:] / S.N[seen, None]

@@ -17,10 +17,14 @@ from .plan import Plan
 def exchangeable(plan: Plan) -> dict[str, str | None]:
     """{dim counted by a discrete latent: None where its positions may be permuted, else what tells them apart}.
 
-    A dim is exchangeable iff no leaf tells its positions apart, since everything else broadcasts by name: a constant that varies along it,
-    given data that carry it, labels of a latent that counts it, the branches of a Switch.
+    A dim is exchangeable iff no leaf tells its positions apart, since everything else broadcasts by name: a constant that
+    varies along it, given data that carry it, labels of a latent that counts it, the branches of a Switch.
     """
-    return {d: _what_distinguishes(plan, d) for d in dict.fromkeys(z.counts for z in plan.latents) if d is not None and not d.startswith("_")}
+    return {
+        d: _what_distinguishes(plan, d)
+        for d in dict.fromkeys(z.counts for z in plan.latents)
+        if d is not None and not d.startswith("_")
+    }
 
 
 def _what_distinguishes(plan: Plan, dim: str) -> str | None:
@@ -64,7 +68,7 @@ def _varies(leaf: Expression, dim: str, counting: set[str]) -> bool:
     return False
 
 
-def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int]) -> Environment:
+def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int] | np.ndarray) -> Environment:
     """Parameters with the positions of an exchangeable dim in another order: new position i holds the old order[i]."""
 
     def move(value: Named) -> Named:
@@ -78,8 +82,8 @@ def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int]) -> Env
 
 
 def canonical(plan: Plan, env: Environment) -> Environment:
-    """The relabelling that is reported: components in ascending order of the first real parameter that has the dim (else of the first
-    positive one, else in descending order of the probabilities), so that runs with other seeds read alike."""
+    """The relabelling that is reported: components in ascending order of the first real parameter that has the dim (else of
+    the first positive one, else in descending order of the probabilities), so that runs with other seeds read alike."""
     for dim, reason in exchangeable(plan).items():
         if reason is None and (order := _order(plan, env, dim)) is not None:
             env = permute(plan, env, dim, order)
@@ -89,7 +93,9 @@ def canonical(plan: Plan, env: Environment) -> Environment:
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:
     for kind, sign in ((Real, 1.0), (Positive, 1.0), (Simplex, -1.0)):
         for v in plan.parameters:
-            if dim in v.dims and isinstance(v.family.support(lower=0.0, upper=1.0) if v.family.name == "Uniform" else v.family.support(), kind):
+            if dim in v.dims and isinstance(
+                v.family.support(lower=0.0, upper=1.0) if v.family.name == "Uniform" else v.family.support(), kind
+            ):
                 value = np.moveaxis(env.values[v.label].array, v.dims.index(dim), 0)
                 return np.argsort(sign * value.reshape(len(value), -1)[:, 0], kind="stable")
     return None

@@ -37,7 +37,9 @@ class Dirichlet(Family, Prior):
         a = xp.broadcast_to(arguments["a"], x.shape)  # a scalar stands for every entry, and its sum needs them all
         lgamma = gammaln if xp is np else xp.gammaln
         # a = 1 must give 0 on the boundary too, where log x is -inf
-        terms = np.where(a == 1, 0.0, (a - 1) * np.log(np.where((a == 1) & (x == 0), 1.0, x))) if xp is np else (a - 1) * xp.log(x)
+        terms = (
+            np.where(a == 1, 0.0, (a - 1) * np.log(np.where((a == 1) & (x == 0), 1.0, x))) if xp is np else (a - 1) * xp.log(x)
+        )
         return terms.sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
 
     def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:

@@ -1,7 +1,8 @@
 """Supports: the set a value lies in, and the unconstrained coordinates that numerical steps and standard errors use.
 
-Every map takes flat coordinates u of shape (size, *batch) to values of shape (*shape, *batch) and is holomorphic, so that a complex
-step differentiates it. A boundary value (a zero probability, a zero rate) has no coordinate: `free` says which entries have one.
+Every map takes flat coordinates u of shape (size, *batch) to values of shape (*shape, *batch) and is holomorphic, so that a
+complex step differentiates it. A boundary value (a zero probability, a zero rate) has no coordinate: `free` says which entries
+have one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Support(ABC):
 
     @abstractmethod
     def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """log |d value / d u| at u (size, *batch), one number for each batch entry; of the free entries of a simplex or a matrix."""
+        """log |d value / d u| at u (size, *batch), one number for each batch entry; of the free entries of a simplex or a
+        matrix.
+        """
 
     @abstractmethod
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -147,7 +147,7 @@ def compile_model(
             _MACHINES[model] = (stamp, wrappers.build(model, layout.shapes))
         machine = _MACHINES[model][1]
         sampler = wrappers.sampler(machine, start)
-    except (ImportError, AttributeError, TypeError, *_numba_errors()) as error:
+    except (ImportError, AttributeError, TypeError, *_numba_errors()) as error:  # type: ignore[misc]
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         if reason not in _FALLBACK_REASONS:
             _FALLBACK_REASONS.add(reason)
@@ -372,7 +372,8 @@ def _labelled(model: pm.Model, values: Mapping[str, np.ndarray], sample_shape: t
     """The variables with the model's dims and coords; a dim without a name is called <variable>_dim_<i>."""
     import xarray as xr
 
-    data, coords = {}, {}
+    data: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
     for name, value in values.items():
         unnamed = [f"{name}_dim_{i}" for i in range(value.ndim - len(sample_shape))]
         dims = [d or u for d, u in zip(model.named_vars_to_dims.get(name) or unnamed, unnamed, strict=True)]

@@ -271,12 +271,16 @@ def whitening_at(log_density: LogDensity, x: np.ndarray, rounds: int = 6) -> Whi
 def _rounded(mode: np.ndarray, L: np.ndarray) -> Whitening:
     """The whitening to a hundredth of a standard deviation.
 
-    Any map near the right one whitens. Rounding makes it the same to the last bit for two graphs of one posterior, whose Hessians differ
-    in the ninth digit; through a thousand tuning steps that digit would grow into other draws.
+    Any map near the right one whitens. Rounding makes it the same to the last bit for two graphs of one posterior, whose
+    Hessians differ in the ninth digit; through a thousand tuning steps that digit would grow into other draws.
     """
     sd = np.sqrt((L**2).sum(axis=1))
     unit = 10.0 ** np.round(np.log10(sd) - 2)
-    return Whitening(np.round(mode / unit) * unit, np.tril(np.round(L / unit[:, None]) * unit[:, None]) + np.diag(np.where(np.round(np.diag(L) / unit) == 0, np.diag(L), 0.0)))
+    return Whitening(
+        np.round(mode / unit) * unit,
+        np.tril(np.round(L / unit[:, None]) * unit[:, None])
+        + np.diag(np.where(np.round(np.diag(L) / unit) == 0, np.diag(L), 0.0)),
+    )
 
 
 def _factor(H: np.ndarray) -> np.ndarray | None:

@@ -46,10 +46,9 @@ class Expectation(Op):
 
     def make_node(self, floats: Any, ints: Any, c: Any, B: Any, T: Any) -> Apply:
         floats, ints, c, B, T = (pt.as_tensor(x) for x in (floats, ints, c, B, T))
-        if floats.dtype != "float64" or "int" not in ints.dtype:  # float32 would cost nine digits in silence
-            raise TypeError(f"rows: expected float64 and integers, as packed; got {floats.dtype} and {ints.dtype}")
-        ints = ints.astype("int64")  # a shared int64 vector spares this copy; pm.Data makes int32
-        c, B, T = (x.astype("float64") for x in (c, B, T))
+        if (floats.dtype, ints.dtype) != ("float64", "int64"):  # pm.Data narrows integers, and offsets could overflow in silence
+            raise TypeError(f"rows: expected float64 and int64, shared as packed; got {floats.dtype} and {ints.dtype}")
+        c, B, T = (x.astype("float64") for x in (c, B, T))  # float32 would cost nine digits in silence
         axes = [x.ndim for x in (floats, ints, c, B, T)]
         if axes != [1, 1, 1, 3, 2]:
             raise TypeError(f"floats, ints, c, B, T: expected 1, 1, 1, 3, 2 axes; got {axes}")

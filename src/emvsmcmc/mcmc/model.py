@@ -11,7 +11,6 @@ import pytensor.tensor as pt
 
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
-
 from ..expect.plan import Plan, make_plan
 from ..problem import Problem
 from ..spec.graph import Environment
@@ -29,14 +28,14 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
 
     Parameters
     ----------
-    likelihood : "native" is plain PyTensor, each family's PyMC twin with discrete latents summed out by log-sum-exp; "fused" is one Op on
-        the shared expectation, with Fisher's gradient. Both are the same number. The fused Op sums everything out, so where something
-        hidden is to be sampled the likelihood is native.
-    marginalize : "all" sums or integrates out discrete latents, Gaussian latents and missing cells; "discrete" only the first; "none"
-        samples the assignments themselves (needs the native likelihood and a compound step).
+    likelihood : "native" is plain PyTensor, each family's PyMC twin with discrete latents summed out by log-sum-exp; "fused"
+        is one Op on the shared expectation, with Fisher's gradient. Both are the same number. The fused Op sums everything
+        out, so where something hidden is to be sampled the likelihood is native.
+    marginalize : "all" sums or integrates out discrete latents, Gaussian latents and missing cells; "discrete" only the first;
+        "none" samples the assignments themselves (needs the native likelihood and a compound step).
 
-    The likelihood is the Potential "likelihood". A covariance is a Deterministic over unconstrained coordinates "<name>_whitener", with its
-    density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
+    The likelihood is the Potential "likelihood". A covariance is a Deterministic over unconstrained coordinates
+    "<name>_whitener", with its density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
     """
     return build_model(make_plan(problem), likelihood, marginalize)
@@ -111,7 +110,9 @@ def _sampled_cells(plan: Plan, hidden: dict[str, np.ndarray]) -> dict[str, Named
             continue
         where = np.nonzero(mask)
         given = plan.problem.given[name].array
-        start = np.broadcast_to(np.nanmean(given, axis=dims.index(next(iter(plan.problem.plates))), keepdims=True), mask.shape)[where]
+        start = np.broadcast_to(np.nanmean(given, axis=dims.index(next(iter(plan.problem.plates))), keepdims=True), mask.shape)[
+            where
+        ]
         cells = pm.Flat(f"{name}_hidden", shape=len(where[0]), initval=start)
         out[name] = Named(pt.as_tensor(np.where(mask, 0.0, given))[where].set(cells), dims)
     return out

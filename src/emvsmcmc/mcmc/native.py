@@ -1,6 +1,7 @@
 """The likelihood in plain PyTensor: each family's PyMC twin over every configuration, discrete latents summed out.
 
-Written to be read: one log density a child, added up over configurations, then a log-sum-exp. `marginalize` decides what is summed out.
+Written to be read: one log density a child, added up over configurations, then a log-sum-exp. `marginalize` decides what is
+summed out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class NativeLikelihood:
         self.axes = tuple(f"@{a}" for a in plan.axes if a not in self.sampled)
         self.shape = tuple(n for a, n in plan.axes.items() if a not in self.sampled)
         known = {k: v for k, v in self.problem.given.items() if k not in plan.axes}
-        self.env = env.with_values({**known, **{k: v for k, v in hidden.items()}})
+        self.env = env.with_values({**known, **hidden})
         self.filled = {k: v for k, v in hidden.items() if k not in plan.axes}
 
     def rows(self) -> Any:
@@ -93,7 +94,9 @@ class NativeLikelihood:
         if not mask.all():
             keep = mask if event == 0 else mask.all(axis=-1)
             density = pt.where(pt.as_tensor(np.broadcast_to(keep, shape)), density, 0.0)
-        return density.sum(axis=tuple(range(1 + len(self.shape), density.ndim))) if density.ndim > 1 + len(self.shape) else density
+        return (
+            density.sum(axis=tuple(range(1 + len(self.shape), density.ndim))) if density.ndim > 1 + len(self.shape) else density
+        )
 
     def _broadcast(self, x: Any, part: Part) -> Any:
         x = pt.as_tensor(x)
@@ -128,14 +131,17 @@ class NativeLikelihood:
         return given is not None and bool(np.isfinite(given.array).all())
 
     def _joint(self) -> Any:
-        """(n, *axes) marginal density of the given cells, hidden ones integrated out by the joint normal of all Gaussian variables.
+        """(n, *axes) marginal density of the given cells, hidden ones integrated out by the joint normal of all Gaussian
+        variables.
 
         The residual rows F g + F_x x = e with e ~ N(0, D) make g ~ N(-F^-1 F_x x, F^-1 D F^-T); its given part is normal again.
         """
         plan = self.plan
         if self.sampled or any(isinstance(p.variable, Switch) for p in plan.gaussians):
             raise UnsupportedModel(
-                plan.gaussians[0].variable.label, "complete values, or marginalize='discrete'", "holes with sampled assignments or a Switch"
+                plan.gaussians[0].variable.label,
+                "complete values, or marginalize='discrete'",
+                "holes with sampled assignments or a Switch",
             )
         origin = np.tile(plan.centre, (plan.K, 1))
         F = pt.concatenate([residual_rows(plan, p, self.env, origin) for p in plan.gaussians], axis=1)
@@ -158,7 +164,9 @@ class NativeLikelihood:
                 continue
             mu = (mean[:, seen][None] * V[:, None, None, others]).sum(axis=-1)  # (rows, K, seen)
             cov = covariance[:, seen][:, :, seen]
-            pieces.append(pm.logp(pm.MvNormal.dist(mu, cov), np.broadcast_to(V[:, None, columns[seen]], (len(at), plan.K, len(seen)))))
+            pieces.append(
+                pm.logp(pm.MvNormal.dist(mu, cov), np.broadcast_to(V[:, None, columns[seen]], (len(at), plan.K, len(seen))))
+            )
         stacked = pt.concatenate(pieces, axis=0)[np.argsort(np.concatenate(position))]
         return stacked.reshape((self.problem.n, *self.shape))
 
@@ -183,7 +191,10 @@ def _twin(distribution: Variable, env: Environment, dims: tuple[str, ...]) -> An
     arguments = argument_values(distribution, env, dims)
     if "variance" in arguments:
         arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
-    named = {twin.arguments[k]: np.asarray(a, dtype=np.float64) if isinstance(a, np.ndarray | float | int) else a for k, a in arguments.items()}
+    named = {
+        twin.arguments[k]: np.asarray(a, dtype=np.float64) if isinstance(a, np.ndarray | float | int) else a
+        for k, a in arguments.items()
+    }
     return getattr(pm, twin.name).dist(**named)
 
 

@@ -50,9 +50,11 @@ def _variable(plan: Plan, v: Variable, env: Environment) -> Any:
     if "variance" in arguments:
         arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
     if v.family.name == "Dirichlet":
-        arguments["a"] = pt.broadcast_to(arguments["a"], plan.problem.shape(v)) if _symbolic(arguments["a"]) else np.broadcast_to(
-            arguments["a"], plan.problem.shape(v)
-        ).astype(np.float64)
+        arguments["a"] = (
+            pt.broadcast_to(arguments["a"], plan.problem.shape(v))
+            if _symbolic(arguments["a"])
+            else np.broadcast_to(arguments["a"], plan.problem.shape(v)).astype(np.float64)
+        )
     named = {twin.arguments[k]: a if _symbolic(a) else np.asarray(a, dtype=np.float64) for k, a in arguments.items()}
     return getattr(pm, twin.name)(v.label, **named, dims=v.dims or None)
 
@@ -80,7 +82,9 @@ def _covariance(plan: Plan, v: Variable, env: Environment) -> tuple[Any, Any]:
     arguments = argument_values(v, env)
     for key, value in arguments.items():
         if key != "sd" and _symbolic(value):
-            raise UnsupportedModel(f"{v.label}.{key}", "a constant", "another parameter", "Fix the hyperparameters of a covariance.")
+            raise UnsupportedModel(
+                f"{v.label}.{key}", "a constant", "another parameter", "Fix the hyperparameters of a covariance."
+            )
     if v.family.name == "LKJCov":
         arguments["inverse_whitener"] = inverse
     flat = {k: _flatten(a, lead, count) for k, a in arguments.items()}

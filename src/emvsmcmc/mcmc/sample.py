@@ -49,12 +49,14 @@ def sample(
 ) -> Sampled:
     """Sample the posterior of a plan.
 
-    optima : EM's optima, best first. Chains then start over-dispersed around them (chains also at different ones) and coordinates are
-        whitened by the log posterior's Hessian at the first; None starts from the prior's support points.
+    optima : EM's optima, best first. Chains then start over-dispersed around them (chains also at different ones) and
+        coordinates are whitened by the log posterior's Hessian at the first; None starts from the prior's support points.
     Raises BadInput for impossible sizes and SamplingFailed where no chain can start.
     """
     if draws < 4 or tune < 0 or chains < 1:
-        raise BadInput("draws, tune, chains", "at least 4 draws, no negative tune, at least one chain", f"{draws}, {tune}, {chains}")
+        raise BadInput(
+            "draws, tune, chains", "at least 4 draws, no negative tune, at least one chain", f"{draws}, {tune}, {chains}"
+        )
     began = time.perf_counter()
     model = build_model(plan, likelihood, marginalize)
     fused = "rows" in model.named_vars
@@ -78,7 +80,9 @@ def sample(
     posterior = tree["posterior"].to_dataset()
     total = posterior[TOTAL].values if TOTAL in posterior else None
     kept = _labelled(plan, posterior)
-    return Sampled(kept, tree["sample_stats"].to_dataset(), total, model, ready - began, done - ready, compiled.whitening is not None)
+    return Sampled(
+        kept, tree["sample_stats"].to_dataset(), total, model, ready - began, done - ready, compiled.whitening is not None
+    )
 
 
 def _dispersed(points: Sequence[np.ndarray], whitening: Any, chains: int, seed: int) -> list[np.ndarray]:
@@ -106,10 +110,19 @@ def _labelled(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _compound(plan: Plan, model: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, began: float) -> Sampled:
+def _compound(
+    plan: Plan, model: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, began: float
+) -> Sampled:
     ready = time.perf_counter()
     tree = pm.sample(
-        draws=draws, tune=tune, chains=chains, random_seed=seed, progressbar=progress, model=model, cores=1, compute_convergence_checks=False
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        random_seed=seed,
+        progressbar=progress,
+        model=model,
+        cores=1,
+        compute_convergence_checks=False,
     )
     done = time.perf_counter()
     stats = tree["sample_stats"].to_dataset()

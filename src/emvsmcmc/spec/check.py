@@ -22,7 +22,9 @@ def name(spec: Spec, declared: str) -> None:
     if declared in spec.variables or declared in spec.data:
         raise DuplicateName(f"{declared!r}", "one declaration for each name", "a second one", "Rename one of the two.")
     if declared in spec.coords or declared in spec.plates:
-        raise DuplicateName(f"{declared!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one.")
+        raise DuplicateName(
+            f"{declared!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one."
+        )
 
 
 def name_is_no_dim(spec: Spec, declared: Variable | Data) -> None:
@@ -30,7 +32,9 @@ def name_is_no_dim(spec: Spec, declared: Variable | Data) -> None:
     known: list[Variable | Data] = [*spec.variables.values(), *spec.data.values(), declared]
     both = {v.name for v in known} & {d for v in known for d in v.dims}
     if both:
-        raise DuplicateName(f"{both.pop()!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one.")
+        raise DuplicateName(
+            f"{both.pop()!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one."
+        )
 
 
 def coords(given: dict[str, object]) -> None:
@@ -49,7 +53,10 @@ def categorical_counts(variable: Variable) -> None:
     p = variable.arguments["p"]
     if not p.dims or p.dims[-1] in variable.dims:
         raise WrongDims(
-            variable.label, "probabilities p whose last dim is the one counted", f"dims {p.dims}", "Give p a dim of its own, such as 'component'."
+            variable.label,
+            "probabilities p whose last dim is the one counted",
+            f"dims {p.dims}",
+            "Give p a dim of its own, such as 'component'.",
         )
     if isinstance(p, Constant) and (np.any(p.value < 0) or not np.allclose(p.value.sum(-1), 1)):
         raise InvalidSpec(variable.label, "constant probabilities that sum to 1", str(p.value.tolist())[:60])
@@ -64,7 +71,11 @@ def argument_ranges(variable: Variable) -> None:
             if slot.kind in ("sigma", "variance"):
                 inside &= value.value > 0
             if not inside.all():
-                raise InvalidSpec(f"{variable.label}.{key}", f"values above {slot.lower:g} and up to {slot.upper:g}", str(value.value.tolist())[:60])
+                raise InvalidSpec(
+                    f"{variable.label}.{key}",
+                    f"values above {slot.lower:g} and up to {slot.upper:g}",
+                    str(value.value.tolist())[:60],
+                )
     positive = {"HalfNormal": ("sigma",), "HalfCauchy": ("beta",), "Gamma": ("alpha", "beta"), "InverseGamma": ("alpha", "beta")}
     positive |= {"Beta": ("alpha", "beta"), "Dirichlet": ("a",), "LKJCov": ("eta",), "InverseWishart": ("nu",)}
     for key in positive.get(variable.family.name, ()):
@@ -108,7 +119,10 @@ def switch(variable: Switch) -> None:
         raise InvalidSpec(f"{variable.label}: index", "a Bernoulli or Categorical", f"{variable.index!r}"[:60])
     if len(variable.branches) < 2 or any(getattr(b, "family", None) is None or b.name is not None for b in variable.branches):
         raise InvalidSpec(
-            f"{variable.label}: branches", "at least two unnamed distributions", f"{list(variable.branches)}"[:80], "Write ev.Poisson.dist(rate)."
+            f"{variable.label}: branches",
+            "at least two unnamed distributions",
+            f"{list(variable.branches)}"[:80],
+            "Write ev.Poisson.dist(rate).",
         )
 
 
@@ -130,7 +144,9 @@ def matrix_dims(spec: Spec, variable: Variable) -> None:
     if spec.is_plate(first):
         raise WrongDims(variable.label, f"coords for {first!r} in the Spec", "none", "A matrix parameter needs a known size.")
     if second in spec.coords and len(spec.coords[second]) != len(spec.coords[first]):
-        raise WrongDims(variable.label, f"{first!r} and {second!r} of equal size", f"{len(spec.coords[first])} and {len(spec.coords[second])}")
+        raise WrongDims(
+            variable.label, f"{first!r} and {second!r} of equal size", f"{len(spec.coords[first])} and {len(spec.coords[second])}"
+        )
 
 
 def matrix_prior(spec: Spec, variable: Variable) -> None:
@@ -139,10 +155,18 @@ def matrix_prior(spec: Spec, variable: Variable) -> None:
         return
     p, nu, scale = len(spec.coords[variable.dims[-2]]), variable.arguments["nu"], variable.arguments["scale"]
     if isinstance(nu, Constant) and not (nu.value > p - 1).all():
-        raise InvalidSpec(f"{variable.label}.nu", f"more than {p - 1} degrees of freedom for a {p} x {p} matrix", str(nu.value.tolist()))
+        raise InvalidSpec(
+            f"{variable.label}.nu", f"more than {p - 1} degrees of freedom for a {p} x {p} matrix", str(nu.value.tolist())
+        )
     if isinstance(scale, Constant):
         v = scale.value
-        if v.ndim < 2 or v.shape[-1] != p or v.shape[-2] != p or not np.allclose(v, v.swapaxes(-1, -2)) or np.linalg.eigvalsh(v).min() <= 0:
+        if (
+            v.ndim < 2
+            or v.shape[-1] != p
+            or v.shape[-2] != p
+            or not np.allclose(v, v.swapaxes(-1, -2))
+            or np.linalg.eigvalsh(v).min() <= 0
+        ):
             raise InvalidSpec(f"{variable.label}.scale", f"a positive definite {p} x {p} matrix", f"shape {v.shape}")
 
 

@@ -123,17 +123,26 @@ class Index(Expression):
         self.index = index
         for i in index:
             if not isinstance(i, Expression) or i.name is None:
-                raise InvalidSpec("index", "a discrete variable or an integer ev.Data", f"{i!r}", "Index by position is not part of a model.")
+                raise InvalidSpec(
+                    "index", "a discrete variable or an integer ev.Data", f"{i!r}", "Index by position is not part of a model."
+                )
             if getattr(i, "discrete", True) is False:
-                raise InvalidSpec(f"index {i.name!r}", "a discrete variable", "a continuous one", "Index by a Categorical or Bernoulli.")
+                raise InvalidSpec(
+                    f"index {i.name!r}", "a discrete variable", "a continuous one", "Index by a Categorical or Bernoulli."
+                )
         n = len(index)
         if n > len(self.base.dims):
-            raise WrongDims("index", f"at most {len(self.base.dims)} indices, one an axis", str(n), f"The base has dims {self.base.dims}.")
+            raise WrongDims(
+                "index", f"at most {len(self.base.dims)} indices, one an axis", str(n), f"The base has dims {self.base.dims}."
+            )
         for dim, i in zip(self.base.dims, index, strict=False):
             counts = getattr(i, "counts", None)
             if counts is not None and not dim.startswith("_") and not counts.startswith("_") and counts != dim:
                 raise WrongDims(
-                    f"index {i.name!r}", f"an axis of dim {counts!r}, which it counts", f"{dim!r}", "Declare the indexed dim first in `dims`."
+                    f"index {i.name!r}",
+                    f"an axis of dim {counts!r}, which it counts",
+                    f"{dim!r}",
+                    "Declare the indexed dim first in `dims`.",
                 )
         self.children = (self.base, *index)
         self.dims = tuple(dict.fromkeys([d for i in index for d in i.dims] + list(self.base.dims[n:])))

@@ -17,15 +17,17 @@ Key = Any  # name of a variable or covariate, an expression of covariates, or No
 
 
 class NotAffineHere(ValueError):
-    """A product or function of row quantities met during evaluation; `plan` turns it into a NotAffine error with the variable's name."""
+    """A product or function of row quantities met during evaluation; `plan` turns it into a NotAffine error with the
+    variable's name.
+    """
 
 
 @dataclass(frozen=True)
 class Environment:
     """Values of variables and covariates by name.
 
-    `whiteners` holds, for each covariance parameter, W with W'W = cov^-1, in the dims of the covariance. `batch` is the size of a trailing
-    dim "#" that every parameter value may carry (all derivatives in one evaluation).
+    `whiteners` holds, for each covariance parameter, W with W'W = cov^-1, in the dims of the covariance. `batch` is the size
+    of a trailing dim "#" that every parameter value may carry (all derivatives in one evaluation).
     """
 
     values: Mapping[str, Named]
@@ -120,9 +122,9 @@ Coordinates = Mapping[Key, list[tuple[str, int]]]
 def evaluate(expression: Expression, env: Environment, coordinates: Coordinates | None = None) -> dict[Key, Named]:
     """{row coordinate: coefficient}, with key None for the part that multiplies no row coordinate.
 
-    A variable or covariate with a value in `env` is that value. One listed in `coordinates` with its non-plate dims is itself a block of
-    the row: its coefficient is the identity, dims d and "~d". A discrete variable without a value turns the dim it indexes into the
-    configuration axis "@name" (named by variable, so that two latents may count the same dim).
+    A variable or covariate with a value in `env` is that value. One listed in `coordinates` with its non-plate dims is itself
+    a block of the row: its coefficient is the identity, dims d and "~d". A discrete variable without a value turns the dim it
+    indexes into the configuration axis "@name" (named by variable, so that two latents may count the same dim).
     """
     coordinates = coordinates or {}
     if not isinstance(expression, Constant) and (key := coordinate_key(expression)) in coordinates and key not in env.values:
@@ -191,7 +193,7 @@ def _look_up(expression: Index, value: Named, env: Environment) -> Named:
     if len(given) != n:
         raise ValueError("an index mixes given and hidden variables")
     rest = [d for d in value.dims if d not in axes]
-    where = [env.values[i.name] for i in expression.index]  # type: ignore[index]
+    where = [env.values[i.name] for i in expression.index]
     dims = union(*where)
     codes = [w.to(dims) for w in where]
     # data hold codes as floats; PyTensor's discrete variables are integers already
@@ -217,7 +219,9 @@ def _diagonal(value: Named, names: list[tuple[str, str]]) -> Named:
 
 
 def argument_values(variable: Variable, env: Environment, dims: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Every argument as a bare array that broadcasts against `dims` (the variable's own); an unnamed prior as (family, arguments)."""
+    """Every argument as a bare array that broadcasts against `dims` (the variable's own); an unnamed prior as (family,
+    arguments).
+    """
     dims = variable.dims if dims is None else dims
     out: dict[str, Any] = {}
     for key, expression in variable.arguments.items():
@@ -242,5 +246,3 @@ def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, .
     if extra:
         return (*dims, *extra, *batch)
     return (*dims, *batch)
-
-

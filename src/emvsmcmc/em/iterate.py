@@ -62,8 +62,16 @@ class Loop:
             raise Degenerate("objective", "it is not finite")
         return _Point(env, objective, S)
 
-    def run(self, env: Environment) -> Run:
+    def resume(self, run: Run, iterations: int) -> Run:
+        """Go on from where a run ran out of iterations; the path is one."""
+        more = self.run(run.environment, iterations - run.iterations)
+        more.path = run.path + more.path[1:]
+        more.iterations, more.passes = len(more.path) - 1, more.passes + run.passes
+        return more
+
+    def run(self, env: Environment, iterations: int | None = None) -> Run:
         """Iterate to a named end. Raises NotMonotone where the objective falls by more than rounding."""
+        self.limit = self.max_iter if iterations is None else iterations
         self.rho, self.passes = None, 0
         path: list[float] = []
         point: _Point | None = None
@@ -98,7 +106,7 @@ class Loop:
         rounding = ROUNDING * max(1.0, float(self.plan.problem.weights.sum()))
         best, unimproved, previous = np.inf, 0, np.nan
         look = 1
-        while len(path) <= self.max_iter:
+        while len(path) <= self.limit:
             chart = Coordinates(self.plan, point.env)
             first_env = self.mstep(point.env, point.S)
             first = self._risen(point, first_env, path, rounding)

@@ -1,0 +1,190 @@
+"""The figures of parameters, starts and draws. EM has one colour and MCMC another throughout; everything else is neutral."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .canvas import EM, INK, MCMC, MUTED, OTHER, PAPER, POWERS, Drawing, drawing, joined, plain
+from .view import View
+
+MAX_PANELS = 24  # densities on one page
+WALD = 1.8808  # normal quantile: 94%, as the HDI
+FLOOR = 1e-9  # nats: what is smaller is rounding
+TRACE = 240  # points of one chain
+PANEL, WIDE, TRACED = (232, 164), (560, 320), (470, 260)
+
+
+def densities(view: View) -> list[Drawing]:
+    """Posterior density of every parameter under EM's normal curve; those with the largest gaps where there are too many."""
+    once = distinct(view)
+    largest = sorted(once, key=lambda label: -np.nan_to_num(abs(view.table.loc[label, "gap"]), nan=np.inf))[:MAX_PANELS]
+    return [_density(view, label, view.draws[label].ravel()) for label in once if label in largest]
+
+
+def distinct(view: View) -> list[str]:
+    """Parameters without those that only repeat another: cov[a, b] is cov[b, a]."""
+    seen: dict[bytes, str] = {}
+    for label in view.table.index:
+        seen.setdefault(view.draws[label].tobytes(), str(label))
+    return list(seen.values())
+
+
+def _density(view: View, label: str, draws: np.ndarray) -> Drawing:
+    row = view.table.loc[label]
+    em, se, truth = row["em"], row["se"], row.get("truth", np.nan)
+    x, y = kernel_density(draws)
+    top = y.max()
+    wald = em + WALD * se * np.array([-1.0, 1.0])
+    low, high = np.quantile(draws, [0.001, 0.999])
+    room = 1.5 * (high - low)  # what lies farther off is pointed at, so that the posterior stays more than a spike
+    reach = [v for v in (low, high, em, truth, *wald) if np.isfinite(v) and low - room <= v <= high + room]
+    pad = 0.03 * (max(reach) - min(reach))
+    ends = min(reach) - pad, max(reach) + pad
+
+    def draw(ax: Axes) -> None:
+        keep = (x >= ends[0]) & (x <= ends[1])
+        ax.fill_between(x[keep], 0, y[keep], color=MCMC, alpha=0.22, linewidth=0)
+        ax.plot(x[keep], y[keep], color=MCMC, linewidth=1.4)
+        if np.isfinite(se) and se > 0:
+            grid = np.linspace(*ends, 120)
+            normal = np.exp(-0.5 * ((grid - em) / se) ** 2) / (se * np.sqrt(2 * np.pi))
+            ax.plot(grid, np.minimum(normal, 1.6 * top), color=EM, linewidth=1.4)
+            ax.plot(np.clip(wald, *ends), [-0.1 * top] * 2, color=EM, linewidth=2.2, solid_capstyle="butt")
+        ax.plot([row["hdi_lower"], row["hdi_upper"]], [-0.2 * top] * 2, color=MCMC, linewidth=2.2, solid_capstyle="butt")
+        _point_out(ax, em, ends, "EM", EM, 0.95 * top)
+        if ends[0] <= em <= ends[1]:
+            ax.plot([em], [-0.1 * top], "o", color=EM, markersize=6, markeredgecolor=PAPER, markeredgewidth=1.2)
+        ax.plot([row["mean"]], [-0.2 * top], "o", color=MCMC, markersize=6, markeredgecolor=PAPER, markeredgewidth=1.2)
+        _point_out(ax, truth, ends, "truth", INK, 0.75 * top)
+        if ends[0] <= truth <= ends[1]:
+            ax.axvline(truth, color=INK, linewidth=1.1, linestyle=(0, (4, 3)))
+        plain(ax)
+        ax.set_xlim(*ends)
+        ax.set_ylim(-0.3 * top, None)
+
+    alt = (
+        f"Posterior density of {label}: mean {row['mean']:.4g}, 94% interval {row['hdi_lower']:.4g} to {row['hdi_upper']:.4g}. "
+        f"EM estimate {em:.4g}"
+        + (f", 94% interval {wald[0]:.4g} to {wald[1]:.4g}." if np.isfinite(se) else ", no standard error.")
+    )
+    return drawing(draw, PANEL, alt, title=label, margins=(8, 26, 8, 4))
+
+
+def _point_out(ax: Axes, value: float, ends: tuple[float, float], name: str, color: str, height: float) -> None:
+    """An arrow at the edge towards a value that lies beyond it."""
+    if value < ends[0]:
+        ax.text(ends[0], height, f"← {name} {value:.3g}", ha="left", fontsize=11, color=color)
+    elif value > ends[1]:
+        ax.text(ends[1], height, f"{name} {value:.3g} →", ha="right", fontsize=11, color=color)
+
+
+def kernel_density(draws: np.ndarray, points: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian kernel density on a grid, reflected at 0 and 1 where the draws crowd against them. Weights sum to one."""
+    spread = min(draws.std(), np.subtract(*np.quantile(draws, [0.75, 0.25])) / 1.349) or draws.std() or 1e-12
+    h = 0.9 * spread * len(draws) ** -0.2
+    low, high = draws.min(), draws.max()
+    both = [draws]
+    if 0 <= low < 3 * h:
+        both.append(-draws)
+    if high <= 1 and 1 - high < 3 * h:
+        both.append(2 - draws)
+    left = 0.0 if 0 <= low < 3 * h else low - 3 * h
+    right = 1.0 if high <= 1 and 1 - high < 3 * h else high + 3 * h
+    fine = np.linspace(left - 5 * h, right + 5 * h, 2048)
+    step = fine[1] - fine[0]
+    counts, _ = np.histogram(np.concatenate(both), bins=np.append(fine - step / 2, fine[-1] + step / 2))
+    half = int(np.ceil(4 * h / step))
+    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) * step / h) ** 2)
+    density = np.convolve(counts, kernel / kernel.sum(), mode="same") / (len(draws) * step)
+    x = np.linspace(left, right, points)
+    return x, np.interp(x, fine, density)
+
+
+def starts(view: View) -> Drawing:
+    """The path of every start: nats below the best objective, on a log scale."""
+    data = view.tree["em/starts"].to_dataset()
+    path, optimum, status = data["path"].values, data["optimum"].values, data["status"].values.astype(str)
+    reached = data["objective"].values[optimum >= 0]
+    best = reached.max() if len(reached) else np.nanmax(path)
+    longest = max([1, *(int(np.isfinite(p).sum()) for p in path)])
+    elsewhere = {k: i for i, k in enumerate(sorted(set(optimum[optimum > 0])))}
+
+    def draw(ax: Axes) -> None:
+        ax.set_yscale("log")
+        for p, o, s in zip(path, optimum, status, strict=True):
+            at = np.flatnonzero(np.isfinite(p))
+            if not len(at):
+                continue
+            at = at[np.unique(np.round(np.geomspace(1, len(at), min(len(at), 150))).astype(int) - 1)]
+            below = np.maximum(best - p[at], FLOOR)
+            if o == 0:
+                style = {"color": EM, "linestyle": "-", "alpha": 0.6}
+            elif o > 0:
+                style = {"color": OTHER, "linestyle": ["-", "--", "-.", ":"][elsewhere[o] % 4], "alpha": 0.9}
+            else:
+                style = {"color": MUTED, "linestyle": (0, (1, 2)), "alpha": 0.9}
+            ax.plot(at, below, linewidth=1.3, **style)
+            marker = "x" if o < 0 else "o" if s == "converged" else "s"
+            ax.plot(at[-1:], below[-1:], marker, color=style["color"], markersize=4, clip_on=False)
+        ax.set_xlabel("iteration")
+        ax.set_ylabel("nats below the best")
+        ax.set_ylim(FLOOR, None)
+        ax.set_xlim(0, longest)
+        if longest > 400:
+            ax.set_xscale("symlog", linthresh=10)
+        ax.yaxis.set_major_formatter(POWERS)
+        ax.yaxis.minorticks_off()
+
+    best_hits, others, failed = int((optimum == 0).sum()), int((optimum > 0).sum()), int((optimum < 0).sum())
+    alt = f"Paths of {len(path)} starts: {best_hits} reached the best optimum, {others} another one, {failed} none."
+    return drawing(draw, WIDE, alt, margins=(58, 42, 14, 10))
+
+
+def traces(view: View) -> list[Drawing]:
+    """Draws before and after alignment of the parameter whose positions lie farthest apart; without alignment, plain traces."""
+    dim = view.exchangeable[0] if view.exchangeable else None
+    groups = [] if dim is None else [g for name in view.about["carriers"].get(dim, []) for g in view.along(name, dim)]
+    if not groups:
+        worst = view.table["r_hat"].sort_values(ascending=False, kind="stable").index[:4]
+        return [
+            _trace(view, [k], view.draws, k, f"Trace of {k} over {view.chains} chains") for k in view.table.index if k in worst
+        ]
+    labels = max(groups, key=lambda g: _separation(view, g))
+    name = labels[0].split("[")[0]
+    alt = f"Draws of {name} chain after chain, one line a {dim}, %s alignment"
+    if not view.relabelled:
+        return [_trace(view, labels, view.draws, "As sampled, and as aligned", alt % "before and after")]
+    return [
+        _trace(view, labels, view.raw_draws, "As sampled", alt % "before"),
+        _trace(view, labels, view.draws, "After alignment", alt % "after"),
+    ]
+
+
+def _separation(view: View, labels: list[str]) -> float:
+    """How far apart the positions lie, in standard deviations, for the two that are closest."""
+    means = np.sort(view.table.loc[labels, "mean"].to_numpy())
+    sds = view.table.loc[labels, "sd"].to_numpy()
+    return float(np.diff(means).min() / np.sqrt((sds**2).mean()))
+
+
+def _trace(view: View, labels: list[str], draws: dict[str, np.ndarray], title: str, alt: str) -> Drawing:
+    length = view.draws_per_chain
+    at = np.unique(np.linspace(0, length - 1, min(TRACE, length)).astype(int))
+    strengths = np.linspace(1.0, 0.35, len(labels))
+
+    def draw(ax: Axes) -> None:
+        for label, strength in zip(labels, strengths, strict=True):
+            x = joined(chain * length + at for chain in range(view.chains))
+            ax.plot(x, joined(values[at] for values in draws[label]), color=MCMC, linewidth=0.6, alpha=strength)
+            if len(labels) > 1:
+                y = draws[label][-1].mean()
+                ax.text(view.chains * length * 1.015, y, label, fontsize=11.5, color=MUTED, va="center", clip_on=False)
+        for chain in range(1, view.chains):
+            ax.axvline(chain * length, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        ax.set_xlim(0, view.chains * length)
+        ax.set_xticks([(c + 0.5) * length for c in range(view.chains)], [f"chain {c + 1}" for c in range(view.chains)])
+        ax.tick_params(axis="x", length=0)
+
+    right = 12 + 7 * max(map(len, labels)) if len(labels) > 1 else 10
+    return drawing(draw, TRACED, alt, title=title, margins=(44, 28, right, 8))

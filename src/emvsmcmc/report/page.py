@@ -1,0 +1,98 @@
+"""The page: one self-contained file made from a comparison's DataTree, live or loaded."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import xarray as xr
+
+from . import canvas, content, data_figures, figures
+from .view import View
+
+if TYPE_CHECKING:
+    from ..comparison.result import Comparison
+
+FILE = "index.html"
+
+
+def write(comparison: Comparison | xr.DataTree, folder: str | os.PathLike[str]) -> Path:
+    """Write `folder`/index.html and return its path.
+
+    comparison : a Comparison, or the tree that `comparison.result.load` read from a file; both give the same page. The file
+    appears whole or not at all.
+    """
+    html = render(comparison if isinstance(comparison, xr.DataTree) else comparison.to_datatree())
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    temporary = place / f".{FILE}.part"
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(place / FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return place / FILE
+
+
+def render(tree: xr.DataTree) -> str:
+    """The page as HTML."""
+    with canvas.style():
+        return _template().render(_context(View(tree)))
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _context(view: View) -> dict[str, Any]:
+    verdict = view.result["verdict"]
+    densities = figures.densities(view)
+    return {
+        "title": view.title,
+        "name": view.name,
+        "description": content.description(view),
+        "verdict": verdict,
+        "tone": content.TONE.get(verdict, "undecided"),
+        "meaning": content.MEANING.get(verdict, content.NO_MEANING),
+        "reasons": content.reasons(view),
+        "verdict_figures": content.verdict_figures(view),
+        "groups": content.groups(view),
+        "rows": content.table_rows(view),
+        "missing_errors": content.missing_errors(view),
+        "densities": densities,
+        "left_out": len(figures.distinct(view)) - len(densities),
+        "truth": "truth" in view.table,
+        "fits": data_figures.over_data(view),
+        "starts": figures.starts(view),
+        "optima": content.optima(view),
+        "kinds": {o["kind"] for o in content.optima(view)},
+        "status": view.result["status"],
+        "status_sentence": view.about["status_sentence"],
+        "iterations": view.about["iterations"],
+        "log_likelihood": content.number(view.result["log_likelihood"], 5),
+        "exchangeable": view.exchangeable,
+        "alignment": content.alignment(view),
+        "traces": figures.traces(view),
+        "divergent": view.divergent,
+        "approximation": content.approximation(view),
+        "timings": content.timings(view),
+        "rate": content.number(view.result["timings"]["effective draws a second"], 0),
+        "contract": view.about["contract"],
+        "contract_holds": view.result["contract"]["holds"],
+        "contract_values": {k: content.number(v, 8) for k, v in view.result["contract"]["values"].items()},
+        "notes": view.about["notes"],
+        "versions": view.result["versions"],
+        "settings": content.settings(view),
+        "reproduce": content.reproduce(view),
+    }

@@ -1,0 +1,117 @@
+"""What the page is made of, read from the DataTree of `Comparison.to_datatree` or of a saved file, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+
+class View:
+    """A comparison's tree with the questions that the page asks of it."""
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self.tree = tree
+        self.result: dict[str, Any] = json.loads(tree.attrs["comparison"])
+        self.about: dict[str, Any] = json.loads(tree.attrs["about"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a scalar parameter, columns of `comparison.metrics.table`."""
+        return self.tree["table"].to_dataset().to_dataframe()
+
+    @property
+    def name(self) -> str:
+        return str(self.result["model"])
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ").strip().capitalize()
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        return self.tree["rows"]["weight"].values
+
+    def dataset(self, path: str) -> xr.Dataset | None:
+        """A group's Dataset, None where the group is missing or empty."""
+        try:
+            node = self.tree[path]
+        except KeyError:
+            return None
+        found = node.to_dataset() if isinstance(node, xr.DataTree) else None
+        return found if found is not None and len(found.data_vars) else None
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        """{parameter label: (chain, draw)} after alignment."""
+        return self._scalars("posterior")
+
+    @cached_property
+    def raw_draws(self) -> dict[str, np.ndarray]:
+        """{parameter label: (chain, draw)} as they were sampled."""
+        return self._scalars("posterior_unaligned")
+
+    def _scalars(self, group: str) -> dict[str, np.ndarray]:
+        out = {}
+        dataset = self.tree[group].to_dataset()
+        for name, variable in dataset.data_vars.items():
+            for at in np.ndindex(*variable.shape[2:]):
+                labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims[2:], at, strict=True))
+                out[f"{name}[{labels}]" if at else str(name)] = variable.values[(slice(None), slice(None), *at)]
+        return {label: out[label] for label in self.table.index}
+
+    def along(self, name: str, dim: str) -> list[list[str]]:
+        """Labels of a parameter along one dim of two or more positions, once for every position of its other dims."""
+        variable = self.tree["posterior"][name]
+        dims, shape = variable.dims[2:], variable.shape[2:]
+        labels = [k for k in self.table.index if k == name or k.startswith(f"{name}[")]
+        grid = np.moveaxis(np.array(labels, dtype=object).reshape(shape), dims.index(dim), 0)
+        return [list(column) for column in grid.reshape(len(grid), -1).T] if len(grid) > 1 else []
+
+    def role(self, *roles: str) -> list[str]:
+        return [name for name, role in self.about["roles"].items() if role in roles]
+
+    @cached_property
+    def observed(self) -> list[str]:
+        """Observed variables that are there in the data, in order of declaration."""
+        data = self.tree["observed_data"]
+        return [name for name in self.role("observed") if name in data]
+
+    @property
+    def chains(self) -> int:
+        return int(self.tree["posterior"].sizes["chain"])
+
+    @property
+    def draws_per_chain(self) -> int:
+        return int(self.tree["posterior"].sizes["draw"])
+
+    @cached_property
+    def exchangeable(self) -> list[str]:
+        """Dims whose labels were aligned."""
+        return [d for d, reason in self.about["exchangeable"].items() if reason is None]
+
+    @cached_property
+    def relabelled(self) -> float:
+        """Share of draws in which alignment changed at least one label."""
+        changed = [self.draws[k] != self.raw_draws[k] for k in self.table.index]
+        return float(np.any(changed, axis=0).mean()) if changed else 0.0
+
+    @cached_property
+    def label_uncertainty(self) -> dict[str, float]:
+        """{dim: share of draws whose second best relabelling is nearly as good}."""
+        return dict(ast.literal_eval(self.tree.attrs.get("label_uncertainty", "{}")))
+
+    @cached_property
+    def divergent(self) -> float:
+        stats = self.tree["sample_stats"]
+        return float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
+
+    @property
+    def seed(self) -> int | None:
+        seed = int(self.tree.attrs.get("random_seed", -1))
+        return None if seed < 0 else seed

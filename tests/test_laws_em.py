@@ -217,3 +217,18 @@ def test_weights_repeat_rows_and_order_does_not_matter(name: str) -> None:
     M = parts[0][1].M + parts[1][1].M - parts[2][1].M
     assert np.allclose(N, S.N, rtol=1e-9, atol=1e-9)
     assert np.allclose(M, S.M, rtol=1e-8, atol=1e-8 * max(1.0, np.abs(S.M).max()))
+
+
+@EVERY
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_compiled_pass_is_the_numpy_reference(name: str, hard: bool) -> None:
+    from emvsmcmc.expect.compiled import expect_compiled_plan
+
+    plan = plan_of(name)
+    _, _, env = somewhere(plan, 7)
+    C = coefficients(plan, env, reference(plan))
+    value, S = expect(plan, C, hard)
+    compiled, T = expect_compiled_plan(plan, C, hard)
+    assert compiled == pytest.approx(value, rel=1e-11)
+    for ours, theirs in ((S.N, T.N), (S.M, T.M), (S.S, T.S)):
+        assert np.allclose(ours, theirs, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(ours).max(initial=0)))

@@ -254,7 +254,7 @@ def compare(
     check_folder(folder)
     problem = problem_of(found, options, data)
     truth = found.truth(**options) if data is None else None
-    from .comparison.run import compare as both  # PyMC loads here, after bad input has been refused
+    from . import compare as both  # PyMC loads here, after bad input has been refused
 
     with _stdout_kept():
         result = both(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from ..numerics import logsumexp
 HDI_PROBABILITY = 0.94
 
 
-def scalar_names(dataset: xr.Dataset) -> list[tuple[str, str, tuple[int, ...]]]:
-    """(label as ArviZ writes it, variable, position) of every scalar of a Dataset."""
+def scalar_names(dataset: xr.Dataset, matrices: Container[str] = ()) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(label as ArviZ writes it, variable, position) of every scalar of a Dataset; of symmetric `matrices`, one triangle."""
     out = []
     for name, variable in dataset.data_vars.items():
         for at in np.ndindex(*variable.shape):
+            if name in matrices and at[-2] > at[-1]:
+                continue
             labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
             out.append((f"{name}[{labels}]" if at else str(name), str(name), at))
     return out
@@ -38,7 +41,7 @@ def table(
     in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
     rows: list[dict[str, Any]] = []
-    for label, name, at in scalar_names(em.estimate):
+    for label, name, at in scalar_names(em.estimate, {v.label for v in em.problem.parameters if v.family.event_dims == 2}):
         draws = posterior[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
         raw = unaligned[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
         estimate, error = float(em.estimate[name].values[at]), float(em.standard_error[name].values[at])

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,10 @@ class Comparison:
         table; loo (see `_leave_one_out`); fitted/... (see `fitted`); rows, their weights. `attrs["comparison"]` is `to_dict()`,
         `attrs["about"]` what else there is to know of problem and run, both as JSON.
         """
+        return self._tree.copy()
+
+    @cached_property
+    def _tree(self) -> xr.DataTree:
         tree = self.posterior.copy()
         groups = {f"em/{k}": child.to_dataset() for k, child in self.em.to_datatree().children.items()}
         plate = next(iter(self.problem.plates))
@@ -208,7 +213,7 @@ class Comparison:
         """
         from arviz_stats.base import array_stats
 
-        pointwise = self.posterior["log_likelihood"]["rows"].values
+        pointwise = self.posterior["log_likelihood"].to_dataset()["rows"].values
         _, first, inverse = np.unique(self.em.plan.inverse, return_index=True, return_inverse=True)
         distinct = pointwise.reshape(-1, pointwise.shape[-1])[:, first].T
         weights = np.bincount(inverse, self.problem.weights)

@@ -165,7 +165,8 @@ def compare(
         problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, [em.environment, *mode.optima]
     )
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
-    numbers = table(em, mode, aligned, unaligned, None if truth is None else {k: np.asarray(v) for k, v in truth.items()})
+    known = None if truth is None else _aligned_truth(em, truth)
+    numbers = table(em, mode, aligned, unaligned, known)
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
     ours = posterior["log_likelihood"]["rows"].values @ problem.weights
@@ -186,8 +187,17 @@ def compare(
         k_hat=k,
         chain_optima=places,
         exchangeable=exchangeable(em.plan),
-        truth=None if truth is None else {key: np.asarray(v, dtype=float) for key, v in truth.items()},
+        truth=known,
     )
+
+
+def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The true values with their exchangeable labels in the order of EM's estimate; as they are where some parameter is left out."""
+    values = {k: np.asarray(v, dtype=float) for k, v in truth.items()}
+    if not {v.label for v in em.plan.parameters} <= set(values):
+        return values
+    one = {v.label: values[v.label][None] for v in em.plan.parameters}
+    return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
 
 
 def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:

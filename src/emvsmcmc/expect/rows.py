@@ -12,7 +12,7 @@ from .gaussian import Elimination, eliminate
 from .layout import Coefficients, Layout, RowOutput, Statistics
 from .plan import Plan
 
-COMPILED_FROM = 4_000  # distinct rows x configurations below which numpy is quicker than loading a compiler
+COMPILED_FROM = 20_000  # distinct rows x configurations below which numpy is quicker than loading a compiler
 
 
 @overload
@@ -146,8 +146,6 @@ def tables_part(layout: Layout, T: np.ndarray, at: slice) -> np.ndarray:
 def _add_moments(
     M: np.ndarray, layout: Layout, C: Coefficients, at: slice, ks: np.ndarray, wr: np.ndarray, block: _Block
 ) -> None:
-    if not C.B.shape[1]:
-        return
     o, l, e = block.observed, block.hidden, block.elimination
     V = layout.V[at][:, o]
     for i, k in enumerate(ks):
@@ -195,8 +193,7 @@ def _collapsed(layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np
             + float(rows.constant[q])
         )
         N[k] += weight
-        if C.B.shape[1]:
-            add_lifted(M[k], Z.T @ Z, weight, o, l, e.map[0], e.covariance[0])
+        add_lifted(M[k], Z.T @ Z, weight, o, l, e.map[0], e.covariance[0])
         S[:, k] += rows.S[q]
     if not np.isfinite(total):
         raise Degenerate("rows", "a labelled row has probability zero")

@@ -10,7 +10,10 @@ Where the rest of a cold start goes, and what is done about it:
   that is cut into pieces, reshaped and joined again;
 * the graph function is compiled once, inside the wrapper, not first as a function that Python could call;
 * `Split` and `SpecifyShape` format an f-string when they fail, and numba compiles the string formatting: seconds each. They are
-  replaced by nodes with the same checks and a constant message;
+  replaced by nodes with the same checks and a constant message, and numba's own message for arrays of unequal shape by its short
+  form;
+* a batched product of small matrices goes through every case of BLAS, a partial sum sorts the strides: 10 and 4 seconds. Small
+  ones are plain loops here;
 * nothing but the unconstrained draw is computed while sampling; `compile.constrained` computes the rest afterwards, in numpy.
 """
 
@@ -18,7 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -32,13 +36,21 @@ import pytensor.tensor as pt
 from llvmlite import ir
 from numba import types as nt
 from numba.core import cgutils
+from numba.core.typing.templates import builtin_registry
 from numba.extending import intrinsic
+from numba.np import arrayobj
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.link.numba.dispatch.basic import (
+    numba_njit,
+    register_funcify_and_cache_key,
+    register_funcify_default_op_cache_key,
+)
 from pytensor.tensor.basic import Split
+from pytensor.tensor.blas import BatchedDot
+from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.type_other import NoneTypeT
 
@@ -87,13 +99,78 @@ def _funcify_specify_shape(op: _LeanSpecifyShape, node: Any, **_: Any) -> tuple[
     return numba_njit(numba_cache.compile_numba_function_src("\n".join([*lines, "    return x"]), "specify_shape", {})), 1
 
 
-@node_rewriter([Split, SpecifyShape])
+class _SmallSum(Sum):
+    """`Sum` of a small float64 array over some of its axes."""
+
+
+class _SmallBatchedDot(BatchedDot):
+    """`BatchedDot` (b, i, l) x (b, l, j) of float64 matrices, narrow in all but one dim."""
+
+
+@register_funcify_and_cache_key(_SmallSum)
+def _funcify_sum(op: _SmallSum, node: Any, **_: Any) -> tuple[Callable, str]:
+    ndim = node.inputs[0].type.ndim
+    kept = [d for d in range(ndim) if d not in op.axis]
+    lines = ["def small_sum(x):", f"    out = np.zeros(({''.join(f'x.shape[{d}], ' for d in kept)}))"]
+    lines += ["    " * (d + 1) + f"for i{d} in range(x.shape[{d}]):" for d in range(ndim)]
+    where, what = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
+    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{what}]", "    return out"]
+    function = numba_cache.compile_numba_function_src("\n".join(lines), "small_sum", {"np": np})
+    return numba_njit(function), f"emvsmcmc-small-sum-1-{ndim}-{op.axis}"
+
+
+@register_funcify_default_op_cache_key(_SmallBatchedDot)
+def _funcify_batched_dot(op: _SmallBatchedDot, **_: Any) -> tuple[Callable, int]:
+    @numba_njit
+    def small_batched_dot(x: Any, y: Any) -> Any:
+        if x.shape[0] != y.shape[0] or x.shape[2] != y.shape[1]:
+            raise ValueError("BatchedDot: shapes do not fit")
+        out = np.zeros((x.shape[0], x.shape[1], y.shape[2]))
+        for b in range(x.shape[0]):
+            for i in range(x.shape[1]):
+                for k in range(x.shape[2]):
+                    for j in range(y.shape[2]):
+                        out[b, i, j] += x[b, i, k] * y[b, k, j]
+        return out
+
+    return small_batched_dot, 1
+
+
+@node_rewriter([Split, SpecifyShape, Sum, BatchedDot])
 def _lean(fgraph: Any, node: Any) -> list | None:
-    if type(node.op) is Split:
-        return _LeanSplit(node.op.len_splits, node.op.axis)(*node.inputs, return_list=True)
-    if type(node.op) is SpecifyShape:
-        return [_LeanSpecifyShape()(*node.inputs)]
+    op, inputs = node.op, node.inputs
+    if type(op) is Split:
+        return _LeanSplit(op.len_splits, op.axis)(*inputs, return_list=True)
+    if type(op) is SpecifyShape:
+        return [_LeanSpecifyShape()(*inputs)]
+    types = [v.type for v in [*inputs, *node.outputs]]
+    if not all(t.dtype == "float64" for t in types):
+        return None
+    if type(op) is Sum and op.axis is not None and 0 < len(op.axis) < types[0].ndim and op.acc_dtype in (None, "float64"):
+        small = None not in types[0].shape and prod(types[0].shape) <= 10_000
+        return [_SmallSum(axis=op.axis, dtype=op.dtype, acc_dtype=op.acc_dtype)(*inputs)] if small else None
+    if type(op) is BatchedDot and types[0].ndim == types[1].ndim == 3:
+        sizes = [types[0].shape[1], types[0].shape[2], types[1].shape[2]]
+        return [_SmallBatchedDot()(*inputs)] if sum(size is None or size > 16 for size in sizes) <= 1 else None
     return None
+
+
+@contextmanager
+def _short_errors() -> Iterator[None]:
+    """Within it, numba's error for arrays of unequal shape has a constant message: the usual one costs seconds to compile."""
+    try:
+        short, usual = arrayobj.ol_raise_with_shape_context_generic, arrayobj.ol_raise_with_shape_context_cpu
+        functions = [t for f, t in builtin_registry.globals if f is arrayobj.raise_with_shape_context]
+        templates = [t for function in functions for t in function.templates if t._overload_func is usual]
+    except AttributeError:  # another numba: only slower
+        templates, short, usual = [], None, None
+    for template in templates:
+        template._overload_func = staticmethod(short)
+    try:
+        yield
+    finally:
+        for template in templates:
+            template._overload_func = staticmethod(usual)
 
 
 def graph_function(model: pm.Model, shapes: Sequence[tuple[int, ...]]) -> Any:
@@ -210,7 +287,7 @@ def _c_function(source: str, name: str, signature: Any, scope: dict[str, Any], k
     scope = scope | {"__name__": __name__, "carray": numba.carray, "address": _address, "pointer": _pointer}
     scope |= {"float64": np.float64, "int64": np.int64, "isfinite": np.isfinite}
     function = numba_cache.compile_numba_function_src(source, name, scope, cache_key=key)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _short_errors():
         # Both are about speed only: a graph that cannot be cached (`is_cached` says so), and a product of strided arrays.
         warnings.filterwarnings("ignore", message=".*Cannot cache compiled function", category=numba.NumbaWarning)
         warnings.filterwarnings("ignore", message=".*is faster on contiguous arrays", category=numba.NumbaPerformanceWarning)

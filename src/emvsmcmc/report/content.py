@@ -159,7 +159,7 @@ TRUTH = ("", "", [("truth", "truth", "what the data were simulated with")])
 
 def groups(view: View) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
     """Column groups of the table; the truth only where there is one."""
-    return [*GROUPS, TRUTH] if "truth" in view.table and view.table["truth"].notna().any() else GROUPS
+    return [TRUTH, *GROUPS] if "truth" in view.table and view.table["truth"].notna().any() else GROUPS
 
 
 def table_rows(view: View) -> list[tuple[str, list[Cell]]]:

@@ -28,7 +28,7 @@ def over_data(view: View) -> list[Drawing]:
     for name in view.observed:
         curves = view.dataset(f"fitted/{name}")
         if curves is not None and name not in covered:
-            values, weights = _column(view, view.tree["observed_data"][name].values)
+            values, weights = _column(view, view.array("observed_data", name).values)
             draw = _frequencies if int(curves.attrs.get("discrete", 0)) else _curves
             out.append(draw(name, curves, values, weights))
             covered.add(name)
@@ -162,13 +162,22 @@ def _ellipses(gaussian: xr.Dataset) -> list[Drawing]:
             points = points[np.random.default_rng(0).choice(len(points), most, replace=False)]
 
         def draw(ax: Axes) -> None:
-            dots(ax, *points.T, 3.6 if alone else 2.6, INK, 0.42)
+            dots(ax, points[:, 0], points[:, 1], 3.6 if alone else 2.6, INK, 0.42)
             for outline in outlines(pair, slice(1, None, 1 if alone else 3), 2.0):
                 compound(ax, [outline], MCMC, 0.8, 0.22)
             for radius, alpha in ((1, 1.0), (2, 0.85), (3, 0.6)):
                 compound(ax, outlines(pair, slice(0, 1), radius), EM, 1.6 if radius < 3 else 1.2, alpha)
             for k, label in enumerate(labels if len(labels) > 1 else []):
-                ax.annotate(label, mean[k, 0, pair], ha="center", va="center", fontsize=12, color=INK, zorder=9, bbox=_CHIP)
+                ax.annotate(
+                    label,
+                    (mean[k, 0, pair[0]], mean[k, 0, pair[1]]),
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    color=INK,
+                    zorder=9,
+                    bbox=_CHIP,
+                )
             plain(ax, columns[pair[0]], columns[pair[1]])
             ax.autoscale_view()
 
@@ -192,8 +201,8 @@ def _checks(view: View, name: str) -> list[Drawing]:
     """Observed against replicated data, for each element of a variable."""
     if "posterior_predictive" not in view.tree or name not in view.tree["posterior_predictive"]:
         return []
-    replicas = view.tree["posterior_predictive"][name]
-    observed = view.tree["observed_data"][name]
+    replicas = view.array("posterior_predictive", name)
+    observed = view.array("observed_data", name)
     copies = replicas.values.reshape(-1, *observed.shape)
     cells = list(np.ndindex(*observed.shape[1:]))
     if len(cells) > 1 and set(np.unique(observed.values[np.isfinite(observed.values)])) <= {0.0, 1.0}:
@@ -243,7 +252,7 @@ def _shares(name: str, observed: xr.DataArray, copies: np.ndarray) -> Drawing:
         ax.set_ylabel("share of ones")
         step = max(1, len(at) // 12)
         ax.set_xticks(at[::step], labels[::step])
-        ax.set_xlabel(observed.dims[-1])
+        ax.set_xlabel(str(observed.dims[-1]))
 
     alt = f"Share of ones of each element of {name}, observed and replicated"
     caption = "Bars: observed. Vertical lines: 94% of the data sets replicated from the posterior."

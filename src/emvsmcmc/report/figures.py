@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -74,9 +76,9 @@ def _density(view: View, label: str, draws: np.ndarray) -> Drawing:
 def _point_out(ax: Axes, value: float, ends: tuple[float, float], name: str, color: str, height: float) -> None:
     """An arrow at the edge towards a value that lies beyond it."""
     if value < ends[0]:
-        ax.text(ends[0], height, f"← {name} {value:.3g}", ha="left", fontsize=11, color=color)
+        ax.text(ends[0], height, f"← {name} {value:.3g}".replace("-", "−"), ha="left", fontsize=11, color=color)
     elif value > ends[1]:
-        ax.text(ends[1], height, f"{name} {value:.3g} →", ha="right", fontsize=11, color=color)
+        ax.text(ends[1], height, f"{name} {value:.3g} →".replace("-", "−"), ha="right", fontsize=11, color=color)
 
 
 def kernel_density(draws: np.ndarray, points: int = 160) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +120,7 @@ def starts(view: View) -> Drawing:
                 continue
             at = at[np.unique(np.round(np.geomspace(1, len(at), min(len(at), 150))).astype(int) - 1)]
             below = np.maximum(best - p[at], FLOOR)
+            style: dict[str, Any]
             if o == 0:
                 style = {"color": EM, "linestyle": "-", "alpha": 0.6}
             elif o > 0:
@@ -177,8 +180,10 @@ def _trace(view: View, labels: list[str], draws: dict[str, np.ndarray], title: s
         for label, strength in zip(labels, strengths, strict=True):
             x = joined(chain * length + at for chain in range(view.chains))
             ax.plot(x, joined(values[at] for values in draws[label]), color=MCMC, linewidth=0.6, alpha=strength)
-            if len(labels) > 1:
-                y = draws[label][-1].mean()
+        if len(labels) > 1:
+            low, high = ax.get_ylim()
+            last = [draws[label][-1].mean() for label in labels]
+            for label, y in zip(labels, spaced(np.array(last), 0.07 * (high - low)), strict=True):
                 ax.text(view.chains * length * 1.015, y, label, fontsize=11.5, color=MUTED, va="center", clip_on=False)
         for chain in range(1, view.chains):
             ax.axvline(chain * length, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
@@ -188,3 +193,15 @@ def _trace(view: View, labels: list[str], draws: dict[str, np.ndarray], title: s
 
     right = 12 + 7 * max(map(len, labels)) if len(labels) > 1 else 10
     return drawing(draw, TRACED, alt, title=title, margins=(44, 28, right, 8))
+
+
+def spaced(y: np.ndarray, least: float) -> np.ndarray:
+    """Positions moved apart to at least a distance, in their order, about where they were."""
+    order = np.argsort(y, kind="stable")
+    at = y[order].copy()
+    for i in range(1, len(at)):
+        at[i] = max(at[i], at[i - 1] + least)
+    at -= (at - y[order]).mean()
+    out = np.empty_like(at)
+    out[order] = at
+    return out

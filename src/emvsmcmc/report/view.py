@@ -35,7 +35,7 @@ class View:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        return self.tree["rows"]["weight"].values
+        return self.array("rows", "weight").values
 
     def dataset(self, path: str) -> xr.Dataset | None:
         """A group's Dataset, None where the group is missing or empty."""
@@ -45,6 +45,10 @@ class View:
             return None
         found = node.to_dataset() if isinstance(node, xr.DataTree) else None
         return found if found is not None and len(found.data_vars) else None
+
+    def array(self, group: str, name: str) -> xr.DataArray:
+        """One variable of a group."""
+        return self.tree[group].to_dataset()[name]
 
     @cached_property
     def draws(self) -> dict[str, np.ndarray]:
@@ -67,7 +71,7 @@ class View:
 
     def along(self, name: str, dim: str) -> list[list[str]]:
         """Labels of a parameter along one dim of two or more positions, once for every position of its other dims."""
-        variable = self.tree["posterior"][name]
+        variable = self.array("posterior", name)
         dims, shape = variable.dims[2:], variable.shape[2:]
         labels = [k for k in self.table.index if k == name or k.startswith(f"{name}[")]
         grid = np.moveaxis(np.array(labels, dtype=object).reshape(shape), dims.index(dim), 0)
@@ -109,7 +113,7 @@ class View:
     @cached_property
     def divergent(self) -> float:
         stats = self.tree["sample_stats"]
-        return float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
+        return float(self.array("sample_stats", "diverging").mean()) if "diverging" in stats else 0.0
 
     @property
     def seed(self) -> int | None:

@@ -406,7 +406,7 @@ def test_numbers(x: float | None, decimals: int, text: str) -> None:
 
 
 def test_labels_keep_their_distance() -> None:
-    assert figures.spaced(np.array([1.0, 5.0, 1.1]), 0.5) == pytest.approx([0.8, 4.8, 1.3])
+    assert figures.spaced(np.array([1.0, 5.0, 1.1]), 0.5) == pytest.approx([13 / 15, 73 / 15, 41 / 30])
 
 
 def test_precision_follows_the_uncertainty() -> None:

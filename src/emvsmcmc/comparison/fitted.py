@@ -111,7 +111,7 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     problem = em.problem
     some = np.unique(np.linspace(0, len(next(iter(draws.values()))) - 1, ELLIPSE_DRAWS).astype(int))
     draws = {k: x[some] for k, x in draws.items()}
-    given = np.column_stack([problem.given[name].array[(slice(None), *at)] for name, cells in columns.items() for at in cells])
+    given = np.column_stack([_column(problem.given[name].array, at) for name, cells in columns.items() for at in cells])
     labels = [_cell(problem, name, at) for name, cells in columns.items() for at in cells]
     centre, scale, p = np.nanmean(given, axis=0), np.nanstd(given, axis=0), given.shape[1]
     rows, cols = np.triu_indices(p)
@@ -149,3 +149,8 @@ def _discrete(v: Variable) -> bool:
 def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
     dims = problem.spec.variables[name].dims[1:]
     return f"{name}[{', '.join(str(problem.labels(d)[i]) for d, i in zip(dims, at, strict=True))}]" if at else name
+
+
+def _column(array: Any, at: tuple[int, ...]) -> np.ndarray:
+    """(n,) one cell of every row."""
+    return array[(slice(None), *at)]

@@ -192,7 +192,9 @@ def compare(
 
 
 def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The true values with their exchangeable labels in the order of EM's estimate; as they are where some parameter is left out."""
+    """The true values with their exchangeable labels in the order of EM's estimate; as they are where some parameter is left
+    out.
+    """
     values = {k: np.asarray(v, dtype=float) for k, v in truth.items()}
     if not {v.label for v in em.plan.parameters} <= set(values):
         return values

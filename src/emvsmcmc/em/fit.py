@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -79,7 +80,7 @@ def fit_em(
         else:
             for seed in seeds[:starts]:
                 rng = np.random.default_rng(seed)
-                runs.append(_one(loop, lambda rng=rng: random_start(plan, mstep, rng), min(SHORT, max_iter)))
+                runs.append(_one(loop, partial(random_start, plan, mstep, rng), min(SHORT, max_iter)))
                 tick()
             _finish(loop, runs, max_iter)
     usable = [r for r in runs if r.status in USABLE]

@@ -103,7 +103,7 @@ def layout_of(model: pm.Model) -> Layout:
     return Layout(
         tuple(rv.name for rv in model.free_RVs),
         tuple(v.name for v in values),
-        tuple(tuple(int(s) for s in shape) for shape in shapes),
+        tuple(tuple(int(s or 0) for s in shape) for shape in shapes),
     )
 
 

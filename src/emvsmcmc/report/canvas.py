@@ -57,6 +57,32 @@ class Drawing:
     caption: str = ""
 
 
+class Sheet:
+    """Axes of `size` pixels; margins are left, bottom, right, top. To be made within `style`.
+
+    A sheet may take one drawing after another, which saves most of what small figures cost; each must then set both limits.
+    """
+
+    def __init__(self, size: tuple[int, int], margins: tuple[int, int, int, int]) -> None:
+        (width, height), (left, bottom, right, top) = size, margins
+        self.size = size
+        self.figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        FigureCanvasSVG(self.figure)
+        self.figure.patch.set_visible(False)
+        inside = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+        self.ax = self.figure.add_axes(inside)
+        self.ax.patch.set_visible(False)
+
+    def draw(self, draw: Callable[[Axes], None], alt: str, title: str = "", caption: str = "") -> Drawing:
+        """What `draw` puts on the axes, which are empty again afterwards."""
+        draw(self.ax)
+        buffer = StringIO()
+        self.figure.savefig(buffer, format="svg", metadata={"Date": None})
+        for artist in [*self.ax.lines, *self.ax.patches, *self.ax.collections, *self.ax.texts]:
+            artist.remove()
+        return Drawing(_inline(buffer.getvalue()), self.size, alt, title, caption)
+
+
 def drawing(
     draw: Callable[[Axes], None],
     size: tuple[int, int],
@@ -65,18 +91,8 @@ def drawing(
     caption: str = "",
     margins: tuple[int, int, int, int] = (12, 34, 12, 8),
 ) -> Drawing:
-    """Call `draw` on axes of a figure of `size` pixels, within `style`; margins are left, bottom, right, top."""
-    width, height = size
-    left, bottom, right, top = margins
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    FigureCanvasSVG(figure)
-    figure.patch.set_visible(False)
-    ax = figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height))
-    ax.patch.set_visible(False)
-    draw(ax)
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return Drawing(_inline(buffer.getvalue()), size, alt, title, caption)
+    """What `draw` puts on a sheet of its own."""
+    return Sheet(size, margins).draw(draw, alt, title, caption)
 
 
 def _inline(svg: str) -> str:

@@ -163,8 +163,7 @@ def _ellipses(gaussian: xr.Dataset) -> list[Drawing]:
 
         def draw(ax: Axes) -> None:
             dots(ax, points[:, 0], points[:, 1], 3.6 if alone else 2.6, INK, 0.42)
-            for outline in outlines(pair, slice(1, None, 1 if alone else 3), 2.0):
-                compound(ax, [outline], MCMC, 0.8, 0.22)
+            compound(ax, outlines(pair, slice(1, None, 1 if alone else 3), 2.0), MCMC, 0.7, 0.4)
             for radius, alpha in ((1, 1.0), (2, 0.85), (3, 0.6)):
                 compound(ax, outlines(pair, slice(0, 1), radius), EM, 1.6 if radius < 3 else 1.2, alpha)
             for k, label in enumerate(labels if len(labels) > 1 else []):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .canvas import EM, INK, MCMC, MUTED, OTHER, PAPER, POWERS, Drawing, drawing, joined, plain
+from .canvas import EM, INK, MCMC, MUTED, OTHER, PAPER, POWERS, Drawing, Sheet, drawing, joined, plain
 from .view import View
 
 MAX_PANELS = 24  # densities on one page
@@ -21,7 +21,8 @@ def densities(view: View) -> list[Drawing]:
     """Posterior density of every parameter under EM's normal curve; those with the largest gaps where there are too many."""
     once = distinct(view)
     largest = sorted(once, key=lambda label: -np.nan_to_num(abs(view.table.loc[label, "gap"]), nan=np.inf))[:MAX_PANELS]
-    return [_density(view, label, view.draws[label].ravel()) for label in once if label in largest]
+    sheet = Sheet(PANEL, (8, 26, 8, 4))
+    return [_density(view, label, view.draws[label].ravel(), sheet) for label in once if label in largest]
 
 
 def distinct(view: View) -> list[str]:
@@ -32,7 +33,7 @@ def distinct(view: View) -> list[str]:
     return list(seen.values())
 
 
-def _density(view: View, label: str, draws: np.ndarray) -> Drawing:
+def _density(view: View, label: str, draws: np.ndarray, sheet: Sheet) -> Drawing:
     row = view.table.loc[label]
     em, se, truth = row["em"], row["se"], row.get("truth", np.nan)
     x, y = kernel_density(draws)
@@ -48,9 +49,11 @@ def _density(view: View, label: str, draws: np.ndarray) -> Drawing:
         keep = (x >= ends[0]) & (x <= ends[1])
         ax.fill_between(x[keep], 0, y[keep], color=MCMC, alpha=0.22, linewidth=0)
         ax.plot(x[keep], y[keep], color=MCMC, linewidth=1.4)
+        highest = top
         if np.isfinite(se) and se > 0:
             grid = np.linspace(*ends, 120)
             normal = np.exp(-0.5 * ((grid - em) / se) ** 2) / (se * np.sqrt(2 * np.pi))
+            highest = max(top, min(normal.max(), 1.6 * top))
             ax.plot(grid, np.minimum(normal, 1.6 * top), color=EM, linewidth=1.4)
             ax.plot(np.clip(wald, *ends), [-0.1 * top] * 2, color=EM, linewidth=2.2, solid_capstyle="butt")
         ax.plot([row["hdi_lower"], row["hdi_upper"]], [-0.2 * top] * 2, color=MCMC, linewidth=2.2, solid_capstyle="butt")
@@ -63,14 +66,14 @@ def _density(view: View, label: str, draws: np.ndarray) -> Drawing:
             ax.axvline(truth, color=INK, linewidth=1.1, linestyle=(0, (4, 3)))
         plain(ax)
         ax.set_xlim(*ends)
-        ax.set_ylim(-0.3 * top, None)
+        ax.set_ylim(-0.3 * top, 1.06 * highest)
 
     alt = (
         f"Posterior density of {label}: mean {row['mean']:.4g}, 94% interval {row['hdi_lower']:.4g} to {row['hdi_upper']:.4g}. "
         f"EM estimate {em:.4g}"
         + (f", 94% interval {wald[0]:.4g} to {wald[1]:.4g}." if np.isfinite(se) else ", no standard error.")
     )
-    return drawing(draw, PANEL, alt, title=label, margins=(8, 26, 8, 4))
+    return sheet.draw(draw, alt, title=label)
 
 
 def _point_out(ax: Axes, value: float, ends: tuple[float, float], name: str, color: str, height: float) -> None:

@@ -12,7 +12,7 @@ from examples import full_covariance, normal_data, normal_mixture_spec, poisson_
 import emvsmcmc as ev
 from emvsmcmc.comparison.agree import contract
 from emvsmcmc.comparison.align import align
-from emvsmcmc.comparison.metrics import k_hat, log_posterior_density
+from emvsmcmc.comparison.metrics import k_hat, log_posterior_density, pareto_k
 from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, SUFFICES, UNDECIDED, verdict
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
@@ -91,6 +91,14 @@ def test_verdict_follows_its_figures(columns: dict, k: float, divergent: float, 
     assert found.name == name
     assert str(found).startswith(name)
     assert found.reasons
+
+
+@pytest.mark.parametrize("k", [0.2, 0.6, 1.2])
+def test_pareto_k_is_the_tail_index(k: float) -> None:
+    """Weights U^-k have tail index k; with the sign turned round they are bounded, and the index would be negative."""
+    log_weights = k * np.random.default_rng(0).standard_exponential(20_000)
+    assert pareto_k(log_weights) == pytest.approx(k, abs=0.15)
+    assert pareto_k(-log_weights) < 0
 
 
 def test_k_hat_tells_a_good_approximation_from_a_bad_one() -> None:

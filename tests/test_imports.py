@@ -32,8 +32,7 @@ NEXT = {
     "em": ("expect",),
     "mcmc": ("expect", "simulation"),  # posterior predictive draws come from our own simulator
     "comparison": ("em", "mcmc", "density"),  # the contract is checked against the oracle
-    "experiments": ("comparison",),
-    "report": ("comparison", "experiments"),
+    "report": ("comparison",),
     "explain": ("em", "simulation"),  # reads the EM steps off the compiled M-step; without data it simulates a few rows
     "gallery": ("report", "explain"),
     "cli": ("gallery",),

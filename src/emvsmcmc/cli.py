@@ -5,6 +5,7 @@ Exit status: 0 done; 1 the fit failed, with its named status; 2 bad input, with 
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -254,7 +255,7 @@ def compare(
     check_folder(folder)
     problem = problem_of(found, options, data)
     truth = found.truth(**options) if data is None else None
-    from . import compare as both  # PyMC loads here, after bad input has been refused
+    from .comparison.run import compare as both  # PyMC loads here, after bad input has been refused
 
     with _stdout_kept():
         result = both(
@@ -262,9 +263,13 @@ def compare(
             marginalize=marginalize, truth=truth, random_seed=seed, progress=_watched(), name=found.name,
         )  # fmt: skip
 
+        result.posterior.attrs["command"] = _as_typed()
+
         def write(temporary: Path) -> None:
+            from .report.page import write as write_page
+
             result.save(temporary / f"{found.name}.nc")
-            result.report(temporary)
+            write_page(result, temporary)
 
         write_folder(folder, write)
     page, saved = folder / "index.html", folder / f"{found.name}.nc"
@@ -273,6 +278,11 @@ def compare(
         return
     show_comparison(result)
     say(f"Page: {page}")
+
+
+def _as_typed() -> str:
+    """The command line, for the page's "to run it again"."""
+    return shlex.join(["emvsmcmc", *sys.argv[1:]])
 
 
 @app.command()

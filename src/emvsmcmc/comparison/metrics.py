@@ -104,7 +104,12 @@ def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
     keep = np.isfinite(weights)
     if keep.sum() < size // 2:
         return float("inf")
-    return float(array_stats.psislw(weights[keep])[1])
+    return pareto_k(weights[keep])
+
+
+def pareto_k(log_weights: np.ndarray) -> float:
+    """Index of a generalised Pareto distribution fitted to the largest importance weights, given by their logarithms."""
+    return float(array_stats.psislw(-log_weights)[1])  # it takes the log-likelihood that leave-one-out divides by
 
 
 def log_posterior_density(chart: Coordinates, u: np.ndarray) -> np.ndarray:

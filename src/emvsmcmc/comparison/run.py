@@ -71,6 +71,7 @@ def fit_mcmc(
         "likelihood": likelihood,
         "marginalize": marginalize,
         "init": init,
+        "tune": tune,
         "recovery_seconds": time.perf_counter() - began,
     }
     return tree

@@ -80,7 +80,7 @@ class Layout:
         """(..., n) -> one array (..., *shape) for each value variable."""
         ends = np.cumsum([prod(shape) for shape in self.shapes])[:-1]
         parts = np.split(x, ends, axis=-1)
-        return [p.reshape(*x.shape[:-1], *shape) for p, shape in zip(parts, self.shapes, strict=True)]
+        return [p.reshape((*x.shape[:-1], *shape)) for p, shape in zip(parts, self.shapes, strict=True)]
 
 
 def no_c_compiler() -> AbstractContextManager:

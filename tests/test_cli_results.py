@@ -92,6 +92,7 @@ class Stub(SimpleNamespace):
     """What `compare` returns, as far as the command line looks at it."""
 
     breaks = False
+    posterior = SimpleNamespace(attrs={})
 
     def to_dict(self) -> dict[str, Any]:
         return {"model": self.name, "verdict": self.verdict.name, "k_hat": 0.3}

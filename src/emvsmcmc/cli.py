@@ -266,10 +266,12 @@ def compare(
         result.posterior.attrs["command"] = _as_typed()
 
         def write(temporary: Path) -> None:
+            from .comparison.result import pages_by
             from .report.page import write as write_page
 
+            pages_by(lambda: write_page)
             result.save(temporary / f"{found.name}.nc")
-            write_page(result, temporary)
+            result.report(temporary)
 
         write_folder(folder, write)
     page, saved = folder / "index.html", folder / f"{found.name}.nc"

@@ -7,10 +7,8 @@ Whatever private names of PyTensor and nutpie this takes live in `wrappers.py`; 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +33,7 @@ from .coordinates import (
     unconstrained,
     whitening_at,
 )
+from .lazy import import_nutpie
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -43,28 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _FALLBACK_REASONS: set[str] = set()
 _MACHINES: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()  # model -> what was compiled of it, machine code
-
-
-class _LazyArviz(ModuleType):
-    """Stands for arviz while nutpie is imported: nutpie needs it for a conversion we do not use, and it costs seconds."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module("arviz"), name)
-
-
-def import_nutpie() -> ModuleType:
-    """`import nutpie` without its `import arviz` (and matplotlib); nutpie loads it when it first uses it."""
-    if "nutpie" not in sys.modules and "arviz" not in sys.modules:
-        placeholder = _LazyArviz("arviz")
-        sys.modules["arviz"] = placeholder
-        try:
-            importlib.import_module("nutpie")
-        finally:
-            if sys.modules.get("arviz") is placeholder:
-                del sys.modules["arviz"]
-    return importlib.import_module("nutpie")
 
 
 class _PriorStart:
@@ -275,13 +252,14 @@ class _ChainStart:
 
     def __init__(self, seeds: Sequence[int], points: Sequence[np.ndarray]) -> None:
         self.points = dict(zip(seeds, points, strict=True))
-        self.thread = threading.local()
+        self.latest: dict[int, np.ndarray] = {}  # by thread; `threading.local` forgets between calls that come from Rust
 
     def __call__(self, seed: int) -> np.ndarray:
+        thread = threading.get_ident()
         if seed in self.points:
-            self.thread.point = self.points[seed]
+            self.latest[thread] = self.points[seed]
             return self.points[seed]
-        point = self.thread.point
+        point = self.latest[thread]
         return point + 1e-3 * np.random.default_rng(seed).uniform(-1, 1, point.size)
 
 

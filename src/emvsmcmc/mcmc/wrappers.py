@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
-import nutpie.compile_pymc as nutpie_pymc
 import pytensor
 import pytensor.link.numba.cache as numba_cache
 import pytensor.tensor as pt
@@ -54,8 +53,12 @@ from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.type_other import NoneTypeT
 
+from .lazy import import_nutpie
+
 if TYPE_CHECKING:
     import pymc as pm
+
+nutpie_pymc = import_nutpie().compile_pymc
 
 # Part of every cache key: a change of meaning that the source text does not show must change it.
 VERSION = "1"

@@ -91,9 +91,7 @@ def test_monotone_and_stationary(name: str, objective: str, accelerate: bool) ->
     problem = EXAMPLES[name].build()
     fit = ev.fit_em(problem, objective, starts=2, accelerate=accelerate, random_seed=3)
     assert fit.converged
-    path = fit.path if not accelerate else np.maximum.accumulate(fit.path)
-    assert (np.diff(fit.path) > -1e-12 * max(1.0, problem.weights.sum(), abs(fit.path[-1]))).all() or accelerate
-    assert path[-1] >= fit.path.max() - 1e-9
+    assert (np.diff(fit.path) > -1e-12 * max(1.0, problem.weights.sum(), abs(fit.path[-1]))).all()
     plan, env = fit.plan, fit.environment
     value, S = expect(plan, coefficients(plan, env))
     value += float(log_prior(plan, env)) if objective == "map" else 0.0

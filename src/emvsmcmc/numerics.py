@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -30,15 +28,3 @@ def scaled_inverse(matrix: np.ndarray) -> tuple[np.ndarray, float]:
     if values[0] <= 0:
         return np.full_like(matrix, np.nan), 0.0
     return (vectors / values) @ vectors.T / np.outer(scale, scale), float(values[0] / values[-1])
-
-
-def positive_part_inverse(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """V diag(1/values) V' for values known to be positive."""
-    return (vectors / values) @ vectors.T
-
-
-def log_multigamma(xp: Any, a: float, p: int) -> float:
-    """log of the multivariate gamma function of a fixed argument."""
-    from scipy.special import multigammaln
-
-    return float(multigammaln(a, p))

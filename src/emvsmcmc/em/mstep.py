@@ -72,7 +72,7 @@ class MStep:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
         if uses_of(self.plan, v) != []:
             return False
-        return isinstance(v.family.support(), Real) if v.family.name != "Uniform" else False
+        return isinstance(v.family.support(), Real)
 
     def _has_mode(self, v: Variable, kind: str) -> bool:
         family = v.family
@@ -136,7 +136,8 @@ class MStep:
         else:
             value = mode(v.label, step.kind, found)
         support = parameter_support(v, env)
-        if isinstance(support, Interval) and v.family.name == "Uniform":
+        if isinstance(support, Interval):
+            # every look-up objective has one mode: inside bounds it lies at the nearer one
             value = np.clip(value, support.lower, support.upper)
         self._not_collapsed(step, value)
         return value

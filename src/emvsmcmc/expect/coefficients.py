@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..families import TableFamily
-from ..families.support import Covariance, whitener
+from ..families.support import whitener
 from ..numerics import LOG_2PI
 from ..spec.graph import Environment, argument_values, evaluate, value_of
 from ..spec.named import Named, lift
@@ -249,8 +249,8 @@ def log_prior(plan: Plan, env: Environment, names: set[str] | None = None) -> An
 
 def prior_terms(variable: Variable, env: Environment) -> Any:
     """Log prior density of one parameter, one number per value."""
-    matrix = isinstance(variable.family.support() if variable.family.name != "Uniform" else None, Covariance)
-    named = env.whiteners[variable.label] if matrix else env.values[variable.label]
+    # the density of a covariance is written in its whitener, which keeps it holomorphic
+    named = env.whiteners[variable.label] if variable.family.event_dims == 2 else env.values[variable.label]
     batch = (BATCH,) if env.batch is not None else ()
     arguments = argument_values(variable, env)
     if batch:

@@ -93,9 +93,7 @@ def canonical(plan: Plan, env: Environment) -> Environment:
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:
     for kind, sign in ((Real, 1.0), (Positive, 1.0), (Simplex, -1.0)):
         for v in plan.parameters:
-            if dim in v.dims and isinstance(
-                v.family.support(lower=0.0, upper=1.0) if v.family.name == "Uniform" else v.family.support(), kind
-            ):
+            if dim in v.dims and isinstance(v.family.support(), kind):
                 value = np.moveaxis(env.values[v.label].array, v.dims.index(dim), 0)
                 return np.argsort(sign * value.reshape(len(value), -1)[:, 0], kind="stable")
     return None

@@ -52,7 +52,8 @@ class Uniform(Family, Prior):
     twin = Twin("Uniform", {"lower": "lower", "upper": "upper"})
 
     def support(self, **arguments: Array) -> Support:
-        return Interval(float(np.min(arguments["lower"])), float(np.max(arguments["upper"])))
+        # without its bounds, as a kind of support only
+        return Interval(float(np.min(arguments.get("lower", 0.0))), float(np.max(arguments.get("upper", 1.0))))
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
         return rng.uniform(arguments["lower"], arguments["upper"], shape)

@@ -171,9 +171,10 @@ def test_each_chain_starts_where_it_is_told(model: pm.Model, compiled: ec.Compil
     with pm.Model() as far:  # two modes that no chain leaves
         z = pm.Normal("z", 0.0, 1.0)
         pm.Potential("modes", pt.logaddexp(-0.5 * ((z - 50) / 0.1) ** 2, -0.5 * ((z + 50) / 0.1) ** 2) + 0.5 * z**2)
-    points = [np.array([s]) for s in (50.0, -50.0, -50.0, 50.0)]
+    points = [np.array([s]) for s in (50.0, -50.0, -50.0, -50.0)]  # not the same backwards
     bimodal = ec.compile_model(far)
-    for c in (bimodal, bimodal.whiten(ec.Whitening(np.array([10.0]), np.array([[3.0]])))):
+    # a point taken for one in whitened coordinates would start below zero
+    for c in (bimodal, bimodal.whiten(ec.Whitening(np.array([-200.0]), np.array([[3.0]])))):
         draws = ec.sample(c, draws=20, tune=20, chains=4, seed=1, initial_points=points)["posterior"]["z"]
         np.testing.assert_array_equal(np.sign(draws), np.sign(points) * np.ones((1, 20)))
     with pytest.raises(SamplingFailed, match="chain 1 cannot start"):

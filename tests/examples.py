@@ -273,6 +273,18 @@ def all_labels() -> ev.Problem:
     return ev.condition(normal_mixture_spec(), {"x": x, "group": z})
 
 
+def boundary_problem(alpha: float) -> ev.Problem:
+    """Latent classes whose likelihood is highest where some probabilities are exactly 0 or 1."""
+    with ev.Spec(coords={"k": 2, "item": 5}) as spec:
+        w = ev.Dirichlet("w", 1.0, dims="k")
+        p = ev.Beta("p", alpha, alpha, dims=("k", "item"))
+        z = ev.Categorical("z", w, dims="row")
+        ev.Bernoulli("x", p[z], dims=("row", "item"))
+    rng = np.random.default_rng(0)
+    truth = np.array([[1, 0.9, 0.8, 0.9, 1], [0.1, 0.2, 0.1, 0, 0.2]])
+    return ev.condition(spec, {"x": (rng.random((60, 5)) < truth[rng.integers(0, 2, 60)]).astype(float)})
+
+
 EXAMPLES: dict[str, Example] = {
     "normal_mixture": Example(normal_mixture),
     "partial_labels": Example(partial_labels),

@@ -4,20 +4,25 @@ a bad one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from examples import full_covariance, normal_data, normal_mixture_spec, poisson_mixture
+from examples import boundary_problem, full_covariance, normal_data, normal_mixture_spec, poisson_mixture
 
 import emvsmcmc as ev
 from emvsmcmc.comparison.agree import contract
 from emvsmcmc.comparison.align import align
 from emvsmcmc.comparison.metrics import k_hat, log_posterior_density, pareto_k
+from emvsmcmc.comparison.run import REACH, within_reach
 from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, SUFFICES, UNDECIDED, verdict
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.symmetry import permute
+from emvsmcmc.mcmc.model import build_model
+from emvsmcmc.mcmc.sample import _interior
 
 
 def draws_around(fit: ev.EMFit, size: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -141,3 +146,22 @@ def test_contract_finds_a_disagreement() -> None:
     broken = contract(fit.plan, fit.environment, ours * (1 + 1e-6), ours)
     assert not broken.holds
     assert "DISAGREE" in broken.sentence
+
+
+def test_chains_start_at_every_optimum_within_reach() -> None:
+    fit = ev.fit_em(full_covariance(), starts=20, random_seed=1)
+    assert len(fit.optima) > 1
+    heights = [max(s.objective for s in fit.starts if s.optimum == i) for i in range(len(fit.optima))]
+    near = within_reach(fit)
+    assert len(near) == sum(h > heights[0] - REACH for h in heights)
+    far = [replace(s, objective=s.objective - 2 * REACH) if s.optimum else s for s in fit.starts]
+    assert len(within_reach(replace(fit, starts=far))) == 1
+
+
+def test_an_optimum_on_a_boundary_has_no_k_hat_and_no_chain() -> None:
+    fit = ev.fit_em(boundary_problem(1.0), starts=5, random_seed=1)
+    assert np.isnan(k_hat(fit, np.random.default_rng(0)))
+    model = build_model(fit.plan, "native", "all")
+    assert _interior(fit.plan, model, fit.environment) is None
+    inside = ev.fit_em(boundary_problem(2.0), "map", starts=5, random_seed=1)
+    assert np.isfinite(_interior(inside.plan, model, inside.environment)).all()

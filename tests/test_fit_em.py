@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from examples import EXAMPLES, full_covariance_spec, normal_data, normal_mixture_spec, two_columns
+from examples import EXAMPLES, boundary_problem, full_covariance_spec, normal_data, normal_mixture_spec, two_columns
 
 import emvsmcmc as ev
 from emvsmcmc import density
@@ -243,3 +243,23 @@ def test_models_that_are_refused_say_why() -> None:
     for spec, data, error, words in cases:
         with pytest.raises(error, match=words):
             ev.fit_em(ev.condition(spec, data), starts=1)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_a_parameter_on_its_boundary(alpha: float) -> None:
+    """It has no standard error, with the reason, does not count as a parameter, and MAP can start from it under any prior."""
+    problem = boundary_problem(alpha)
+    ml = ev.fit_em(problem, starts=5, random_seed=1)
+    p = ml.estimate["p"].values
+    on = (p < 1e-9) | (p > 1 - 1e-9)
+    assert on.any()
+    assert ml.converged
+    assert np.isnan(ml.standard_error["p"].values[on]).all()
+    assert (ml.standard_error["p"].values[~on] > 0).all()
+    assert "boundary" in ml.reasons["p"]
+    assert ml.n_parameters == 11 - on.sum()
+    mode = ev.fit_em(problem, "map", init={k: v.values for k, v in ml.estimate.data_vars.items()})
+    assert mode.converged
+    assert np.isfinite(mode.objective_value)
+    q = mode.estimate["p"].values
+    assert np.allclose(q, p, atol=1e-6) if alpha == 1 else ((q > 0.005) & (q < 0.995)).all()

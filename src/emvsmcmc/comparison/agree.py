@@ -41,7 +41,7 @@ class Contract:
 def contract(plan: Plan, env: Environment, sampled: np.ndarray | None, ours: np.ndarray | None) -> Contract:
     """Compare the engine at `env` with the textbook density, and the sampler's own log-likelihood of each draw with ours.
 
-    sampled, ours : (draws,) log-likelihoods as computed by the graph that NUTS ran, and by the numpy engine.
+    sampled, ours : (draws,) log-likelihoods from the model's own graph and compiled row pass, and from the numpy engine.
     """
     value, _ = expect(plan, coefficients(plan, env))
     values = {"EM": value}

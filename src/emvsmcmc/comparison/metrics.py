@@ -82,12 +82,15 @@ def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
 
     Below 0.7 the normal approximation could stand in for the posterior (Vehtari, Simpson, Gelman, Yao and Gabry 2024). NaN
     where there is
-    no information matrix. fit : its information must be that of the likelihood or of the posterior in declared space.
+    no information matrix, or a parameter is on its boundary. fit : its information must be that of the likelihood or of the
+    posterior in declared space.
     """
     if fit.information is None:
         return float("nan")
     plan = fit.plan
     chart = Coordinates(plan, fit.environment)
+    if not all(b.free.all() for b in chart.blocks):
+        return float("nan")  # on a boundary the approximation has fewer dimensions than the posterior
     try:
         factor = np.linalg.cholesky(fit.information)
     except np.linalg.LinAlgError:

@@ -27,6 +27,7 @@ from .verdict import verdict
 
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
 PREDICTIVE_DRAWS = 400
+REACH = 10.0  # nats
 
 
 def fit_mcmc(
@@ -77,9 +78,19 @@ def fit_mcmc(
     return tree
 
 
+def within_reach(fit: EMFit) -> list[Environment]:
+    """EM's best optimum, then the others at most REACH nats below it: where chains start, so that R-hat sees several modes.
+
+    An optimum farther down holds no posterior mass worth a chain; one that started there would stay and spoil the run.
+    """
+    heights = [max(s.objective for s in fit.starts if s.optimum == i) for i in range(len(fit.optima))]
+    return [env for env, height in zip(fit.optima, heights, strict=True) if height >= heights[0] - REACH]
+
+
 def _map_optima(problem: Problem, random_seed: int | None) -> list[Environment] | None:
     try:
-        return fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False).optima
+        fit = fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False)
+        return within_reach(fit)
     except FitFailed:
         return None  # no mode to start from: the prior's support points serve
 
@@ -162,9 +173,9 @@ def compare(
     """
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
-    posterior = fit_mcmc(
-        problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, [em.environment, *mode.optima]
-    )
+    # the mode stands for the best optimum; the likelihood's other optima within reach get chains of their own
+    optima = [mode.environment, *within_reach(em)[1:]]
+    posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     known = None if truth is None else _aligned_truth(em, truth)
     numbers = table(em, mode, aligned, unaligned, known)

@@ -77,7 +77,11 @@ class Loop:
         point: _Point | None = None
         try:
             # once to find the reference points, once about them: about one common centre far clusters lose half their digits
-            self.evaluate(env)
+            _, S = expect(self.plan, coefficients(self.plan, env), self.hard)
+            self.passes += 1
+            self.rho = reference_points(S)
+            if self.prior and not np.isfinite(log_prior(self.plan, env)):
+                env = self.mstep(env, S)  # a given start on a boundary that the prior excludes: the first step leaves it
             point = self.evaluate(env)
             path.append(point.objective)
             return self._iterate(point, path)

@@ -243,7 +243,8 @@ def log_prior(plan: Plan, env: Environment, names: set[str] | None = None) -> An
     total: Any = 0.0
     for v in plan.parameters:
         if names is None or v.label in names:
-            total = total + _sum_to_batch(prior_terms(v, env), env)
+            with np.errstate(divide="ignore"):  # -inf on a boundary that the prior excludes
+                total = total + _sum_to_batch(prior_terms(v, env), env)
     return total
 
 

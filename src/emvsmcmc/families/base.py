@@ -108,6 +108,17 @@ class Prior(ABC):
         """
 
 
+def times_log(xp: ModuleType, k: Array, x: Array) -> Array:
+    """k log x, and 0 where k is 0 even at x = 0: a flat prior is finite on the boundary too.
+
+    Symbolically k log x as it stands.
+    """
+    if xp is not np:
+        return k * xp.log(x)
+    flat = np.broadcast_to(np.asarray(k) == 0, np.broadcast_shapes(np.shape(k), np.shape(x)))
+    return np.where(flat, 0.0, k * np.log(np.where(flat, 1.0, x)))
+
+
 def missing_as_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1 where x is there and 0 where it is missing, x with 0 for the missing): a child's own constant and value."""
     there = np.isfinite(x)

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln
 
-from .base import REQUIRED, Array, Family, Prior, Twin
+from .base import REQUIRED, Array, Family, Prior, Twin, times_log
 from .support import Simplex, Support
 
 
@@ -36,10 +36,7 @@ class Dirichlet(Family, Prior):
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         a = xp.broadcast_to(arguments["a"], x.shape)  # a scalar stands for every entry, and its sum needs them all
         lgamma = gammaln if xp is np else xp.gammaln
-        # a = 1 must give 0 on the boundary too, where log x is -inf
-        terms = (
-            np.where(a == 1, 0.0, (a - 1) * np.log(np.where((a == 1) & (x == 0), 1.0, x))) if xp is np else (a - 1) * xp.log(x)
-        )
+        terms = times_log(xp, a - 1, x)
         return terms.sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
 
     def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:

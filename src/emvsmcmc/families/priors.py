@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 from scipy.special import betaln, gammaln
 
-from .base import REQUIRED, Array, Family, Prior, Twin
+from .base import REQUIRED, Array, Family, Prior, Twin, times_log
 from .support import Interval, Positive, Support
 
 
@@ -35,7 +35,7 @@ class Beta(Family, Prior):
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         a, b = arguments["alpha"], arguments["beta"]
         constant = _lgamma(xp, a + b) - _lgamma(xp, a) - _lgamma(xp, b)
-        return (a - 1) * xp.log(x) + (b - 1) * xp.log1p(-x) + constant
+        return times_log(xp, a - 1, x) + times_log(xp, b - 1, 1 - x) + constant
 
     def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         return (arguments["alpha"] - 1, arguments["beta"] - 1) if kind == "probability" else None
@@ -93,7 +93,7 @@ class Gamma(Family, Prior):
 
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         a, b = arguments["alpha"], arguments["beta"]
-        return (a - 1) * xp.log(x) - b * x + a * xp.log(b) - _lgamma(xp, a)
+        return times_log(xp, a - 1, x) - b * x + a * xp.log(b) - _lgamma(xp, a)
 
     def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         return (arguments["alpha"] - 1, arguments["beta"]) if kind == "rate" else None

@@ -12,6 +12,7 @@ import pymc as pm
 import xarray as xr
 
 from ..errors import BadInput
+from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..spec.graph import Environment
 from .compile import compile_model, log_density, unconstrained, whitening_at
@@ -19,7 +20,7 @@ from .compile import sample as run_nutpie
 from .model import LIKELIHOOD, Likelihood, Marginalize, build_model
 from .parameters import starting_point
 
-TOTAL = "total_log_likelihood"  # Deterministic of the fused model: what NUTS itself computed, for the contract check
+TOTAL = "total_log_likelihood"  # Deterministic of the fused model: its own graph at every draw, for the contract check
 DISPERSION = 2.0  # posterior standard deviations around an optimum from which chains start
 
 
@@ -53,10 +54,8 @@ def sample(
         coordinates are whitened by the log posterior's Hessian at the first; None starts from the prior's support points.
     Raises BadInput for impossible sizes and SamplingFailed where no chain can start.
     """
-    if draws < 4 or tune < 0 or chains < 1:
-        raise BadInput(
-            "draws, tune, chains", "at least 4 draws, no negative tune, at least one chain", f"{draws}, {tune}, {chains}"
-        )
+    if draws < 4 or tune < 1 or chains < 1:
+        raise BadInput("draws, tune, chains", "at least 4 draws, 1 tuning step and 1 chain", f"{draws}, {tune}, {chains}")
     began = time.perf_counter()
     model = build_model(plan, likelihood, marginalize)
     fused = "rows" in model.named_vars
@@ -70,10 +69,10 @@ def sample(
     compiled = compile_model(model, var_names=names)
     starts = None
     if optima:
-        points = [unconstrained(model, starting_point(plan, env)) for env in optima[:chains]]
-        if compiled.native and (whitening := whitening_at(log_density(compiled), points[0])) is not None:
+        points = [u for env in optima[:chains] if (u := _interior(plan, model, env)) is not None]
+        if points and compiled.native and (whitening := whitening_at(log_density(compiled), points[0])) is not None:
             compiled = compiled.whiten(whitening)
-        starts = _dispersed(points, compiled.whitening, chains, seed)
+        starts = _dispersed(points, compiled.whitening, chains, seed) if points else None
     ready = time.perf_counter()
     tree = run_nutpie(compiled, draws=draws, tune=tune, chains=chains, seed=seed, initial_points=starts, progress=progress)
     done = time.perf_counter()
@@ -83,6 +82,13 @@ def sample(
     return Sampled(
         kept, tree["sample_stats"].to_dataset(), total, model, ready - began, done - ready, compiled.whitening is not None
     )
+
+
+def _interior(plan: Plan, model: pm.Model, env: Environment) -> np.ndarray | None:
+    """Unconstrained coordinates of an optimum; None where it lies on a boundary (a probability of 0), which has none."""
+    if not all(b.free.all() for b in Coordinates(plan, env).blocks):
+        return None
+    return unconstrained(model, starting_point(plan, env))
 
 
 def _dispersed(points: Sequence[np.ndarray], whitening: Any, chains: int, seed: int) -> list[np.ndarray]:

@@ -31,6 +31,21 @@ def scalar_names(dataset: xr.Dataset, matrices: Container[str] = ()) -> list[tup
     return out
 
 
+def posterior_figures(draws: np.ndarray) -> dict[str, float]:
+    """mean, sd, 94% HDI, ESS of bulk and tail, R-hat and MCSE of one scalar's draws (chain, draw)."""
+    lower, upper = np.ravel(array_stats.hdi(draws.ravel(), HDI_PROBABILITY))
+    return {
+        "mean": float(draws.mean()),
+        "sd": float(draws.std(ddof=1)),
+        "hdi_lower": float(lower),
+        "hdi_upper": float(upper),
+        "ess_bulk": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk")),
+        "ess_tail": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))),
+        "r_hat": float(array_stats.rhat(draws, chain_axis=0, draw_axis=1)),
+        "mcse": float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean")),
+    }
+
+
 def table(
     em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: dict[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
@@ -46,29 +61,21 @@ def table(
         raw = unaligned[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
         estimate, error = float(em.estimate[name].values[at]), float(em.standard_error[name].values[at])
         mode = float(map_fit.estimate[name].values[at])
-        mean, sd = float(draws.mean()), float(draws.std(ddof=1))
-        lower, upper = np.ravel(array_stats.hdi(draws.ravel(), HDI_PROBABILITY))
-        mcse = float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean"))
+        figures = posterior_figures(draws)
+        mean, sd, mcse = figures["mean"], figures["sd"], figures["mcse"]
         row = {
             "parameter": label,
             "em": estimate,
             "se": error,
             "map": mode,
-            "mean": mean,
-            "sd": sd,
-            "hdi_lower": float(lower),
-            "hdi_upper": float(upper),
-            "ess_bulk": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk")),
-            "ess_tail": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))),
-            "r_hat": float(array_stats.rhat(draws, chain_axis=0, draw_axis=1)),
+            **figures,
             "r_hat_unaligned": float(array_stats.rhat(raw, chain_axis=0, draw_axis=1)),
-            "mcse": mcse,
             "gap": (estimate - mean) / sd,
             "gap_prior": (mode - estimate) / sd,
             "gap_shape": (mean - mode) / sd,
             "gap_monte_carlo": mcse / sd,
             "se_ratio": error / sd,
-            "in_hdi": bool(lower <= estimate <= upper),
+            "in_hdi": bool(figures["hdi_lower"] <= estimate <= figures["hdi_upper"]),
             "rank": float((draws < estimate).mean()),
         }
         if truth is not None and name in truth:

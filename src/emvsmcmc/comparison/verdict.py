@@ -40,7 +40,7 @@ def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, ch
     """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best)."""
     trouble = _not_converged(table, chains, divergent)
     if trouble:
-        return Verdict(UNDECIDED, tuple(trouble))
+        return Verdict(UNDECIDED, (*trouble, "more draws and tuning steps, or fewer components, may mend it"))
     gap = table["gap"].abs()
     worst = gap.idxmax()
     outside = list(table.index[~table["in_hdi"]])

@@ -9,7 +9,7 @@ from examples import EXAMPLES
 import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.em.iterate import Loop
-from emvsmcmc.em.mstep import MStep, typical
+from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.numeric import maximise
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients, log_prior
@@ -17,6 +17,7 @@ from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.typical import typical
 from emvsmcmc.spec.graph import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)

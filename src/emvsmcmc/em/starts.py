@@ -7,8 +7,9 @@ import numpy as np
 from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
 from ..expect.rows import add_lifted, add_tables
+from ..expect.typical import typical
 from ..spec.graph import Environment
-from .mstep import MStep, typical
+from .mstep import MStep
 
 MANY = 64  # configurations above which centres are drawn uniformly instead of by k-means++
 

@@ -130,7 +130,7 @@ def log_posterior_density(chart: Coordinates, u: np.ndarray) -> np.ndarray:
     total = np.broadcast_to(np.asarray(log_prior(plan, env), dtype=float), (u.shape[1],)).copy()
     for b in chart.blocks:
         if b.free.all():
-            total += b.support.log_jacobian(u[b.where], b.shape)
+            total += b.log_jacobian(u[b.where])
     for at, lp in joint_log_densities(plan, draws):
         total[at] += plan.full.w @ logsumexp(lp, axis=1)
     return total

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..families.support import Covariance, Support
+from ..families.support import Covariance, Real, Support
 from ..numerics import COMPLEX_STEP
 from ..spec.graph import Environment, argument_values
 from ..spec.named import Named
@@ -14,6 +14,7 @@ from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
 from .layout import Statistics
 from .plan import BATCH, Plan
+from .units import natural_units, power_of_two
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,13 @@ class Block:
     shape: tuple[int, ...]
     start: np.ndarray  # flat coordinates of the whole parameter where the chart was made, -inf or inf on the boundary
     free: np.ndarray  # which of them are packed
+    unit: np.ndarray  # of each flat coordinate: packed in these, columns whose scales differ by 1e8 look alike
     where: slice  # in the packed vector
+
+    def log_jacobian(self, u: np.ndarray) -> np.ndarray:
+        """log |d value / d u| of packed coordinates u (size, *batch) without a boundary."""
+        flat = u * self.unit.reshape((-1,) + (1,) * (u.ndim - 1))
+        return self.support.log_jacobian(flat, self.shape) + np.log(self.unit).sum()
 
 
 class Coordinates:
@@ -47,13 +54,14 @@ class Coordinates:
             support = parameter_support(v, env).at(x)
             start = support.to_real(x)
             free = support.free(x, margin)
-            self.blocks.append(Block(v, support, x.shape, start, free, slice(at, at + int(free.sum()))))
+            unit = _unit(plan, v, support, x, len(start))
+            self.blocks.append(Block(v, support, x.shape, start, free, unit, slice(at, at + int(free.sum()))))
             at += int(free.sum())
         self.size = at
 
     def pack(self, env: Environment) -> np.ndarray:
         """(size,) coordinates of other parameter values in this chart."""
-        parts = [b.support.to_real(env.values[b.variable.label].array)[b.free] for b in self.blocks]
+        parts = [(b.support.to_real(env.values[b.variable.label].array) / b.unit)[b.free] for b in self.blocks]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def unpack(self, u: np.ndarray) -> Environment:
@@ -63,7 +71,7 @@ class Coordinates:
         for b in self.blocks:
             flat = np.zeros((len(b.start), *u.shape[1:]), dtype=u.dtype)
             flat[...] = b.start.reshape((-1,) + (1,) * (u.ndim - 1))
-            flat[b.free] = u[b.where]
+            flat[b.free] = u[b.where] * b.unit[b.free].reshape((-1,) + (1,) * (u.ndim - 1))
             dims = (*b.variable.dims, *tail)
             values[b.variable.label] = Named(b.support.from_real(flat, b.shape), dims)
             if isinstance(b.support, Covariance):
@@ -124,6 +132,19 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
     if variable.family.name == "Uniform":
         return variable.family.support(**argument_values(variable, env))
     return variable.family.support()
+
+
+def _unit(plan: Plan, v: Variable, support: Support, x: np.ndarray, size: int) -> np.ndarray:
+    """Unit of each flat coordinate: a real value moves its column by a standard deviation, an entry of a whitener below the
+    diagonal a whitened row; logarithms need none.
+    """
+    if isinstance(support, Real):
+        return natural_units(plan)[v.label]
+    if isinstance(support, Covariance):
+        i, j = np.tril_indices(x.shape[-1])
+        sd = np.sqrt(np.diagonal(x, axis1=-2, axis2=-1))
+        return power_of_two(np.where(i == j, 1.0, 1 / sd[..., j])).ravel()
+    return np.ones(size)
 
 
 def _imaginary(x: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ A model file is Python that defines `spec(**options)`, and may define
 
 data(**options)   what `condition` takes; without it, data must be given
 WEIGHTS           the column of the data, used where it is there, that holds row weights
-OPTIONS           {option of spec: what it does}; a True/False default makes it a switch, a whole number takes a value
-truth(**options)  parameters that simulated data were drawn with
-REFERENCE         [{"options", "estimate", "log_likelihood", "source"}]: known maximum likelihood estimates
+OPTIONS           {option: what it does}, for those of spec() and of data(); a True/False default makes it a switch, a whole
+                  number takes a value
+truth(**options)  parameters that simulated data were drawn with; None under options whose data are real
+REFERENCE         [{"options", "estimate", "log_likelihood", "source"}]: known maximum likelihood estimates, of all parameters or
+                  some, with "standard_error" where those are known too
 
 Its docstring opens with a title and reads like the page of the paper it comes from.
 """
@@ -37,7 +39,7 @@ FOLDERS = (HERE.parent / "models", HERE.parents[2] / "models")
 class Model:
     """One model file.
 
-    name : of the file, without ".py". title : first line of its docstring. options : {name: what it does}.
+    name : of the file, without ".py". title : first line of its docstring. options : {name: what it does}, of spec() and data().
     """
 
     name: str
@@ -56,13 +58,13 @@ class Model:
             raise BadInput(
                 f"option {option!r}", f"options of {self.name!r}: {_listed(self.options)}", "another", _hint(option, self.options)
             )
-        return inspect.signature(self.module.spec).parameters[option].default
+        return _defaults(self.module)[option]
 
     def spec(self, **options: Any) -> Spec:
         """The declaration. Raises BadInput for unknown options, BadFile where the file's code fails."""
         for option in options:
             self.default(option)
-        found = self._run("spec", self.module.spec, options)
+        found = self._run("spec", self.module.spec, _accepted(self.module.spec, options))
         if not isinstance(found, Spec):
             raise NotAModel(
                 str(self.path), "a function spec() that returns an ev.Spec", type(found).__name__, "End it with 'return spec'."
@@ -170,18 +172,41 @@ def _read(path: Path) -> Model:
             str(path), "a file that defines spec()", "none", "Put the declaration into a function spec() that returns it."
         )
     title = inspect.cleandoc(module.__doc__ or path.stem).splitlines()[0].rstrip(".")
-    return Model(path.stem, title, path, _options(module), module)
+    return Model(path.stem, title, path, _options(module, path), module)
 
 
-def _options(module: ModuleType) -> dict[str, str]:
-    """Keyword parameters of spec() with a default, described by OPTIONS."""
+def _options(module: ModuleType, path: Path) -> dict[str, str]:
+    """Keyword parameters with a default of spec() and of data(), described by OPTIONS. Raises NotAModel where one option has two
+    defaults, for then it would not say what happens without it, and where OPTIONS describes one that neither takes."""
+    defaults = _defaults(module)
+    of_data = _keywords(getattr(module, "data", None))
+    for name, default in of_data.items():
+        if default != defaults[name]:
+            got = f"{defaults[name]!r} in spec() and {default!r} in data()"
+            raise NotAModel(str(path), f"one default for option {name!r}", got, "Give it the same default in both.")
     told = getattr(module, "OPTIONS", {})
-    parameters = inspect.signature(module.spec).parameters.values()
-    return {p.name: str(told.get(p.name, "")) for p in parameters if p.default is not inspect.Parameter.empty}
+    if unknown := [name for name in told if name not in defaults]:
+        wanted = f"OPTIONS to describe keywords of spec() or data(): {_listed(defaults)}"
+        raise NotAModel(str(path), wanted, repr(unknown[0]), _hint(unknown[0], defaults))
+    return {name: str(told.get(name, "")) for name in defaults}
+
+
+def _defaults(module: ModuleType) -> dict[str, Any]:
+    """{option: default}, those of spec() first."""
+    of_spec = _keywords(module.spec)
+    return of_spec | {name: default for name, default in _keywords(getattr(module, "data", None)).items() if name not in of_spec}
+
+
+def _keywords(function: Callable[..., Any] | None) -> dict[str, Any]:
+    """{keyword parameter: default} of a function; nothing for no function."""
+    if not callable(function):
+        return {}
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
 def _accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Those options that the function takes: data() need not take all that spec() does."""
+    """Those options that the function takes: spec(), data() and truth() need not take the same ones."""
     parameters = inspect.signature(function).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return options

@@ -155,7 +155,7 @@ def test_counts_information_criteria_and_prediction() -> None:
     assert np.allclose(new["group"], result.probability["group"][:7])
     one = result.predict({"x": [100.0]})
     assert one["group"].sizes == {"row": 1, "component": 2}
-    assert set(result.to_datatree().children) == {"estimate", "standard_error", "probability", "latent"}
+    assert set(result.to_datatree().children) == {"estimate", "standard_error", "missing_information", "probability", "latent"}
 
 
 def test_seeds_reproduce_and_labels_are_canonical() -> None:

@@ -94,6 +94,10 @@ class Unidentified(UnsupportedModel):
     """A parameter on which the objective does not depend."""
 
 
+class Collinear(BadInput):
+    """Covariates that are linear combinations of each other or of the intercept: no data can tell their coefficients apart."""
+
+
 class BadFile(BadInput):
     """A file or a column that is not there or cannot be read."""
 
@@ -108,6 +112,17 @@ class FitFailed(EmvsmcmcError):
     def __init__(self, message: str, status: Status, starts: list | None = None) -> None:
         self.status, self.starts = status, starts or []
         super().__init__(message)
+
+
+class EmptyClass(BadInput, FitFailed):
+    """A class, or a level of an index, that no row can belong to: under maximum likelihood its parameters have no estimate.
+
+    It is bad input that is seen before the first start, and the `degenerate` end that every start would come to.
+    """
+
+    def __init__(self, variable: str, expected: str, got: str, remedy: str = "") -> None:
+        self.variable, self.expected, self.got, self.remedy = variable, expected, got, remedy
+        FitFailed.__init__(self, str(BadInput(variable, expected, got, remedy)), Status.DEGENERATE)
 
 
 class NotMonotone(FitFailed):
@@ -134,6 +149,7 @@ class Status(Enum):
     MAX_ITER = "max_iter"
     DEGENERATE = "degenerate"
     UNBOUNDED = "unbounded"
+    HEYWOOD = "heywood"
 
     @property
     def sentence(self) -> str:
@@ -151,4 +167,7 @@ _SENTENCES = {
     Status.DEGENERATE: "A component collapsed on a point or lost its rows; use fewer components, or objective='map' with a "
     "prior that vanishes at zero (InverseGamma, InverseWishart, Gamma with alpha > 1; HalfNormal does not prevent it).",
     Status.UNBOUNDED: "The objective grows without limit along the path; it has no maximum, and the path is the result.",
+    Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely, and its "
+    "standard error does not exist; use fewer latents or more columns, or objective='map' with a prior that vanishes at zero "
+    "(InverseGamma, or Gamma with alpha > 1).",
 }

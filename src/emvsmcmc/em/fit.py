@@ -13,22 +13,24 @@ import xarray as xr
 
 from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
-from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan, make_plan
+from ..expect.rotation import oriented
 from ..expect.rows import expect
 from ..expect.symmetry import canonical
 from ..problem import Problem
 from ..spec.graph import Environment, parents
+from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
 from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset
 from .starts import random_start
-from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed
+from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
 SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
 SHORT = 300  # iterations that every start gets
 LONG = 3  # unfinished starts, the best ones, that are then run to their end
-USABLE = (Status.CONVERGED, Status.STALLED, Status.MAX_ITER)
+FINISHED = (Status.CONVERGED, Status.STALLED, Status.HEYWOOD)
+USABLE = (*FINISHED, Status.MAX_ITER)
 
 
 def fit_em(
@@ -60,7 +62,8 @@ def fit_em(
 
     Raises
     ------
-    Unidentified : under "ml", a parameter that occurs only in priors. UnsupportedModel, NotAffine : see `plan`.
+    Unidentified : under "ml", a parameter that occurs only in priors, or more parameters than the data have moments. EmptyClass,
+        EmptyColumn, Collinear : under "ml", data that say nothing about some parameter. UnsupportedModel, NotAffine : see `plan`.
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
     """
     _check(objective, assignment, starts, tol, max_iter)
@@ -70,6 +73,8 @@ def fit_em(
     if not prior:
         _identified(plan)
     mstep = MStep(plan, prior)
+    if not prior:
+        identified(plan, mstep.regressions)
     loop = Loop(plan, mstep, assignment == "hard", tol, max_iter, accelerate)
     seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
     runs: list[Run] = []
@@ -87,7 +92,9 @@ def fit_em(
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
-    optima = _group(plan, usable)
+    # a start that was left on its way is no optimum, unless nothing better ended
+    top = max((r.objective for r in usable if r.status in FINISHED), default=-np.inf)
+    optima = _group(plan, [r for r in usable if r.status in FINISHED or r.objective > top])
     best = (
         max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED))
         if usable
@@ -96,8 +103,8 @@ def fit_em(
     rng = np.random.default_rng(seeds[-1])
     if init is None:
         # a run keeps the labels its start happened to have; what is reported does not depend on them
-        optima = [canonical(plan, env) for env in optima]
-        best.environment = canonical(plan, best.environment)
+        optima = [oriented(plan, canonical(plan, env), prior) for env in optima]
+        best.environment = oriented(plan, canonical(plan, best.environment), prior)
     found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
@@ -112,7 +119,7 @@ def _uncertainty(
         with _progress(progress, "bootstrap", REPLICATES) as tick:
             return bootstrap(plan, best.environment, prior, tol, rng, tick=tick)
     reason = "standard_errors=None" if best.status in USABLE else best.status.sentence
-    return Uncertainty({}, {v.label: reason for v in plan.parameters}, None, Coordinates(plan, best.environment))
+    return unknown(plan, best.environment, reason, prior)
 
 
 def _result(
@@ -143,8 +150,9 @@ def _result(
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        n_parameters=found.coordinates.size,
-        information=found.information,
+        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing}),
+        n_parameters=found.n_parameters,
+        uncertainty=found,
         environment=env,
         plan=plan,
         seconds=seconds,

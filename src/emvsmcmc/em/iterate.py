@@ -14,9 +14,12 @@ from ..expect.plan import Plan
 from ..expect.rows import expect, reference_points
 from ..spec.graph import Environment
 from .accelerate import extrapolate
+from .climb import climb
 from .mstep import MStep
 
 ROUNDING = 1e-12  # relative fall of the objective that rounding explains
+CLIMB_FROM = 300  # iterations
+HALTED = "a residual variance went to zero, where EM stands still, and no climb from there reached a maximum"
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
 
 
@@ -63,15 +66,19 @@ class Loop:
         return _Point(env, objective, S)
 
     def resume(self, run: Run, iterations: int) -> Run:
-        """Go on from where a run ran out of iterations; the path is one."""
-        more = self.run(run.environment, iterations - run.iterations)
+        """Go on from where a run ran out of iterations; the path is one. It has crept long enough to climb at once."""
+        more = self.run(run.environment, iterations - run.iterations, climb_from=0)
         more.path = run.path + more.path[1:]
         more.iterations, more.passes = len(more.path) - 1, more.passes + run.passes
         return more
 
-    def run(self, env: Environment, iterations: int | None = None) -> Run:
-        """Iterate to a named end. Raises NotMonotone where the objective falls by more than rounding."""
+    def run(self, env: Environment, iterations: int | None = None, climb_from: int = CLIMB_FROM) -> Run:
+        """Iterate to a named end. Raises NotMonotone where the objective falls by more than rounding.
+
+        climb_from : iterations after which an accelerated run that has not converged climbs (see `climb`).
+        """
         self.limit = self.max_iter if iterations is None else iterations
+        self.climb_from = climb_from
         self.rho, self.passes = None, 0
         path: list[float] = []
         point: _Point | None = None
@@ -134,6 +141,14 @@ class Loop:
                     if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:
                         return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
                 previous = rate
+            if self.accelerate and len(path) > self.climb_from:
+                self.climb_from = 4 * max(len(path), CLIMB_FROM // 4)
+                done = self._climbed(first, path, previous)
+                if isinstance(done, Run):
+                    return done
+                if done is not None:
+                    point = self._last = done
+                    continue
             candidate = self._accelerated(chart, first, second_env)
             if candidate is not None:
                 point = candidate
@@ -179,6 +194,36 @@ class Loop:
             return None
         return point
 
-    def _end(self, point: _Point, status: Status, reason: str, path: list[float], gain: float, rate: float) -> Run:
+    def _climbed(self, point: _Point, path: list[float], rate: float) -> Run | _Point | None:
+        """The end of the run where climbing reached the maximum; a better point where it only came nearer; else None."""
+        assert self.rho is not None
+        rho = self.rho
+        found = climb(self.plan, point.env, rho, self.prior, self.tol)
+        if found is not None:
+            try:
+                self.mstep(found.env, self.evaluate(found.env).S)  # a component that collapsed on the way raises here
+                risen = self.evaluate(found.env)
+            except (Degenerate, np.linalg.LinAlgError):
+                risen = None
+            if risen is not None and risen.objective >= point.objective - ROUNDING * abs(point.objective):
+                path.append(risen.objective)
+                if found.gain < self.tol:
+                    return self._end(risen, Status.CONVERGED, Status.CONVERGED.sentence, path, found.gain, rate, climbed=True)
+                return risen
+        self.rho = rho
+        return None
+
+    def _end(
+        self, point: _Point, status: Status, reason: str, path: list[float], gain: float, rate: float, climbed: bool = False
+    ) -> Run:
+        if status is Status.CONVERGED and not self.hard and Coordinates(self.plan, point.env).zero:
+            # with a residual variance of zero EM stands still wherever it is: only the score can tell that it is a maximum
+            if not climbed:
+                done = self._climbed(point, path, rate)
+                if isinstance(done, Run):
+                    return done
+                point = done or point
+                return Run(point.env, Status.STALLED, HALTED, point.objective, path, len(path) - 1, self.passes, np.inf, rate)
+            status, reason = Status.HEYWOOD, Status.HEYWOOD.sentence
         # the path may hold one more (accelerated) value; what is returned is the point the rule was applied to
         return Run(point.env, status, reason, point.objective, path, len(path) - 1, self.passes, gain, rate)

@@ -13,6 +13,7 @@ from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
 from ..problem import Problem, condition
 from ..spec.graph import Environment
+from .uncertainty import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class EMFit:
     ----------
     estimate, standard_error : Datasets, one variable for each parameter of the spec, in its dims and coords. A standard error
         that does not exist is NaN, and `reasons` says why.
+    missing_information : fraction of missing information of each value: 1 - (its variance were everything hidden given) / (its
+        variance as observed). EM converges at the rate of the largest (`predicted_rate`), and it says what knowing the hidden
+        values would be worth.
     log_likelihood : of the returned parameters, observed data, whatever the objective was.
     objective : "ml" or "map"; `objective_value` its value in nats (log likelihood, plus the log prior in declared space for
     "map").
@@ -44,7 +48,8 @@ class EMFit:
     probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
         hidden Gaussian variable and cell.
     status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
-    n_parameters : free parameters: packed length, without those on a boundary.
+    n_parameters : free parameters: packed length, without those on a boundary and without the angles of rotations.
+    uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """
 
     problem: Problem
@@ -66,11 +71,23 @@ class EMFit:
     gain: float
     rate: float
     n_parameters: int
-    information: np.ndarray | None = field(repr=False)
+    missing_information: xr.Dataset
+    uncertainty: Uncertainty = field(repr=False)
     environment: Environment = field(repr=False)
     plan: Plan = field(repr=False)
     random_seed: int | None = None
     seconds: float = float("nan")
+
+    @property
+    def information(self) -> np.ndarray | None:
+        """Observed information in unconstrained coordinates; None where standard errors did not ask for it."""
+        return self.uncertainty.information
+
+    @property
+    def predicted_rate(self) -> float:
+        """Rate of plain EM near the optimum, from the information matrices: the error left after each iteration, of that
+        before."""
+        return self.uncertainty.rate
 
     @property
     def converged(self) -> bool:
@@ -110,6 +127,7 @@ class EMFit:
             {
                 "estimate": self.estimate,
                 "standard_error": self.standard_error,
+                "missing_information": self.missing_information,
                 "probability": self.probability,
                 "latent": self.latent,
             }

@@ -3,104 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import Degenerate
-from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
-from ..expect.layout import Statistics
 from ..expect.plan import Plan, make_plan
-from ..expect.rows import expect
+from ..expect.rotation import generators, rotations
+from ..numerics import scaled_inverse
 from ..spec.graph import Environment
+from .information import across, observed_information
 from .iterate import Loop
 from .mstep import MStep
 
-RELATIVE_STEP = 1e-3  # of a complete-data standard error: differences then err by 1e-6 and rounding by 1e-9
 REPLICATES = 200
+TURNED = 1e-6  # share of a value's derivative along a rotation from which the value counts as turned by it
 
 
 @dataclass(frozen=True)
 class Uncertainty:
     """Standard errors by parameter, in declared shape; NaN comes with its reason.
 
-    information (size, size) is the observed information in the chart's unconstrained coordinates, None under the bootstrap.
+    missing : fraction of missing information of each value, 1 - (variance were everything hidden given) / (variance as observed).
+    information, complete, covariance : (size, size) observed and complete-data information in the chart's unconstrained
+    coordinates, and the inverse of the first across the flat directions; None under the bootstrap. flat : (size, g) directions
+    along which a rotation leaves the objective as it is. rate : that of plain EM, the largest eigenvalue of
+    I - complete^-1 information; NaN where it is not known.
     """
 
     standard_error: dict[str, np.ndarray]
+    missing: dict[str, np.ndarray]
     reasons: dict[str, str]
     information: np.ndarray | None
+    complete: np.ndarray | None
+    covariance: np.ndarray | None
     coordinates: Coordinates
+    flat: np.ndarray
+    rate: float = float("nan")
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: coordinates less rotations."""
+        return self.coordinates.size - self.flat.shape[1]
+
+    def of(self, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(standard error, fraction of missing information) of values with derivative J (..., size): sqrt(J covariance J').
+
+        NaN where a value changes along a rotation. (Orchard and Woodbury 1972 for the missing information.)
+        """
+        nothing = np.full(J.shape[:-1], np.nan)
+        if self.covariance is None or self.complete is None:
+            return nothing, nothing
+        variance = np.einsum("...i,ij,...j->...", J, self.covariance, J)
+        turned = np.abs(J @ self.flat).max(axis=-1, initial=0.0) > TURNED * np.linalg.norm(J, axis=-1)
+        variance = np.where((variance >= 0) & ~turned, variance, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            given = np.einsum("...i,ij,...j->...", J, _inverse(self.complete), J)
+            return np.sqrt(variance), 1 - given / variance
 
 
-def score_at(plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray | None, prior: bool) -> tuple[np.ndarray, Statistics]:
-    """(score, statistics) of the observed-data objective at u: one expectation, then the exact derivative of Q."""
-    _, S = expect(plan, coefficients(plan, chart.unpack(u), rho))
-    return chart.score(u, S, prior), S
-
-
-def observed_information(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) -> tuple[Coordinates, np.ndarray]:
-    """-Hessian of the log-likelihood (+ log prior, in declared space) in unconstrained coordinates, by central differences of
-    the score.
-    """
+def unknown(plan: Plan, env: Environment, reason: str, prior: bool) -> Uncertainty:
+    """No standard errors, for a reason; parameters are counted all the same."""
     chart = Coordinates(plan, env)
-    u = chart.pack(env)
-    _, S = score_at(plan, chart, u, rho, prior)
-    steps = _steps(chart, u, S, prior)
-    H = np.empty((chart.size, chart.size))
-    for i in range(chart.size):
-        e = np.zeros(chart.size)
-        e[i] = steps[i]
-        H[i] = (score_at(plan, chart, u + e, rho, prior)[0] - score_at(plan, chart, u - e, rho, prior)[0]) / (2 * steps[i])
-    return chart, -0.5 * (H + H.T)
-
-
-def _steps(chart: Coordinates, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
-    """A thousandth of each coordinate's complete-data standard error, from the curvature of Q."""
-    curvature = np.empty(chart.size)
-    for i in range(chart.size):
-        e = np.zeros(chart.size)
-        e[i] = 1e-5
-        curvature[i] = (chart.score(u - e, S, prior)[i] - chart.score(u + e, S, prior)[i]) / 2e-5
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(curvature > 0, np.clip(RELATIVE_STEP / np.sqrt(np.abs(curvature)), 1e-7, 1e-2), 1e-4)
+    reasons = {v.label: reason for v in plan.parameters}
+    return Uncertainty({}, {}, reasons, None, None, None, chart, generators(plan, chart, prior))
 
 
 def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) -> Uncertainty:
-    """Delta method: sqrt diag(J I^-1 J') for every declared value, J the derivative of the value along the coordinates."""
-    chart, information = observed_information(plan, env, rho, prior)
+    """Delta method: sqrt diag(J I^-1 J') for every declared value, J the derivative of the value along the coordinates; I is
+    inverted across the directions of rotations, along which it is zero.
+    """
+    chart, information, complete = observed_information(plan, env, rho, prior)
+    flat = generators(plan, chart, prior)
     reasons: dict[str, str] = {}
-    errors: dict[str, np.ndarray] = {}
-    covariance = np.full_like(information, np.nan)
-    if chart.size:
-        values, vectors = np.linalg.eigh(_scaled(information))
-        if values[0] <= 1e-10:
-            flat = vectors[:, 0]
-            worst = _owner(chart, int(np.argmax(np.abs(flat))))
-            for b in chart.blocks:
-                reasons[b.variable.label] = (
-                    f"the observed information is not positive definite (direction of {worst}): not a strict maximum"
-                )
-        else:
-            d = np.sqrt(np.diag(information))
-            covariance = (vectors / values) @ vectors.T / np.outer(d, d)
-    u = chart.pack(env)
-    for name, J in chart.jacobian(u).items():
-        variance = np.einsum("...i,ij,...j->...", J, covariance, J)
-        errors[name] = np.sqrt(np.where(variance >= 0, variance, np.nan))
+    covariance, worst = across(information, flat)
+    if worst is not None:
+        owner = _owner(chart, int(np.argmax(np.abs(worst))))
+        told = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
+        reasons = {b.variable.label: told for b in chart.blocks}
+    found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, _rate(complete, information, flat))
     for b in chart.blocks:
+        name = b.variable.label
+        J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
+        error, missing = found.of(J)
         if not b.free.all():
-            reasons.setdefault(b.variable.label, "on the boundary of its support: it has no standard error there")
-            moving = np.abs(chart.jacobian(u)[b.variable.label]).max(axis=-1) > 0 if chart.size else np.zeros(b.shape, dtype=bool)
-            errors[b.variable.label] = np.where(moving, errors[b.variable.label], np.nan)
-    return Uncertainty(errors, reasons, information, chart)
+            reasons.setdefault(name, "on the boundary of its support: it has no standard error there")
+            moving = np.abs(J).max(axis=-1, initial=0.0) > 0
+            error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
+        if name not in reasons and np.isnan(error).any():
+            latents = [r.latent for r in rotations(plan) if name in r.carriers]
+            angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
+            reasons[name] = (
+                f"the axes of {', '.join(latents)} may be turned without changing the likelihood ({angles}): "
+                "what no turn changes is compared instead"
+            )
+        found.standard_error[name], found.missing[name] = error, missing
+    return found
 
 
-def _scaled(information: np.ndarray) -> np.ndarray:
-    d = np.sqrt(np.abs(np.diag(information)))
-    d = np.where(d > 0, d, 1.0)
-    return information / np.outer(d, d)
+def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> float:
+    """Rate of plain EM at the optimum (Dempster, Laird and Rubin 1977): directions of a rotation do not move and do not count."""
+    if not len(complete):
+        return 0.0
+    try:
+        L = np.linalg.cholesky(complete)
+    except np.linalg.LinAlgError:
+        return float("nan")
+    kept = np.linalg.eigvalsh(np.linalg.solve(L, np.linalg.solve(L, information).T))[flat.shape[1] :]
+    return float(1 - kept[0]) if len(kept) else 0.0
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    return scaled_inverse(matrix)[0] if len(matrix) else matrix
 
 
 def _owner(chart: Coordinates, position: int) -> str:
@@ -140,4 +155,5 @@ def bootstrap(
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
     errors = {name: np.std(np.stack(kept), axis=0, ddof=1) for name, kept in draws.items()}
-    return Uncertainty(errors, reasons, None, Coordinates(plan, env))
+    counted = unknown(plan, env, "", prior)
+    return replace(counted, standard_error=errors, reasons=reasons)

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..expect.many import joint_log_densities
 from ..expect.plan import Plan
+from ..expect.rotation import DETERMINED, Turn, as_rows, nearest, rotations, turned
 from ..expect.symmetry import exchangeable
 from ..numerics import logsumexp
 from ..spec.graph import Environment
@@ -22,14 +23,17 @@ class Alignment:
     """What alignment found.
 
     draws : aligned {parameter: (draws, *shape)}. orders : {dim: (draws, size)} position i of the aligned draw held the original
-    order[i]. uncertain : {dim: share of draws whose second best relabelling is nearly as good}. log_likelihood : (draws, n) of
-    each original row, which no relabelling changes. probability : (n, K) joint assignment probabilities averaged over aligned
-    draws.
+    order[i]. uncertain : {dim: share of draws whose second best relabelling is nearly as good}. turned : {latent: share of draws
+    whose axes changed sign or place}, undetermined : {latent: share of draws in which some axis has a congruence below .85 with
+    its reference even so}. log_likelihood : (draws, n) of each original row, which neither changes. probability : (n, K) joint
+    assignment probabilities averaged over aligned draws.
     """
 
     draws: dict[str, np.ndarray]
     orders: dict[str, np.ndarray]
     uncertain: dict[str, float]
+    turned: dict[str, float]
+    undetermined: dict[str, float]
     log_likelihood: np.ndarray
     probability: np.ndarray
 
@@ -39,7 +43,8 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
 
     For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim;
     the draw takes the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010,
-    with probabilities in the place of allocations).
+    with probabilities in the place of allocations). Then the axes of every latent that may be turned without changing the
+    posterior are brought nearest to the reference by orthogonal Procrustes, or by a change of sign where that is all there is.
     """
     dims = [d for d, reason in exchangeable(plan).items() if reason is None]
     size = len(next(iter(draws.values()))) if draws else 0
@@ -68,8 +73,29 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
                 index = orders[d].reshape([size if a == 0 else -1 if a == axis else 1 for a in range(aligned[v.label].ndim)])
                 aligned[v.label] = np.take_along_axis(aligned[v.label], index, axis=axis)
     uncertain = {d: float((margins[d] < UNCERTAIN).mean()) if size else 0.0 for d in dims}
+    moved, loose = _turn(plan, aligned, reference)
     rows_of = plan.inverse
-    return Alignment(aligned, orders, uncertain, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
+    return Alignment(aligned, orders, uncertain, moved, loose, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
+
+
+def _turn(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:
+    """Turn the carriers of every rotation in place; (share of draws that were turned, share that stay far from the reference)."""
+    moved, loose = {}, {}
+    variables = {v.label: v for v in plan.parameters}
+    for r in rotations(plan):
+        if r.posterior is Turn.NONE or not len(draws[r.carriers[0]]):
+            continue
+        rows = np.concatenate([as_rows(variables[n], draws[n], r) for n in r.carriers], axis=2)
+        target = np.concatenate([as_rows(variables[n], reference.values[n].array[None], r) for n in r.carriers], axis=2)[0]
+        # rows of other units count alike; their lengths do not change as they turn
+        length = np.sqrt((rows**2).mean(axis=(0, 3)))[:, :, None]
+        length = np.where(length > 0, length, 1.0)
+        R, congruence = nearest(rows / length, target / length, r.posterior)
+        for n in r.carriers:
+            draws[n] = turned(variables[n], draws[n], r, R)
+        moved[r.latent] = float((np.abs(np.einsum("sbkk->sbk", R) - 1).max(axis=(1, 2)) > 0.5).mean())
+        loose[r.latent] = float((congruence < DETERMINED).mean())
+    return moved, loose
 
 
 def _responsibilities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:

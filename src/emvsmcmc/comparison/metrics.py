@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,14 @@ from ..em.result import EMFit
 from ..expect.coefficients import log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.many import CHUNK, joint_log_densities
+from ..expect.rotation import Turn, directions_at, rotations
 from ..numerics import logsumexp
 
 HDI_PROBABILITY = 0.94
+COLUMNS = (
+    "em", "se", "fmi", "map", "mean", "sd", "hdi_lower", "hdi_upper", "ess_bulk", "ess_tail", "r_hat", "mcse", "r_hat_unaligned",
+    "gap", "gap_prior", "gap_shape", "gap_monte_carlo", "se_ratio", "in_hdi", "rank",
+)  # fmt: skip
 
 
 def scalar_names(dataset: xr.Dataset, matrices: Container[str] = ()) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -47,41 +52,56 @@ def posterior_figures(draws: np.ndarray) -> dict[str, float]:
 
 
 def table(
-    em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: dict[str, np.ndarray] | None = None
+    em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: Mapping[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
     """One row a scalar parameter.
 
-    Columns: em, se, map, mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat, r_hat_unaligned, mcse, gap = (em -
-    mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo = mcse / sd; se_ratio = se / sd;
-    in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
+    Columns: em, se, fmi (fraction of missing information), map, mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat,
+    r_hat_unaligned, mcse, gap = (em - mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo =
+    mcse / sd; se_ratio = se / sd; in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
+    matrices = {v.label for v in em.problem.parameters if v.family.event_dims == 2}
+    return beside(em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth)
+
+
+def beside(
+    estimate: xr.Dataset,
+    error: xr.Dataset,
+    missing: xr.Dataset,
+    mode: xr.Dataset,
+    posterior: xr.Dataset,
+    unaligned: xr.Dataset,
+    matrices: Container[str] = (),
+    truth: Mapping[str, np.ndarray] | None = None,
+) -> pd.DataFrame:
+    """The rows of `table` for any quantities: Datasets of the same variables, the draws with dims (chain, draw, ...) in front."""
     rows: list[dict[str, Any]] = []
-    for label, name, at in scalar_names(em.estimate, {v.label for v in em.problem.parameters if v.family.event_dims == 2}):
-        draws = posterior[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
-        raw = unaligned[name][dict(zip(em.estimate[name].dims, at, strict=True))].values
-        estimate, error = float(em.estimate[name].values[at]), float(em.standard_error[name].values[at])
-        mode = float(map_fit.estimate[name].values[at])
+    for label, name, at in scalar_names(estimate, matrices):
+        where = dict(zip(estimate[name].dims, at, strict=True))
+        draws, raw = posterior[name][where].values, unaligned[name][where].values
+        em, se, top = (float(x[name].values[at]) for x in (estimate, error, mode))
         figures = posterior_figures(draws)
         mean, sd, mcse = figures["mean"], figures["sd"], figures["mcse"]
         row = {
             "parameter": label,
-            "em": estimate,
-            "se": error,
-            "map": mode,
+            "em": em,
+            "se": se,
+            "fmi": float(missing[name].values[at]),
+            "map": top,
             **figures,
             "r_hat_unaligned": float(array_stats.rhat(raw, chain_axis=0, draw_axis=1)),
-            "gap": (estimate - mean) / sd,
-            "gap_prior": (mode - estimate) / sd,
-            "gap_shape": (mean - mode) / sd,
+            "gap": (em - mean) / sd,
+            "gap_prior": (top - em) / sd,
+            "gap_shape": (mean - top) / sd,
             "gap_monte_carlo": mcse / sd,
-            "se_ratio": error / sd,
-            "in_hdi": bool(figures["hdi_lower"] <= estimate <= figures["hdi_upper"]),
-            "rank": float((draws < estimate).mean()),
+            "se_ratio": se / sd,
+            "in_hdi": bool(figures["hdi_lower"] <= em <= figures["hdi_upper"]),
+            "rank": float((draws < em).mean()),
         }
         if truth is not None and name in truth:
             row["truth"] = float(np.asarray(truth[name])[at])
         rows.append(row)
-    return pd.DataFrame(rows).set_index("parameter")
+    return pd.DataFrame(rows, columns=None if rows else ["parameter", *COLUMNS]).set_index("parameter")
 
 
 def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
@@ -92,24 +112,28 @@ def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
     no information matrix, or a parameter is on its boundary. fit : its information must be that of the likelihood or of the
     posterior in declared space.
     """
-    if fit.information is None:
-        return float("nan")
-    plan = fit.plan
-    chart = Coordinates(plan, fit.environment)
-    if not all(b.free.all() for b in chart.blocks):
+    covariance, chart, plan = fit.uncertainty.covariance, fit.uncertainty.coordinates, fit.plan
+    if covariance is None or not np.isfinite(covariance).all() or not all(b.free.all() for b in chart.blocks):
         return float("nan")  # on a boundary the approximation has fewer dimensions than the posterior
-    try:
-        factor = np.linalg.cholesky(fit.information)
-    except np.linalg.LinAlgError:
-        return float("nan")
-    z = rng.standard_normal((chart.size, size))
-    u = chart.pack(fit.environment)[:, None] + np.linalg.solve(factor.T, z)
+    flat = fit.uncertainty.flat.shape[1]
+    if flat and any(r.density is Turn.ROTATION and r.posterior is not Turn.ROTATION for r in rotations(plan)):
+        return float("nan")  # the prior picks an orientation of which the likelihood knows nothing
+    values, vectors = np.linalg.eigh(covariance)
+    across, along = vectors[:, flat:] * np.sqrt(np.maximum(values[flat:], 0.0)), vectors[:, :flat]
+    z = rng.standard_normal((chart.size - flat, size))
+    u = chart.pack(fit.environment)[:, None] + across @ z
     log_q = -0.5 * (z**2).sum(axis=0)
     log_p = np.empty(size)
     block = max(1, CHUNK // max(1, plan.d * plan.d * plan.K))
     for start in range(0, size, block):
         at = slice(start, start + block)
         log_p[at] = log_posterior_density(chart, u[:, at])
+        if flat:
+            # each point of the slice stands for its whole orbit: the volume that the turns sweep out across the slice
+            env = chart.unpack(u[:, at])
+            draws = {v.label: np.moveaxis(env.values[v.label].array, -1, 0) for v in plan.parameters}
+            swept = along.T @ directions_at(plan, chart, draws, prior=True)
+            log_p[at] += np.linalg.slogdet(swept)[1]
     weights = log_p - log_q
     keep = np.isfinite(weights)
     if keep.sum() < size // 2:

@@ -17,14 +17,13 @@ import xarray as xr
 
 from ..em.result import EMFit
 from ..errors import BadFile
-from ..numerics import logsumexp
 from ..problem import Problem
 from .agree import Contract
 from .fitted import fitted
+from .loo import leave_one_out
 from .verdict import Verdict
 
 Arrays = dict[str, np.ndarray]
-LOO_ROWS = 1000  # distinct rows beyond which leave-one-out works on a sample
 
 
 Writer = Callable[[Any, Path], Path]
@@ -44,6 +43,9 @@ class Comparison:
     Attributes
     ----------
     table : DataFrame, one row a scalar parameter (see `metrics.table` for the columns).
+    invariant : the same columns for what no rotation of latents changes (see `invariant`); empty without hidden latents. Where
+        latents may be turned it decides the verdict instead of their coefficients.
+    hard : EMFit with hard assignment from the truth or from EM's estimate, with its path (`history`).
     verdict : one of four, with the figures that decided it. contract : agreement of all routes to the log-likelihood.
     em, map : EMFit of the maximum likelihood and of the posterior mode. posterior : the DataTree of `fit_mcmc`.
     k_hat : Pareto tail index of the posterior under EM's normal approximation. chain_optima : EM optimum that each chain sits in.
@@ -56,12 +58,14 @@ class Comparison:
     map: EMFit
     posterior: xr.DataTree
     table: pd.DataFrame
+    invariant: pd.DataFrame
     verdict: Verdict
     contract: Contract
     k_hat: float
     chain_optima: list[int]
     exchangeable: dict[str, str | None]
     truth: dict[str, np.ndarray] | None = None
+    hard: EMFit | None = None
 
     @property
     def timings(self) -> dict[str, float]:
@@ -126,6 +130,9 @@ class Comparison:
                 "verdict": self.verdict.name,
                 "reasons": list(self.verdict.reasons),
                 "table": self.table.reset_index().to_dict(orient="records"),
+                "invariant": self.invariant.reset_index().to_dict(orient="records"),
+                "predicted_rate": self.em.predicted_rate,
+                "hard": None if self.hard is None else {"status": self.hard.status.value, "iterations": self.hard.iterations},
                 "log_likelihood": self.em.log_likelihood,
                 "status": self.em.status.value,
                 "n_parameters": self.em.n_parameters,
@@ -143,7 +150,7 @@ class Comparison:
         """Everything the run found: what `save` writes and the page is made of.
 
         The posterior's groups; em/estimate, em/standard_error, em/probability, em/latent; em/starts, every start with its path;
-        table; loo (see `_leave_one_out`); fitted/... (see `fitted`); rows, their weights. `attrs["comparison"]` is `to_dict()`,
+        table; loo (see `leave_one_out`); fitted/... (see `fitted`); rows, their weights. `attrs["comparison"]` is `to_dict()`,
         `attrs["about"]` what else there is to know of problem and run, both as JSON.
         """
         return self._tree.copy()
@@ -156,7 +163,8 @@ class Comparison:
         groups |= {
             "em/starts": self._starts(),
             "table": xr.Dataset.from_dataframe(self.table.astype(float)),
-            "loo": self._leave_one_out(),
+            **self._optional(),
+            "loo": leave_one_out(self.posterior, self.problem.weights, self.em.plan.inverse).dataset(),
             "rows": xr.Dataset({"weight": (plate, self.problem.weights)}),
         }
         groups |= {f"fitted/{k}": v for k, v in fitted(self.em, self.posterior["posterior"].to_dataset()).items()}
@@ -168,6 +176,17 @@ class Comparison:
             "about": json.dumps(self._about()),
         }
         return tree
+
+    def _optional(self) -> dict[str, xr.Dataset]:
+        """Groups that not every run has: invariant; hard/estimate and hard/history."""
+        out = {}
+        if len(self.invariant):
+            out["invariant"] = xr.Dataset.from_dataframe(self.invariant.astype(float))
+        if self.hard is not None:
+            out["hard/estimate"] = self.hard.estimate
+            if self.hard.history is not None:
+                out["hard/history"] = self.hard.history
+        return out
 
     def _about(self) -> dict[str, Any]:
         starts = self.em.starts
@@ -202,34 +221,6 @@ class Comparison:
                 "status": ("start", [s.status.value for s in starts]),
                 "optimum": ("start", [s.optimum for s in starts]),
             }
-        )
-
-    def _leave_one_out(self) -> xr.Dataset:
-        """PSIS-LOO (Vehtari, Gelman and Gabry 2017) of every distinct row once, weighted by the rows that share it.
-
-        Beyond LOO_ROWS distinct rows, a random sample of them corrects the log predictive density of all (the difference
-        estimator of Magnusson, Andersen, Jonasson and Vehtari 2020). Variables elpd and pareto_k over the rows used; attributes
-        elpd, se, p, sampled.
-        """
-        from arviz_stats.base import array_stats
-
-        pointwise = self.posterior["log_likelihood"].to_dataset()["rows"].values
-        _, first, inverse = np.unique(self.em.plan.inverse, return_index=True, return_inverse=True)
-        distinct = pointwise.reshape(-1, pointwise.shape[-1])[:, first].T
-        weights = np.bincount(inverse, self.problem.weights)
-        used = np.flatnonzero(weights > 0)
-        if len(used) > LOO_ROWS:
-            used = np.random.default_rng(0).choice(used, LOO_ROWS, replace=False)
-        efficiency = float(np.clip(self.table["ess_bulk"].mean() / distinct.shape[1], 0.01, 1.0))
-        log_weights, pareto_k = array_stats.psislw(distinct[used], r_eff=efficiency)  # it takes the log-likelihood itself
-        density = logsumexp(distinct, axis=1) - np.log(distinct.shape[1])
-        elpd = logsumexp(log_weights + distinct[used], axis=1)
-        share = (weights > 0).sum() / len(used)
-        loss = share * float(weights[used] @ (density[used] - elpd))
-        se = np.sqrt(share * weights[used] @ (elpd - np.average(elpd, weights=weights[used])) ** 2)
-        attrs = {"elpd": float(weights @ density) - loss, "se": float(se), "p": loss, "sampled": int(share > 1)}
-        return xr.Dataset(
-            {"elpd": ("row", elpd), "pareto_k": ("row", np.asarray(pareto_k))}, coords={"row": first[used]}, attrs=attrs
         )
 
     def save(self, file: str | os.PathLike[str]) -> Path:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..em.fit import fit_em
-from ..em.result import EMFit, assignment_probabilities
+from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
+from ..expect.rotation import oriented, rotations
 from ..expect.rows import expect
 from ..expect.symmetry import canonical, exchangeable
 from ..problem import Problem
 from ..spec.graph import Environment
 from .agree import contract
 from .align import Alignment, align
+from .invariant import invariant, turned_parameters
 from .metrics import k_hat, table
 from .result import Comparison
 from .verdict import verdict
@@ -28,6 +32,7 @@ from .verdict import verdict
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
 PREDICTIVE_DRAWS = 400
 REACH = 10.0  # nats
+HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has no maximum
 
 
 def fit_mcmc(
@@ -54,7 +59,8 @@ def fit_mcmc(
     Returns
     -------
     DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable),
-    assignment (mean probabilities over draws), posterior_predictive, observed_data, constant_data. Attributes:
+    assignment (mean probabilities over draws), latent (draws of everything hidden, see `recover`, for as many draws as
+    posterior_predictive has at most), posterior_predictive, observed_data, constant_data. Attributes:
     compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened, label_uncertainty.
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
@@ -99,10 +105,11 @@ def _best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) ->
     """The draw of highest density as the reference of alignment, in canonical order."""
     name = "logp" if "logp" in stats else "lp"
     best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
-    return canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters}))
+    return oriented(plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), prior=True)
 
 
 def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
+    from ..mcmc.recover import recover
     from ..simulation import replicate
 
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
@@ -133,6 +140,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "log_likelihood": xr.Dataset({"rows": (("chain", "draw", plate), pointwise)}, coords=coords),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
+            "latent": recover(problem, few, np.random.default_rng(seed).spawn(1)[0]),
             "observed_data": xr.Dataset(
                 observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}
             ),
@@ -145,6 +153,8 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
         "random_seed": -1 if seed is None else seed,
         "whitened": int(done.whitened),
         "label_uncertainty": str(found.uncertain),
+        "turned": str(found.turned),
+        "undetermined": str(found.undetermined),
     }
     return tree
 
@@ -161,6 +171,7 @@ def compare(
     likelihood: Literal["fused", "native"] = "fused",
     marginalize: Literal["all", "discrete"] = "all",
     init: Literal["em", "prior"] = "em",
+    hard: bool = True,
     truth: Mapping[str, Any] | None = None,
     random_seed: int | None = None,
     progress: bool = True,
@@ -168,8 +179,9 @@ def compare(
 ) -> Comparison:
     """Fit by EM (ML and MAP) and by NUTS, align the draws to EM's estimate, and say whether the estimate would have been enough.
 
-    Takes the options of `fit_em` and `fit_mcmc`. truth : true parameter values where the data were simulated. Raises what
-    those two raise.
+    Takes the options of `fit_em` and `fit_mcmc`. hard : also run EM with hard assignment from the truth where it is known, else
+    from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
+    simulated. Raises what those two raise.
     """
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
@@ -178,7 +190,9 @@ def compare(
     posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     known = None if truth is None else _aligned_truth(em, truth)
-    numbers = table(em, mode, aligned, unaligned, known)
+    numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
+    turned = turned_parameters(em.plan)
+    deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
     ours = posterior["log_likelihood"]["rows"].values @ problem.weights
@@ -194,13 +208,34 @@ def compare(
         map=mode,
         posterior=posterior,
         table=numbers,
-        verdict=verdict(numbers, k, chains, divergent, places),
+        invariant=fixed,
+        verdict=verdict(deciding, k, chains, divergent, places),
         contract=contract(em.plan, em.environment, sampled, ours),
         k_hat=k,
         chain_optima=places,
         exchangeable=exchangeable(em.plan),
         truth=known,
+        hard=_hard(problem, em, known) if hard else None,
     )
+
+
+def _name(label: str) -> str:
+    """The parameter that a scalar belongs to."""
+    return label.partition("[")[0]
+
+
+def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -> EMFit | None:
+    """EM with hard assignment, for HARD_STEPS iterations at most; None where nothing is hidden or it could not start."""
+    if not ({"assignment", "latent"} & set(problem.roles.values()) or em.latent.data_vars):
+        return None
+    whole = truth is not None and {v.label for v in em.plan.parameters} <= set(truth)
+    start = dict(truth) if whole and truth is not None else {str(k): v.values for k, v in em.estimate.data_vars.items()}
+    try:
+        return fit_em(
+            problem, "ml", "hard", 1, max_iter=HARD_STEPS, accelerate=False, standard_errors=None, progress=False, init=start
+        )
+    except FitFailed:
+        return None
 
 
 def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -215,9 +250,16 @@ def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]
 
 
 def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:
-    """The MAP optimum of EM's own mode, from EM's estimate: the decomposition of the gap compares like with like."""
+    """The MAP optimum of EM's own mode, from EM's estimate and with its axes turned to it: the decomposition of the gap compares
+    like with like.
+    """
     values = {k: v.values for k, v in em.estimate.data_vars.items()}
-    return fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+    fit = fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+    if not rotations(em.plan):
+        return fit
+    found = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
+    turned = {k: x[0] for k, x in found.draws.items()}
+    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

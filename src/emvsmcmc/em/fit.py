@@ -22,7 +22,7 @@ from ..spec.graph import Environment, parents
 from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
-from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset
+from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset, parameter_history
 from .starts import random_start
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
@@ -80,7 +80,7 @@ def fit_em(
     runs: list[Run] = []
     with _progress(progress, "EM", 1 if init is not None else starts) as tick:
         if init is not None:
-            runs.append(_one(loop, lambda: plan.environment(_declared(plan, init)), max_iter))
+            runs.append(loop.traced(plan.environment(_declared(plan, init)), max_iter))
             tick()
         else:
             for seed in seeds[:starts]:
@@ -141,6 +141,7 @@ def _result(
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
+        history=parameter_history(plan.problem, best.trace, best.path) if best.trace else None,
         starts=_starts(runs),
         optima=optima,
         probability=probability,

@@ -37,6 +37,7 @@ class Run:
     gain: float
     rate: float
     optimum: int = -1
+    trace: list[Environment] = field(default_factory=list)
     fingerprint: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
@@ -54,6 +55,7 @@ class Loop:
         self.plan, self.mstep, self.prior, self.hard = plan, mstep, mstep.prior, hard
         self.tol, self.max_iter, self.accelerate = tol, max_iter, accelerate and not hard
         self.passes = 0
+        self.keep, self.trace = False, list[Environment]()
         self.rho: np.ndarray | None = None
 
     def evaluate(self, env: Environment) -> _Point:
@@ -64,6 +66,13 @@ class Loop:
         if not np.isfinite(objective):
             raise Degenerate("objective", "it is not finite")
         return _Point(env, objective, S)
+
+    def traced(self, env: Environment, iterations: int | None = None) -> Run:
+        """`run`, with the parameters of every iteration kept."""
+        self.keep, self.trace = True, []
+        run = self.run(env, iterations)
+        run.trace, self.keep = self.trace, False
+        return run
 
     def resume(self, run: Run, iterations: int) -> Run:
         """Go on from where a run ran out of iterations; the path is one. It has crept long enough to climb at once."""
@@ -90,7 +99,7 @@ class Loop:
             if self.prior and not np.isfinite(log_prior(self.plan, env)):
                 env = self.mstep(env, S)  # a given start on a boundary that the prior excludes: the first step leaves it
             point = self.evaluate(env)
-            path.append(point.objective)
+            self._record(point, path)
             return self._iterate(point, path)
         except (Degenerate, np.linalg.LinAlgError) as end:
             last = self._last if point is not None else None
@@ -107,6 +116,11 @@ class Loop:
                 np.inf,
                 np.nan,
             )
+
+    def _record(self, point: _Point, path: list[float]) -> None:
+        path.append(point.objective)
+        if self.keep:
+            self.trace.append(point.env)
 
     def _has_factors(self) -> bool:
         hidden = self.plan.full.hidden
@@ -152,7 +166,7 @@ class Loop:
             candidate = self._accelerated(chart, first, second_env)
             if candidate is not None:
                 point = candidate
-                path.append(point.objective)
+                self._record(point, path)
             else:
                 point = self._risen(first, second_env, path, rounding)
             self._last = point
@@ -173,7 +187,7 @@ class Loop:
                 "wrong, or the data are beyond float64 (rescale the columns)",
                 Status.STALLED,
             )
-        path.append(point.objective)
+        self._record(point, path)
         self._last = point
         return point
 
@@ -206,7 +220,7 @@ class Loop:
             except (Degenerate, np.linalg.LinAlgError):
                 risen = None
             if risen is not None and risen.objective >= point.objective - ROUNDING * abs(point.objective):
-                path.append(risen.objective)
+                self._record(risen, path)
                 if found.gain < self.tol:
                     return self._end(risen, Status.CONVERGED, Status.CONVERGED.sentence, path, found.gain, rate, climbed=True)
                 return risen

@@ -43,7 +43,8 @@ class EMFit:
     log_likelihood : of the returned parameters, observed data, whatever the objective was.
     objective : "ml" or "map"; `objective_value` its value in nats (log likelihood, plus the log prior in declared space for
     "map").
-    path : objective of each iteration of the best start.
+    path : objective of each iteration of the best start. history : with `init`, the parameters of each of them, over (iteration,
+        dims), and their objective.
     starts : every start, in order. `optima` : parameters at each distinct optimum, best first.
     probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
         hidden Gaussian variable and cell.
@@ -75,6 +76,7 @@ class EMFit:
     uncertainty: Uncertainty = field(repr=False)
     environment: Environment = field(repr=False)
     plan: Plan = field(repr=False)
+    history: xr.Dataset | None = field(default=None, repr=False)
     random_seed: int | None = None
     seconds: float = float("nan")
 
@@ -160,6 +162,12 @@ def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dat
         {name: (variables[name].dims, np.asarray(value, dtype=float)) for name, value in values.items()},
         coords={d: problem.labels(d) for d in sorted(dims)},
     )
+
+
+def parameter_history(problem: Problem, trace: list[Environment], path: list[float]) -> xr.Dataset:
+    """Parameters after each iteration, (iteration, dims), and "objective"."""
+    datasets = [parameter_dataset(problem, {v.label: e.values[v.label].array for v in problem.parameters}) for e in trace]
+    return xr.concat(datasets, "iteration").assign(objective=("iteration", path[: len(trace)]))
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:

@@ -6,6 +6,7 @@ A latent f enters every mean as coefficient x f. Where f ~ Normal(0, 1) independ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from weakref import WeakKeyDictionary
@@ -209,7 +210,18 @@ def generators(plan: Plan, chart: Coordinates, prior: bool) -> np.ndarray:
 
     prior : only those along which the log prior does not change either. Orthonormal; dependent directions count once.
     """
+    directions = directions_at(plan, chart, {v.label: chart.env.values[v.label].array[None] for v in plan.parameters}, prior)[0]
+    if not directions.shape[1]:
+        return directions
+    lengths = np.linalg.norm(directions, axis=0)
+    U, s, _ = np.linalg.svd(directions / np.where(lengths > 0, lengths, 1.0), full_matrices=False)
+    return U[:, s > 1e-9]
+
+
+def directions_at(plan: Plan, chart: Coordinates, draws: Mapping[str, np.ndarray], prior: bool) -> np.ndarray:
+    """(draws, size, g) velocity of the packed vector as each pair of axes turns, at {parameter: (draws, *shape)}."""
     blocks = {b.variable.label: b for b in chart.blocks}
+    count = len(next(iter(draws.values()))) if draws else 1
     out = []
     for r in rotations(plan):
         if r.turn(prior) is not Turn.ROTATION:
@@ -219,20 +231,13 @@ def generators(plan: Plan, chart: Coordinates, prior: bool) -> np.ndarray:
                 for j in range(i + 1, r.size):
                     A = np.zeros((1, positions(plan, r), r.size, r.size))
                     A[0, b, i, j], A[0, b, j, i] = 1.0, -1.0
-                    direction = np.zeros(chart.size)
+                    direction = np.zeros((count, chart.size))
                     for n in r.carriers:
                         if n in blocks:
-                            x = chart.env.values[n].array[None]
-                            direction[blocks[n].where] = (
-                                turned(blocks[n].variable, x, r, A).ravel() / blocks[n].unit / blocks[n].unit
-                            )
+                            moved = turned(blocks[n].variable, draws[n], r, A).reshape(count, -1)
+                            direction[:, blocks[n].where] = moved / blocks[n].unit
                     out.append(direction)
-    if not out:
-        return np.zeros((chart.size, 0))
-    directions = np.array(out).T
-    lengths = np.linalg.norm(directions, axis=0)
-    U, s, _ = np.linalg.svd(directions / np.where(lengths > 0, lengths, 1.0), full_matrices=False)
-    return U[:, s > 1e-9]
+    return np.stack(out, axis=2) if out else np.zeros((count, chart.size, 0))
 
 
 def oriented(plan: Plan, env: Environment, prior: bool) -> Environment:

@@ -237,20 +237,28 @@ def hessian(log_density: LogDensity, x: np.ndarray, scale: np.ndarray | None = N
     return (H + H.T) / 2
 
 
-def whitening_at(log_density: LogDensity, x: np.ndarray, rounds: int = 6) -> Whitening | None:
+def whitening_at(log_density: LogDensity, x: np.ndarray, rounds: int = 6, turns: np.ndarray | None = None) -> Whitening | None:
     """The Gaussian approximation at the mode next to x: mode, and L with L L' = (-Hessian)^-1.
 
     x (n,): a point in the mode's basin (EM's answer). The mode is that of the log posterior with Jacobian, by BFGS in coordinates
     whitened at x where the Hessian allows it, so that its first step is about one standard deviation, and in x otherwise.
     Converged when Newton's step would be below 1e-3 standard deviations in all. None where the Hessian is not negative definite
     there, or the search does not converge: sample without whitening then. (Laplace; Gelman et al., BDA3, section 13.3.)
+
+    turns (n, g): velocities of x as the axes of latents turn, along which the density is constant. The Hessian is zero there; one
+    radian counts as one standard deviation, the order of what the whole circle spans.
     """
     from scipy.optimize import minimize
 
     x, scale = np.array(x, dtype=np.float64), None
+    constant = np.zeros((x.size, x.size))
+    if turns is not None and turns.size:
+        U, s, _ = np.linalg.svd(turns, full_matrices=False)
+        kept = s > 1e-9 * s[0]
+        constant = (U[:, kept] / s[kept] ** 2) @ U[:, kept].T
     with np.errstate(all="ignore"):  # a line search may leave the region where the density is finite; it turns back
         for _ in range(rounds):
-            L = _factor(hessian(log_density, x, scale))
+            L = _factor(hessian(log_density, x, scale) - constant)
             if L is not None:
                 scale = np.sqrt((L**2).sum(1))
                 if np.linalg.norm(log_density(x)[1] @ L) < 1e-3:

@@ -14,6 +14,7 @@ import xarray as xr
 from ..errors import BadInput
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
+from ..expect.rotation import directions_at
 from ..spec.graph import Environment
 from .compile import compile_model, log_density, unconstrained, whitening_at
 from .compile import sample as run_nutpie
@@ -69,9 +70,12 @@ def sample(
     compiled = compile_model(model, var_names=names)
     starts = None
     if optima:
-        points = [u for env in optima[:chains] if (u := _interior(plan, model, env)) is not None]
-        if points and compiled.native and (whitening := whitening_at(log_density(compiled), points[0])) is not None:
-            compiled = compiled.whiten(whitening)
+        inside = [(env, u) for env in optima[:chains] if (u := _interior(plan, model, env)) is not None]
+        points = [u for _, u in inside]
+        if points and compiled.native:
+            turns = _turns(plan, model, *inside[0])
+            if (whitening := whitening_at(log_density(compiled), points[0], turns=turns)) is not None:
+                compiled = compiled.whiten(whitening)
         starts = _dispersed(points, compiled.whitening, chains, seed) if points else None
     ready = time.perf_counter()
     tree = run_nutpie(compiled, draws=draws, tune=tune, chains=chains, seed=seed, initial_points=starts, progress=progress)
@@ -89,6 +93,17 @@ def _interior(plan: Plan, model: pm.Model, env: Environment) -> np.ndarray | Non
     if not all(b.free.all() for b in Coordinates(plan, env).blocks):
         return None
     return unconstrained(model, starting_point(plan, env))
+
+
+def _turns(plan: Plan, model: pm.Model, env: Environment, at: np.ndarray) -> np.ndarray:
+    """(n, g) velocities of the model's unconstrained vector as the axes of latents turn: linear in the coefficients, which are
+    free.
+    """
+    chart = Coordinates(plan, env)
+    directions = directions_at(plan, chart, {v.label: env.values[v.label].array[None] for v in plan.parameters}, prior=True)[0]
+    u = chart.pack(env)
+    ends = [unconstrained(model, starting_point(plan, chart.unpack(u + d).having(batch=None))) for d in directions.T]
+    return np.array([end - at for end in ends]).T.reshape(len(at), directions.shape[1])
 
 
 def _dispersed(points: Sequence[np.ndarray], whitening: Any, chains: int, seed: int) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ from .errors import (
 )
 from .families import GaussianFamily
 from .families.support import Counts
-from .labelling import hint
+from .labelling import hint, plain
 from .reading import Raw, numbers, place
 from .spec.expression import Expression
 from .spec.graph import Environment, NotAffineHere, argument_dims, names_in, value_names, value_of
@@ -30,6 +30,8 @@ from .spec.variable import Switch, Variable
 
 if TYPE_CHECKING:
     from .problem import Problem
+
+MAX_LISTED = 10  # rows that a note names
 
 
 def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray]) -> np.ndarray:
@@ -212,7 +214,7 @@ def _columns(problem: Problem, variable: Variable) -> np.ndarray:
     return problem.given[variable.label].to((plate, *rest)).reshape(problem.plates[plate].size, -1)
 
 
-def _column_name(problem: Problem, variable: Variable, column: int) -> str:
+def column_name(problem: Problem, variable: Variable, column: int) -> str:
     rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
     at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
     labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
@@ -223,7 +225,7 @@ def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) 
     empty = np.isnan(columns).all(0)
     if empty.any():
         raise EmptyColumn(
-            _column_name(problem, variable, int(np.flatnonzero(empty)[0])),
+            column_name(problem, variable, int(np.flatnonzero(empty)[0])),
             "at least one value in a measured column",
             "holes only",
             "Leave it out of the data if it is hidden, or out of the spec.",
@@ -248,7 +250,7 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
         for column in np.flatnonzero(constant):
             if constant[_sharing(problem, variable, scale, int(column))].all():
                 raise ConstantColumn(
-                    _column_name(problem, variable, int(column)),
+                    column_name(problem, variable, int(column)),
                     "values that vary, since its scale is estimated",
                     f"{low[column]:g} in every row",
                     "Leave the column out, or give it a known scale.",
@@ -270,3 +272,61 @@ def _sharing(problem: Problem, variable: Variable, scale: Expression, column: in
 def distributions(variable: Variable) -> tuple[Variable, ...]:
     """The variable itself, or the branches of a Switch."""
     return variable.branches if isinstance(variable, Switch) else (variable,)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- notes
+
+
+def notes(problem: Problem) -> list[str]:
+    """What is allowed, and worth knowing before a fit: classes without a labelled row, rows without a value."""
+    if not problem.parameters or len(problem.plates) != 1:
+        return []
+    indices = indexing_names(problem.spec)
+    labelled = [v for v in problem.row_variables if v.discrete and v.label in indices]
+    return [*(note for v in labelled for note in _classes_without_label(problem, v)), *_silent_rows(problem)]
+
+
+def _classes_without_label(problem: Problem, variable: Variable) -> list[str]:
+    """Classes that no labelled row belongs to, nor, with set-valued labels, may belong to."""
+    name, levels = variable.label, np.arange(problem.levels(variable))
+    known = np.zeros((problem.n, 1), dtype=bool)
+    if name in problem.given:
+        code = problem.given[name].array.reshape(problem.n, -1)
+        known, may = np.isfinite(code), code == levels
+    elif name in problem.evidence:
+        log = problem.evidence[name].array.reshape(problem.n, -1)
+        known, may = (log != log[:, :1]).any(axis=1, keepdims=True), np.isfinite(log)
+    counted = problem.weights > 0
+    if known.shape[1] != 1 or not (known[:, 0] & counted).any():
+        return []
+    open_rows = int((counted & ~known[:, 0]).sum())
+    labels = problem.level_labels(variable)
+    without = [repr(plain(labels[k])) for k in np.flatnonzero(~(may & known)[counted].any(axis=0))]
+    if not without:
+        return []
+    who = " or ".join(without)
+    if open_rows:
+        return [f"{name}: no row is labelled {who}; {open_rows} without a label may belong to it."]
+    return [f"{name}: every row is labelled, and none {who}: only a prior can say what that class is like."]
+
+
+def _silent_rows(problem: Problem) -> list[str]:
+    """Rows in which nothing that has a distribution is given."""
+    plate = next(iter(problem.plates))
+    speaks = problem.weights == 0
+    for variable in problem.row_variables:
+        if variable.label in problem.given:
+            speaks = speaks | np.isfinite(_columns(problem, variable)).any(axis=1)
+        if variable.label in problem.evidence:
+            value = problem.evidence[variable.label]
+            log = value.to((plate, *[d for d in value.dims if d != plate]))
+            speaks = speaks | (log != log[..., :1]).reshape(problem.n, -1).any(axis=1)
+    silent = np.flatnonzero(~speaks)
+    if not len(silent):
+        return []
+    listed = ", ".join(map(str, silent[:MAX_LISTED])) + (
+        f" and {len(silent) - MAX_LISTED} more" if len(silent) > MAX_LISTED else ""
+    )
+    if len(silent) == 1:
+        return [f"row {listed} has no value: it says nothing about the parameters."]
+    return [f"rows {listed} have no value: they say nothing about the parameters."]

@@ -34,15 +34,15 @@ def codes(name: str, values: np.ndarray, labels: Sequence[Any], notes: list[str]
         raise UnknownLabel(
             name, "one label for each row", "lists or other objects", "Pass a vector or an (n, K) array."
         ) from None
-    found = [_plain(u) for u in distinct]
-    table = {_plain(label): i for i, label in enumerate(labels)}
+    found = [plain(u) for u in distinct]
+    table = {plain(label): i for i, label in enumerate(labels)}
     hole = [holes and u == -1 and not isinstance(u, str) and -1 not in table for u in found]
     wanted = [u for u, h in zip(found, hole, strict=True) if not h]
     if all(u in table for u in wanted):
         lookup = [np.nan if h else float(table[u]) for u, h in zip(found, hole, strict=True)]
     elif all(_is_code(u, len(labels)) for u in wanted):
         lookup = [np.nan if h else float(u) for u, h in zip(found, hole, strict=True)]
-        first, last = _plain(labels[0]), _plain(labels[-1])
+        first, last = plain(labels[0]), plain(labels[-1])
         notes.append(f"{name}: labels taken as codes, 0 for {first!r} to {len(labels) - 1} for {last!r}.")
     else:
         bad = next(u for u in wanted if u not in table and not (_is_code(u, len(labels)) and not any(w in table for w in wanted)))
@@ -56,7 +56,7 @@ def _expected(labels: Sequence[Any]) -> str:
     by_code = f"a code from 0 to {len(labels) - 1}"
     if default_labels(labels):
         return by_code
-    return f"one of the labels {[_plain(x) for x in labels]} or {by_code}, one kind throughout"
+    return f"one of the labels {[plain(x) for x in labels]} or {by_code}, one kind throughout"
 
 
 def _remedy(bad: Any, labels: Sequence[Any]) -> str:
@@ -67,7 +67,8 @@ def _remedy(bad: Any, labels: Sequence[Any]) -> str:
     return "Codes count from 0; -1, None or NaN means not known."
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A label as Python would write it: 1, not numpy.int64(1)."""
     return value.item() if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)) else value
 
 

@@ -34,7 +34,8 @@ class Problem:
     weights : (n,) weights of the rows of the only plate.
     roles : {name: "parameter" | "assignment" | "latent" | "observed" | "covariate" | "fixed"}. A labelled assignment stays an
         "assignment" while any of its labels is missing or soft, and is "observed" when all are given.
-    notes : what conditioning did that a user may want to know (columns ignored, labels taken as codes, ...).
+    notes : what conditioning did and found that a user may want to know (columns ignored, labels taken as codes, classes without
+        a label, rows without a value, ...).
     """
 
     spec: Spec
@@ -137,9 +138,9 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
     if weights is not None:
         raw = weights if isinstance(weights, Raw) else read_value(weights)
         w = datacheck.row_weights(raw, len(w), lambda: aligned("weights", raw, (main,), (main,), known.labels, {main}))
-    problem = replace(known, weights=w, notes=tuple(notes))
+    problem = replace(known, weights=w)
     datacheck.enough_data(problem)
-    return problem
+    return replace(problem, notes=(*notes, *datacheck.notes(problem)))
 
 
 def parameter_values(spec: Spec, values: Any) -> dict[str, Raw]:

@@ -81,6 +81,17 @@ CASES: dict[str, list[Case]] = {
             (3,),
         )
     ],
+    "StudentT": [
+        scipy_case(stats.t(9.0, 1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], nu=9.0, mu=1.5, sigma=2.0),
+        # without a variance: quantiles instead
+        Case(
+            {"nu": 1.5, "mu": 0.0, "sigma": 2.0},
+            np.array([-300.0, 0.0, 1e6]),
+            stats.t.logpdf([-300.0, 0.0, 1e6], 1.5, scale=2.0),
+            [(lambda x, q=q: (x < stats.t.ppf(q, 1.5, scale=2.0)).astype(float), q) for q in (0.1, 0.25, 0.9)],
+        ),
+        scipy_case(stats.t(50.0, 1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], nu=50.0, mu=1.5, sigma=2.0),
+    ],
     "Categorical": [Case({"p": P3}, np.array([0, 1, 2]), np.log(P3), [(indicator(k), P3[k]) for k in range(3)])],
     "Bernoulli": [scipy_case(stats.bernoulli(0.3), [0, 1], p=0.3)],
     "Binomial": [scipy_case(stats.binom(7, 0.3), [0, 1, 5, 7], n=7, p=0.3), scipy_case(stats.binom(7, 1.0), [7], n=7, p=1.0)],

@@ -15,7 +15,7 @@ _WHERE = {
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
+        "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
     ],
     "problem": ["condition", "Problem"],
     "simulation": ["simulate"],
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         MvNormal,
         Normal,
         Poisson,
+        StudentT,
         Switch,
         Uniform,
     )

@@ -11,9 +11,9 @@ from ..errors import Degenerate
 from ..expect.coefficients import whitened
 from ..expect.coordinates import Coordinates, parameter_support
 from ..expect.layout import Statistics
-from ..expect.plan import GaussianPart, Plan
+from ..expect.plan import Plan, ResidualPart
 from ..expect.typical import typical
-from ..families import Prior
+from ..families import GaussianFamily, Prior
 from ..families.support import Interval, Real
 from ..spec.graph import Environment, argument_values, value_names
 from ..spec.named import Named
@@ -73,7 +73,7 @@ class MStep:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
         if uses_of(self.plan, v) != []:
             return False
-        return isinstance(v.family.support(), Real)
+        return isinstance(v.family.support(), Real) and (not self.prior or isinstance(v.family, GaussianFamily))
 
     def _has_mode(self, v: Variable, kind: str) -> bool:
         family = v.family
@@ -150,7 +150,7 @@ class MStep:
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
         if step.kind not in ("sigma", "variance", "cov"):
             return
-        scale = min(float(self.plan.scale[u.part.columns].min()) for u in step.uses if isinstance(u.part, GaussianPart))
+        scale = min(float(self.plan.scale[u.part.columns].min()) for u in step.uses if isinstance(u.part, ResidualPart))
         if step.kind == "cov":
             d = np.sqrt(np.maximum(np.diagonal(value, axis1=-2, axis2=-1), 0))
             if (d <= COLLAPSED * scale).any():

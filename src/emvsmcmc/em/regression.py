@@ -10,11 +10,12 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.layout import Statistics
-from ..expect.plan import GaussianPart, Plan
+from ..expect.plan import Plan, ResidualPart
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment, argument_values
 from ..spec.named import Named
 from ..spec.variable import Variable
+from .slots import moments
 
 SINGULAR = 1e-13  # reciprocal condition, after scaling the diagonal to one, below which a direction carries no information
 
@@ -23,17 +24,18 @@ class Regression:
     """All mean parameters of `parts`, solved jointly at the current precisions; Normal priors add theirs.
 
     With residual rows A(theta) = A - D step, the step solves (sum_k D'W'W M_k D) step = sum_k D'W'W M_k A (+ prior). Solving
-    for the step and not for the value keeps digits when the mean is far from the origin.
+    for the step and not for the value keeps digits when the mean is far from the origin. The M_k of a Student-t row are weighted
+    by its expected scales.
     """
 
-    def __init__(self, plan: Plan, parts: Sequence[GaussianPart], parameters: Sequence[Variable]) -> None:
+    def __init__(self, plan: Plan, parts: Sequence[ResidualPart], parameters: Sequence[Variable]) -> None:
         self.plan, self.parts, self.parameters = plan, parts, parameters
         self.shapes = [plan.problem.shape(p) for p in parameters]
         self.sizes = [prod(s) for s in self.shapes]
         self.P = sum(self.sizes)
         self.designs = [self._design(part) for part in parts]
 
-    def _design(self, part: GaussianPart) -> np.ndarray:
+    def _design(self, part: ResidualPart) -> np.ndarray:
         """D (K, m, d, P) about the origin zero: minus the derivative of the residual rows, one evaluation for all parameters."""
         plan = self.plan
         values = {v.label: Named(np.ones(plan.problem.shape(v)), v.dims) for v in plan.parameters} | plan.problem.fixed
@@ -65,7 +67,7 @@ class Regression:
             else:
                 inverse = inverse_scale(plan, part, env)
                 D, A = D * inverse[:, :, None, None], A * inverse[:, :, None]
-            MD = (S.M[:, None] @ D).reshape(-1, self.P)
+            MD = (moments(part, S) @ D).reshape(-1, self.P)
             H += D.reshape(-1, self.P).T @ MD
             g += MD.T @ A.reshape(-1)
         if prior:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..expect.coefficients import residual_rows
 from ..expect.layout import Statistics
-from ..expect.plan import LEVELS, GaussianPart, LevelPart, Part, Plan, TablePart
+from ..expect.plan import LEVELS, LevelPart, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import TableFamily
 from ..spec.expression import Expression, Index, Operation
 from ..spec.graph import Environment, names_in, value_names, value_of
@@ -47,7 +47,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
                 out.append(Use("probability", None, latent, plan.spread(value)[:, 0].astype(np.int64)))
     for part in plan.parts:
         for key, expression in part.distribution.arguments.items():
-            if name not in value_names(expression) or (isinstance(part, GaussianPart) and key == "mu"):
+            if name not in value_names(expression) or (isinstance(part, ResidualPart) and key == "mu"):
                 continue
             use = _use(plan, parameter, part, key, expression)
             if use is None:
@@ -69,7 +69,7 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
             expression, factor = left, right
     if kind is None or not _is_look_up(expression, parameter.label):
         return None
-    if isinstance(part, GaussianPart):
+    if isinstance(part, ResidualPart):
         if kind == "cov":
             lead = part.elements[:-1]
             value = value_of(expression, _positions(plan, parameter, drop=2))
@@ -128,7 +128,7 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
         return [gather(S.N * one), gather(S.N * ~one)]
     part = use.part
     assert part is not None
-    if isinstance(part, GaussianPart):
+    if isinstance(part, ResidualPart):
         return _scale_message(plan, env, S, use, part, shape, gather)
     on = part.on[:, None, None]
     if isinstance(part, TablePart):
@@ -149,6 +149,11 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     N = np.where(part.on, S.N, 0.0)
+    if isinstance(part, RadialPart):
+        # a missing value is not counted; the squares are weighted by the expected scales
+        there = S.S[part.offset : part.offset + part.size].T * part.on[:, None]
+        SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
+        return [gather(there), gather(SS)]
     if use.kind != "cov":
         SS = np.einsum("kmd,kmd->km", A @ S.M, A) * part.on[:, None]
         return [gather(N[:, None]), gather(SS)]
@@ -162,11 +167,16 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
 
 
-def mean_parameters(plan: Plan) -> list[tuple[list[GaussianPart], set[str]]]:
-    """Connected groups of Gaussian parts that share mean parameters."""
+def moments(part: ResidualPart, S: Statistics) -> np.ndarray:
+    """(K, m, d, d) the second moments that the squared residuals are read from; one for all of a Gaussian's, (K, 1, d, d)."""
+    return S.U[:, part.rows] if isinstance(part, RadialPart) else S.M[:, None]
+
+
+def mean_parameters(plan: Plan) -> list[tuple[list[ResidualPart], set[str]]]:
+    """Connected groups of parts that share mean parameters."""
     names = {v.label for v in plan.parameters}
-    groups: list[tuple[list[GaussianPart], set[str]]] = []
-    for part in plan.gaussians:
+    groups: list[tuple[list[ResidualPart], set[str]]] = []
+    for part in plan.residual_parts:
         mine = names_in(part.argument("mu")) & names
         if not mine:
             continue

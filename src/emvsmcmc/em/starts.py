@@ -6,11 +6,15 @@ import numpy as np
 
 from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
+from ..expect.radial import weighted_moments
 from ..expect.rows import add_lifted, add_tables
 from ..expect.typical import typical
+from ..families.studentt import digamma_less_log
 from ..spec.graph import Environment
 from .mstep import MStep
 
+DEGREES = (2.0, 20.0)  # of freedom: where nu starts, uniform on the log scale
+FENCE = 3.0  # interquartile ranges beyond the quartiles at which a Student-t column is cut off before distances are taken
 MANY = 64  # configurations above which centres are drawn uniformly instead of by k-means++
 
 
@@ -22,7 +26,7 @@ def random_start(plan: Plan, mstep: MStep, rng: np.random.Generator) -> Environm
     """
     layout = plan.full
     V = _complete(plan, layout, rng)
-    S = _statistics(plan, layout, V, _responsibilities(plan, layout, rng))
+    S = _statistics(plan, layout, V, _responsibilities(plan, layout, rng), rng)
     env = plan.environment({v.label: typical(v, plan) for v in plan.parameters})
     for _ in range(2):
         env = mstep(env, S)
@@ -59,8 +63,9 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
     Half of the starts whiten the columns as well, so that elongated clusters are found too.
     """
     hidden = _row_hidden(layout)
-    columns = [layout.V[:, j] / plan.scale[j] for j in range(1, plan.d) if not hidden[:, j].all()]
-    columns += [layout.X[:, f] for f in range(layout.X.shape[1])]
+    measured = layout.V if not plan.radials else _fenced(layout)
+    columns = [measured[:, j] / plan.scale[j] for j in range(1, plan.d) if not hidden[:, j].all()]
+    columns += [layout.X[:, f] for f in range(layout.X.shape[1]) if f not in layout.radial.column]
     for t in range(layout.phi.shape[1]):
         level = layout.level[:, t] - layout.level[:, t].min()
         seen = np.unique(level)
@@ -77,6 +82,23 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
         keep = values > 1e-6 * values[-1]
         Z = Z @ vectors[:, keep] / np.sqrt(values[keep])
     return Z
+
+
+def _quartiles(layout: Layout) -> np.ndarray:
+    """(t, 2) lower and upper quartile of each Student-t column, of the values that are there."""
+    radial = layout.radial
+    return np.array(
+        [np.quantile(layout.V[layout.X[:, f] > 0, j], [0.25, 0.75]) for f, j in zip(radial.column, radial.own, strict=True)]
+    )
+
+
+def _fenced(layout: Layout) -> np.ndarray:
+    """The rows with Student-t columns cut off at their fences: one far outlier would be every start's own component."""
+    V = layout.V.copy()
+    for column, (low, high) in zip(layout.radial.own, _quartiles(layout), strict=True):
+        if high > low:
+            V[:, column] = np.clip(V[:, column], low - FENCE * (high - low), high + FENCE * (high - low))
+    return V
 
 
 def _responsibilities(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarray:
@@ -124,8 +146,12 @@ def _distances(Z: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.stack([((Z - c) ** 2).sum(axis=1) for c in centres], axis=1)
 
 
-def _statistics(plan: Plan, layout: Layout, V: np.ndarray, r: np.ndarray) -> Statistics:
-    """The statistics that an expectation would return if the completed rows were observed with these responsibilities."""
+def _statistics(plan: Plan, layout: Layout, V: np.ndarray, r: np.ndarray, rng: np.random.Generator) -> Statistics:
+    """The statistics that an expectation would return if the completed rows were observed with these responsibilities.
+
+    Student-t values are weighted by their distance from the middle of their column, so that outliers do not decide where a run
+    starts; the logs of the weights are those that put nu at a random value.
+    """
     wr = r * layout.w[:, None]
     M, S = np.zeros((plan.K, plan.d, plan.d)), np.zeros((layout.n_tables, plan.K))
     everything, none = np.arange(plan.d), np.zeros(0, dtype=int)
@@ -133,4 +159,13 @@ def _statistics(plan: Plan, layout: Layout, V: np.ndarray, r: np.ndarray) -> Sta
         for k in range(plan.K):
             add_lifted(M[k], (V * wr[:, [k]]).T @ V, 0.0, everything, none, np.zeros((0, plan.d)), np.zeros((0, 0)))
     add_tables(S, layout, slice(0, len(V)), np.arange(plan.K), wr)
-    return Statistics(wr.sum(axis=0), M, S, np.zeros((plan.K, plan.d)))
+    N, rho = wr.sum(axis=0), np.zeros((plan.K, plan.d))
+    if not plan.radials:
+        return Statistics(N, M, S, rho)
+    there = layout.X[:, layout.radial.column]
+    degrees = np.exp(rng.uniform(np.log(DEGREES[0]), np.log(DEGREES[1]), there.shape[1]))
+    quartiles, own = _quartiles(layout), layout.radial.own
+    spread = np.where(np.ptp(quartiles, axis=1) > 0, np.ptp(quartiles, axis=1) / 1.349, plan.scale[own])
+    weight = there * (degrees + 1) / (degrees + ((V[:, own] - quartiles.mean(axis=1)) / spread) ** 2)
+    U = np.stack([weighted_moments(layout, V, wr[:, [k]] * weight) for k in range(plan.K)])
+    return Statistics(N, M, S, rho, U, (wr.T @ there) * digamma_less_log(0.5 * degrees))

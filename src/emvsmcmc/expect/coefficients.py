@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..families import TableFamily
+from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
 from ..spec.graph import Environment, argument_values, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
 from .layout import Coefficients
-from .plan import BATCH, GaussianPart, LevelPart, Plan, TablePart
+from .plan import BATCH, LevelPart, Plan, RadialPart, ResidualPart, TablePart
 
 
 def coefficients(plan: Plan, env: Environment, rho: Any | None = None) -> Coefficients:
-    """c, B, T of `Layout`'s formula at the parameter values of `env`, B about the reference points rho (K, d), zero if None.
+    """c, B, T (and A, nu) of `Layout`'s formula at the parameter values of `env`, about the reference points rho (K, d), zero if
+    None.
 
     Every array carries a trailing batch axis where the parameters do. Holomorphic: a complex step differentiates it.
     """
@@ -37,9 +39,14 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None) -> Coeffi
         B = _concatenate(xp, blocks, 1) if blocks else xp.zeros(_tail(env, plan.K, 0, plan.d))
         tables = [_masked_table(p, table_rows(plan, p, env), env) for p in plan.tables]
         tables += [_masked_table(p, level_rows(plan, p, env), env) for p in plan.levels]
+        tables += [_masked_table(p, constant_rows(plan, p, env), env) for p in plan.radials]
         tables.sort(key=lambda pair: pair[0])
         T = _concatenate(xp, [t for _, t in tables], 0) if tables else xp.zeros(_tail(env, 0, plan.K))
-    return Coefficients(c, B, T, rho)
+        if not plan.radials:
+            return Coefficients(c, B, T, rho)
+        A = [_masked(p, whitened_rows(plan, p, env, plan.centre + rho)[0], env) for p in plan.radials]
+        nu = [_wide(degrees_of_freedom(plan, p, env), env) for p in plan.radials]
+    return Coefficients(c, B, T, rho, _concatenate(xp, A, 1), _concatenate(xp, nu, 1))
 
 
 def _spread(plan: Plan, x: Named, env: Environment, elements: Any = (), extra: Any = ()) -> Any:
@@ -59,11 +66,14 @@ def _concatenate(xp: Any, blocks: list[Any], axis: int) -> Any:
 def _masked(part: Any, array: Any, env: Environment) -> Any:
     """Zero outside the part's configurations."""
     if part.on.all():
-        return (
-            array if env.batch is None or array.shape[-1] == env.batch else np.broadcast_to(array, (*array.shape[:-1], env.batch))
-        )
+        return _wide(array, env)
     mask = part.on.reshape((-1,) + (1,) * (array.ndim - 1))
     return env.xp.where(mask, array, 0.0)
+
+
+def _wide(array: Any, env: Environment) -> Any:
+    """The whole batch axis, where the environment has one."""
+    return array if env.batch is None or array.shape[-1] == env.batch else np.broadcast_to(array, (*array.shape[:-1], env.batch))
 
 
 def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
@@ -90,10 +100,10 @@ def _bernoulli_logs(p: np.ndarray, e: np.ndarray) -> np.ndarray:
         return np.where(e == 1, np.log(p), np.log1p(-p))  # looked up, since 0 * log 0 is NaN
 
 
-# ---------------------------------------------------------------------------------------------------------- Gaussian variables
+# ------------------------------------------------------------------------------------------------------ variables with a mean
 
 
-def mean_blocks(plan: Plan, part: GaussianPart, env: Environment) -> dict[Any, Any]:
+def mean_blocks(plan: Plan, part: ResidualPart, env: Environment) -> dict[Any, Any]:
     """{coordinate: (K, m, width[, batch])} coefficients of the mean on the row; key None is the intercept, of width 1."""
     out = {}
     for key, value in evaluate(part.argument("mu"), env, plan.coordinates).items():
@@ -105,7 +115,7 @@ def mean_blocks(plan: Plan, part: GaussianPart, env: Environment) -> dict[Any, A
     return out
 
 
-def residual_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any) -> Any:
+def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any) -> Any:
     """A (K, m, d[, batch]) with A v = value - mean, v about `origin` (K, d)."""
     xp, K, m = env.xp, plan.K, part.size
     blocks = mean_blocks(plan, part, env)
@@ -133,14 +143,14 @@ def residual_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any)
     return _concatenate(xp, columns, 2)
 
 
-def inverse_scale(plan: Plan, part: GaussianPart, env: Environment) -> Any:
-    """(K, m[, batch]) 1 / sd of a Normal."""
+def inverse_scale(plan: Plan, part: ResidualPart, env: Environment) -> Any:
+    """(K, m[, batch]) 1 / scale of a Normal or StudentT."""
     slot = part.scale_slot
     value = _spread(plan, value_of(part.argument(slot), env), env, part.elements)
     return 1.0 / value if slot == "sigma" else value**-0.5
 
 
-def whitened_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any) -> tuple[Any, Any]:
+def whitened_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any) -> tuple[Any, Any]:
     """(K, m, d[, batch]) whitened residual rows, and (K[, batch]) half the log determinant of the precision."""
     rows = residual_rows(plan, part, env, origin)
     if part.scale_slot != "cov":
@@ -163,7 +173,7 @@ def whitened_rows(plan: Plan, part: GaussianPart, env: Environment, origin: Any)
     return out.reshape((plan.K, part.size, plan.d, *batch)), logs
 
 
-def whiteners(plan: Plan, part: GaussianPart, env: Environment) -> Any:
+def whiteners(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     """(K, lead, p, p[, batch]) W with W'W = cov^-1.
 
     Looking up commutes with whitening, so W is looked up as the covariance would be.
@@ -233,6 +243,17 @@ def level_rows(plan: Plan, part: LevelPart, env: Environment) -> Any:
         one = _spread(plan, p, env, part.elements)
         logs = xp.stack([xp.log1p(-one), xp.log(one)], axis=2)
     return _to_rows(logs, part.size * part.levels, plan.K, env)
+
+
+def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
+    """(K, m[, batch]) nu of a StudentT."""
+    return _spread(plan, value_of(part.argument("nu"), env), env, part.elements)
+
+
+def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
+    """(m, K[, batch]) rows of T of a StudentT: the log density where the residual is zero."""
+    found = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
+    return _to_rows(found[:, :, None], part.size, plan.K, env)
 
 
 # ------------------------------------------------------------------------------------------------------------------- priors

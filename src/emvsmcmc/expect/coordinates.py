@@ -14,6 +14,7 @@ from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
 from .layout import Statistics
 from .plan import BATCH, Plan
+from .radial import complete
 from .units import natural_units, power_of_two
 
 
@@ -97,6 +98,9 @@ class Coordinates:
         if C.B.shape[1]:
             BM = np.einsum("krdp,kde->krep", C.B.real[..., :1], S.M)[..., 0]
             gradient = gradient - np.einsum("kre,krep->p", BM, _imaginary(C.B))
+        if self.plan.radials:
+            AU = np.einsum("krdp,krde->krep", C.A.real[..., :1], S.U)[..., 0]
+            gradient = gradient - np.einsum("kre,krep->p", AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
         if len(C.T):
             read = S.S != 0
             T = np.broadcast_to(C.T, (*S.S.shape, self.size))
@@ -123,6 +127,8 @@ def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
     q = float(C.c[seen] @ S.N[seen])
     if C.B.shape[1]:
         q -= 0.5 * float(np.einsum("krd,kde,kre->", C.B, S.M, C.B, optimize=True))
+    if plan.radials:
+        q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, S.U, C.A, optimize=True))
     read = S.S != 0
     return q + float(C.T[read] @ S.S[read])
 

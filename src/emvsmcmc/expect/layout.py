@@ -7,15 +7,35 @@ For row n and configuration k
 
 where v = (1, covariates, Gaussian variables), so that `Statistics` is the gradient of the log-likelihood (Fisher's identity):
 d/dc = N,  d/dB_k = -B_k M_k,  d/dT = S.
+
+A Student-t variable has radial rows A instead: row j adds, where its value is there,
+
+    -(nu_kj + 1)/2 log(1 + e^2 / nu_kj),  e = A_kj v_n
+
+(its constant is a term with a row of T, so that a missing value drops it). Its latent scale u ~ Gamma(nu/2, nu/2) has
+E[u | e] = (nu + 1)/(nu + e^2), which weights a second moment matrix of its own: d/dA_kj = -A_kj U_kj.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Radial:
+    """What rows bring to the t radial rows."""
+
+    column: Array  # (t,) int64: the column of X that is 1 where the value is there
+    own: Array  # (t,) int64: the coordinate of v that holds the value, 0 about the centre where it is missing
+    holes: Array  # (t,) bool: whether it is missing anywhere
+    reads: Array  # (t, d) bool: coordinates that the residual may read; they are never hidden
+
+
+NO_RADIAL = Radial(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, dtype=bool), np.zeros((0, 0), dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -53,16 +73,19 @@ class Layout:
     allowed: Array  # (p, K) bool
     collapsed: Collapsed
     n_tables: int  # L
+    radial: Radial = field(default_factory=lambda: NO_RADIAL)
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Parameters as rows meet them. B is about the reference points: it multiplies v - (0, rho_k)."""
+    """Parameters as rows meet them. B and A are about the reference points: they multiply v - (0, rho_k)."""
 
     c: Array  # (K,)
     B: Array  # (K, R, d) residual rows, whitened
     T: Array  # (L, K) tables; entries may be -inf: they are looked up, never multiplied by zero
     rho: Array  # (K, d) reference point of each configuration about the plan's centre; rho[:, 0] = 0
+    A: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))  # (K, t, d) radial rows, divided by their scale, as B is
+    nu: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) their degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -70,9 +93,11 @@ class Statistics:
     """Expected complete-data statistics, the gradient of the log-likelihood with respect to `Coefficients`."""
 
     N: Array  # (K,) sum of w r
-    M: Array  # (K, d, d) sum of w r E[v v'], about rho
+    M: Array  # (K, d, d) sum of w r E[v v'], about rho; see `radial.without_holes` for Student-t values with holes
     S: Array  # (L, K) sum of w r phi at each table row
     rho: Array  # (K, d) the reference points M is about
+    U: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))  # (K, t, d, d) sum of w r E[u] v v', about rho
+    L: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) sum of w r (E[log u] - E[u] + 1)
 
 
 @dataclass(frozen=True)

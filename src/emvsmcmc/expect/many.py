@@ -50,6 +50,9 @@ def _block(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
     c = np.broadcast_to(C.c, (K, size))
     B = np.broadcast_to(C.B, (K, C.B.shape[1], plan.d, size))
     T = np.broadcast_to(C.T, (len(C.T), K, size))
+    columns = layout.radial.column
+    A = np.broadcast_to(C.A, (K, len(columns), plan.d, size)) if len(columns) else np.zeros((K, 0, plan.d, size))
+    nu = np.broadcast_to(C.nu, (K, len(columns), size)) if len(columns) else np.zeros((K, 0, size))
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])
         ks = np.flatnonzero(layout.allowed[p])
@@ -64,6 +67,9 @@ def _block(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
                 lp[:, i] += e.constant
             for r in range(rows.shape[0]):
                 lp[:, i] -= 0.5 * (V @ rows[r]) ** 2
+            for j, column in enumerate(columns):
+                there = layout.X[at, column, None]
+                lp[:, i] -= there * (0.5 * (nu[k, j] + 1)) * np.log1p((layout.V[at] @ A[k, j]) ** 2 / nu[k, j])
         lp += _tables(layout, T[:, ks], at)
         if len(layout.E):
             lp += layout.E[at][:, ks, None]

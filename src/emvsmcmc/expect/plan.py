@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..families import GaussianFamily, LevelFamily, TableFamily
+from ..families import GaussianFamily, LevelFamily, RadialFamily, TableFamily
 from ..problem import Problem
 from ..spec.expression import Expression, Index
 from ..spec.graph import Environment, covariate_expressions, index_names, value_of, walk
@@ -44,8 +44,8 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianPart(Part):
-    """A Normal or MvNormal: `rows` are its residual rows in B, `columns` its place in v."""
+class ResidualPart(Part):
+    """A child with a mean and a scale: `rows` are its residual rows in B (or A), `columns` its place in v."""
 
     rows: slice
     columns: slice
@@ -53,6 +53,18 @@ class GaussianPart(Part):
     @property
     def scale_slot(self) -> str:
         return next(k for k in ("sigma", "variance", "cov") if k in self.distribution.arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPart(ResidualPart):
+    """A Normal or MvNormal: its residual rows stand in B."""
+
+
+@dataclass(frozen=True, eq=False)
+class RadialPart(ResidualPart):
+    """A StudentT: its residual rows stand in A, the constants of its elements in T from row `offset`."""
+
+    offset: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +112,7 @@ class Plan:
     centre: np.ndarray
     scale: np.ndarray
     gaussians: tuple[GaussianPart, ...]
+    radials: tuple[RadialPart, ...]
     tables: tuple[TablePart, ...]
     levels: tuple[LevelPart, ...]
     full: Layout  # every distinct row, nothing collapsed
@@ -128,12 +141,29 @@ class Plan:
         return sum(p.size for p in self.gaussians)
 
     @cached_property
+    def radial_on(self) -> np.ndarray:
+        """(K, t) bool: the configurations in which each radial row counts."""
+        rows = [np.repeat(p.on[:, None], p.size, axis=1) for p in self.radials]
+        return np.concatenate(rows, axis=1) if rows else np.zeros((self.K, 0), dtype=bool)
+
+    @cached_property
+    def radial_tables(self) -> np.ndarray:
+        """(t,) the row of T with the constant of each radial row."""
+        rows = [np.arange(p.offset, p.offset + p.size) for p in self.radials]
+        return np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+
+    @cached_property
     def parameters(self) -> list[Variable]:
         return self.problem.parameters
 
     @cached_property
+    def residual_parts(self) -> tuple[ResidualPart, ...]:
+        """The parts that have means."""
+        return (*self.gaussians, *self.radials)
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
-        return (*self.gaussians, *self.tables, *self.levels)
+        return (*self.gaussians, *self.radials, *self.tables, *self.levels)
 
     def environment(self, values: dict[str, np.ndarray]) -> Environment:
         """Parameter values as arrays in declared shape -> Environment with fixed parameters and whiteners of covariances."""
@@ -187,9 +217,9 @@ def make_plan(problem: Problem) -> Plan:
     shape = tuple(axes.values())
     K = prod(shape)
 
-    gaussian_variables = [v for v in variables if any(isinstance(b.family, GaussianFamily) for b in _distributions(v))]
+    residual = [v for v in variables if any(isinstance(b.family, GaussianFamily | RadialFamily) for b in _distributions(v))]
     coordinates, slices, at = {}, {}, 1
-    for key, own in _row_coordinates(problem, gaussian_variables, plate):
+    for key, own in _row_coordinates(problem, residual, plate):
         coordinates[key] = own
         size = prod(n for _, n in own)
         slices[key] = slice(at, at + size)
@@ -197,6 +227,7 @@ def make_plan(problem: Problem) -> Plan:
 
     builder = RowBuilder(problem, plate, axes, coordinates, slices, at)
     gaussians: list[GaussianPart] = []
+    radials: list[RadialPart] = []
     tables: list[TablePart] = []
     levels: list[LevelPart] = []
     for v in variables:
@@ -207,10 +238,12 @@ def make_plan(problem: Problem) -> Plan:
         for on, distribution in _branches(v, axes, K):
             family = distribution.family
             if isinstance(family, GaussianFamily):
-                refuse.gaussian(problem, v, distribution, coordinates, set(axes))
-                start = gaussians[-1].rows.stop if gaussians else 0
-                size = prod(n for _, n in elements)
-                gaussians.append(GaussianPart(v, distribution, on, elements, slice(start, start + size), slices[v.label]))
+                refuse.residual(problem, v, distribution, coordinates)
+                gaussians.append(GaussianPart(v, distribution, on, elements, _next(gaussians, elements), slices[v.label]))
+            elif isinstance(family, RadialFamily) and v.label in problem.given:
+                refuse.residual(problem, v, distribution, coordinates)
+                rows, offset = _next(radials, elements), builder.radial(v, distribution, elements)
+                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], offset))
             elif v.label not in problem.given:
                 refuse.hidden(v)
             elif isinstance(family, TableFamily):
@@ -220,12 +253,19 @@ def make_plan(problem: Problem) -> Plan:
             else:
                 refuse.not_a_child(v)
     refuse.switch_holes(problem, gaussians, tables, levels)
-    refuse.joint_affinity(problem, gaussians)
+    refuse.radial_holes(problem, gaussians, radials)
+    refuse.joint_affinity(problem, [*gaussians, *radials])
     full, layout, inverse = builder.layouts()
     return Plan(
         problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
-        tuple(gaussians), tuple(tables), tuple(levels), full, layout, inverse,
+        tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), full, layout, inverse,
     )  # fmt: skip
+
+
+def _next(parts: Sequence[ResidualPart], elements: tuple[tuple[str, int], ...]) -> slice:
+    """The rows after those of the parts so far."""
+    start = parts[-1].rows.stop if parts else 0
+    return slice(start, start + prod(n for _, n in elements))
 
 
 def _indexing(variable: Variable) -> set[str]:
@@ -249,17 +289,17 @@ def _branches(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np
     return [(value == b, branch) for b, branch in enumerate(variable.branches)]
 
 
-def _row_coordinates(problem: Problem, gaussian: list[Variable], plate: str) -> list[tuple[Any, list[tuple[str, int]]]]:
-    """Columns of v after the constant: covariate expressions of Gaussian means, then the Gaussian variables."""
+def _row_coordinates(problem: Problem, residual: list[Variable], plate: str) -> list[tuple[Any, list[tuple[str, int]]]]:
+    """Columns of v after the constant: covariate expressions of means, then the variables that have means."""
     keys: dict[Any, list[tuple[str, int]]] = {}
-    for v in gaussian:
+    for v in residual:
         for distribution in _distributions(v):
             if "mu" not in distribution.arguments:
                 continue
             for e in covariate_expressions(distribution.arguments["mu"]):
                 key = e.name if e.name is not None else e
                 keys[key] = [(d, problem.sizes[d]) for d in e.dims if d != plate]
-    return [*keys.items(), *[(v.label, [(d, problem.sizes[d]) for d in v.dims if d != plate]) for v in gaussian]]
+    return [*keys.items(), *[(v.label, [(d, problem.sizes[d]) for d in v.dims if d != plate]) for v in residual]]
 
 
 def _check_index_lengths(problem: Problem, axes: dict[str, int]) -> None:

@@ -16,7 +16,7 @@ from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 
 if TYPE_CHECKING:
-    from .plan import GaussianPart, Part
+    from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
 
@@ -124,8 +124,8 @@ def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, A
         )
 
 
-def gaussian(problem: Problem, variable: Variable, distribution: Variable, coordinates: dict[Any, Any], axes: set[str]) -> None:
-    """The mean is affine in row quantities; the scale depends on none of them."""
+def residual(problem: Problem, variable: Variable, distribution: Variable, coordinates: dict[Any, Any]) -> None:
+    """The mean is affine in row quantities; the scale and the degrees of freedom depend on none of them."""
     known = {
         v.label: Named(np.ones(problem.shape(v)), v.dims)
         for v in problem.spec.variables.values()
@@ -147,7 +147,7 @@ def gaussian(problem: Problem, variable: Variable, distribution: Variable, coord
             str(missing).strip("'\""),
             "Index by a discrete variable instead.",
         ) from None
-    for slot in ("sigma", "variance", "cov"):
+    for slot in ("sigma", "variance", "cov", "nu"):
         if slot in distribution.arguments:
             rows = sorted(
                 value_names(distribution.arguments[slot]) & {*(c for c in coordinates if isinstance(c, str)), *problem.covariates}
@@ -155,9 +155,11 @@ def gaussian(problem: Problem, variable: Variable, distribution: Variable, coord
             if rows:
                 raise UnsupportedModel(
                     f"{variable.label}: {slot}",
-                    "a scale that is the same in all rows of a configuration",
+                    f"{'degrees of freedom that are' if slot == 'nu' else 'a scale that is'} the same in all rows of a "
+                    "configuration",
                     f"a dependence on {rows}",
-                    "Give row weights, or index the scale by a discrete variable.",
+                    f"Index {'them' if slot == 'nu' else 'the scale'} by a discrete variable"
+                    f"{'' if slot == 'nu' else ', or give row weights'}.",
                 )
     if "cov" in distribution.arguments:
         _look_up_only(variable, distribution.arguments["cov"])
@@ -176,10 +178,10 @@ def _look_up_only(variable: Variable, cov: Expression) -> None:
         )
 
 
-def joint_affinity(problem: Problem, gaussians: Sequence[GaussianPart]) -> None:
+def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
     """A mean is jointly affine in all parameters it holds: `a[z] * b` has no weighted regression."""
     names = {v.label for v in problem.parameters}
-    for part in gaussians:
+    for part in parts:
         mean = part.distribution.arguments["mu"]
         if degree(mean, names) > 1:
             involved = sorted(value_names(mean) & names)
@@ -203,3 +205,37 @@ def switch_holes(problem: Problem, gaussians: Sequence[Part], tables: Sequence[P
                     "a hole",
                     "Leave those rows out, or fill them.",
                 )
+
+
+def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: Sequence[ResidualPart]) -> None:
+    """A missing StudentT value drops out only where nothing depends on it, and a StudentT has a closed form only where all that
+    its mean reads is given: the integral of a Normal times a t density has none.
+    """
+    if not radials:
+        return
+    holes = {p.variable.label: p for p in (*gaussians, *radials) if _has_holes(problem, p.variable)}
+    student = {p.variable.label for p in radials}
+    for part in (*gaussians, *radials):
+        for name in sorted(value_names(part.distribution.arguments["mu"]) & set(holes)):
+            if name in student:
+                raise UnsupportedModel(
+                    f"{name}",
+                    f"no holes in a StudentT variable that the mean of {part.variable.label!r} depends on",
+                    f"{int(np.isnan(problem.given[name].array).sum())} missing cells, whose integral has no closed form",
+                    "Leave those rows out, fill them, or declare the variable Normal.",
+                )
+            if part.variable.label in student:
+                hidden = name not in problem.given
+                raise UnsupportedModel(
+                    f"{part.variable.label}: mean",
+                    "a StudentT mean that depends on given values only",
+                    f"a dependence on {name!r}, {'a hidden Gaussian variable' if hidden else 'which has missing cells'}: "
+                    "the integral of a Normal times a t density has no closed form",
+                    f"Declare {part.variable.label!r} Normal, or give {name!r} in the data"
+                    f"{'' if hidden else ' (leave the rows with holes out, or fill them)'}.",
+                )
+
+
+def _has_holes(problem: Problem, variable: Variable) -> bool:
+    given = problem.given.get(variable.label)
+    return given is None or bool(np.isnan(given.array).any())

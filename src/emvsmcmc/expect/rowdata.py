@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..families import TableFamily
+from ..families import GaussianFamily, TableFamily
 from ..problem import Problem
-from ..spec.graph import Environment, value_names, value_of
+from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
 from ..spec.named import Named
-from ..spec.variable import Variable
-from .layout import Collapsed, Layout
+from ..spec.variable import Switch, Variable
+from .layout import NO_RADIAL, Collapsed, Layout, Radial
 from .plan import LEVELS, LevelPart, TablePart
 
 PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
@@ -25,7 +25,9 @@ class RowBuilder:
     def __init__(self, problem: Problem, plate: str, axes: dict[str, int], coordinates: dict, slices: dict, d: int) -> None:
         self.problem, self.plate, self.axes = problem, plate, axes
         self.n, self.K = problem.n, prod(axes.values())
+        self.slices = slices
         self.V = self._rows(coordinates, slices, d)
+        self.hole = np.isnan(self.V)
         self.centre, self.scale = _centre_and_scale(self.V, problem.weights)
         self.V -= self.centre
         self.L = 0
@@ -33,6 +35,9 @@ class RowBuilder:
         self.x_row: list[int] = []
         self.phi: list[np.ndarray] = []
         self.level_columns: list[np.ndarray] = []
+        self.radial_column: list[int] = []
+        self.radial_own: list[int] = []
+        self.radial_reads: list[np.ndarray] = []
 
     def _rows(self, coordinates: dict, slices: dict, d: int) -> np.ndarray:
         """(n, d) 1, covariates, Gaussian variables in original units; NaN where hidden."""
@@ -83,6 +88,30 @@ class RowBuilder:
                     self.level_columns.append(first + codes)
         self.L += part.height
         return part
+
+    def radial(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> int:
+        """A StudentT: where its values are there, and what its residuals read. Returns the row of T of its first constant."""
+        there = np.isfinite(self._values(variable, elements))
+        offset, columns = self.L, self.slices[variable.label]
+        mean = distribution.arguments["mu"]
+        keys = [*map(coordinate_key, covariate_expressions(mean)), *value_names(mean)]
+        read = np.zeros(self.V.shape[1], dtype=bool)
+        read[0] = True
+        for key in keys:
+            if key in self.slices:
+                read[self.slices[key]] = True
+        for j in range(there.shape[1]):
+            self.radial_column.append(len(self.X))
+            self.radial_own.append(columns.start + j)
+            self.X.append(there[:, j].astype(float))
+            self.x_row.append(offset + j)
+            own = read.copy()
+            own[columns.start + j] = True
+            self.radial_reads.append(own)
+        self.L += there.shape[1]
+        if not (isinstance(variable, Switch) and any(isinstance(b.family, GaussianFamily) for b in variable.branches)):
+            self.hole[:, columns] = False  # a missing value is dropped, not integrated out
+        return offset
 
     def _levels(self, distribution: Variable, slot: str) -> tuple[np.ndarray, int, dict[str, Named]]:
         names = sorted(value_names(distribution.arguments[slot]) & set(self.problem.covariates))
@@ -165,7 +194,7 @@ class RowBuilder:
         """(every distinct row; what the loop reads, with single-configuration patterns collapsed; original row -> distinct
         row).
         """
-        hole = np.isnan(self.V)
+        hole = self.hole
         code, sets, E = self._evidence()
         if hole.any():
             holes, hole_code = _unique_rows(hole)
@@ -175,7 +204,7 @@ class RowBuilder:
         distinct, pattern = np.unique(pattern_key, return_inverse=True)
         pattern = pattern.ravel()
         hidden, allowed = holes[distinct // len(sets)], sets[distinct % len(sets)]
-        V = np.where(hole, 0.0, self.V)
+        V = np.where(np.isnan(self.V), 0.0, self.V)
         X = np.column_stack(self.X) if self.X else np.zeros((self.n, 0))
         phi = np.column_stack(self.phi) if self.phi else np.zeros((self.n, 0))
         level = np.column_stack(self.level_columns) if self.level_columns else np.zeros((self.n, 0), dtype=np.int64)
@@ -195,15 +224,25 @@ class RowBuilder:
         everything = Layout(
             np.ascontiguousarray(V[order]), w[order], np.ascontiguousarray(X[order]), np.asarray(self.x_row, dtype=np.int64),
             np.ascontiguousarray(phi[order]), np.ascontiguousarray(level[order]), np.ascontiguousarray(E[order]) if len(E) else E,
-            start, hidden, allowed, _collapsed_none(V.shape[1], self.L), self.L,
+            start, hidden, allowed, _collapsed_none(V.shape[1], self.L), self.L, self._radial(),
         )  # fmt: skip
         return everything, collapse(everything), inverse
 
+    def _radial(self) -> Radial:
+        if not self.radial_column:
+            return NO_RADIAL
+        column = np.array(self.radial_column, dtype=np.int64)
+        holes = np.array([not self.X[f].all() for f in column])
+        return Radial(column, np.array(self.radial_own, dtype=np.int64), holes, np.array(self.radial_reads))
+
 
 def collapse(layout: Layout) -> Layout:
-    """The layout without the rows of its single-configuration patterns, which are reduced to their moments."""
+    """The layout without the rows of its single-configuration patterns, which are reduced to their moments.
+
+    Radial rows weight every row anew at other parameters: with one, nothing collapses.
+    """
     single = layout.allowed.sum(axis=1) == 1
-    if not single.any():
+    if not single.any() or len(layout.radial.column):
         return layout
     sizes = np.diff(layout.start)
     loop = np.repeat(~single, sizes)

@@ -11,6 +11,7 @@ from ..errors import Degenerate
 from .gaussian import Elimination, eliminate
 from .layout import Coefficients, Layout, RowOutput, Statistics
 from .plan import Plan
+from .radial import add_radial, expected_logs, radial_part, without_holes
 
 COMPILED_FROM = 20_000  # distinct rows x configurations below which numpy is quicker than loading a compiler
 
@@ -20,7 +21,7 @@ def expect(plan: Plan, C: Coefficients, hard: bool = ..., rows: Literal[False] =
 @overload
 def expect(plan: Plan, C: Coefficients, hard: bool = ..., *, rows: Literal[True]) -> tuple[float, Statistics, RowOutput]: ...
 def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):  # type: ignore[no-untyped-def]
-    """Log-likelihood and its gradient S = (N, M, S) with respect to the coefficients (Fisher's identity).
+    """Log-likelihood and its gradient S = (N, M, S, ...) with respect to the coefficients (Fisher's identity).
 
     Parameters
     ----------
@@ -84,6 +85,8 @@ class _Block:
 def _pass(layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output | None) -> tuple[float, Statistics]:
     d = layout.V.shape[1]
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros_like(C.T)
+    t = len(layout.radial.column)
+    U, W = np.zeros((K, t, d, d)), np.zeros((K, t))
     total = 0.0
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])
@@ -97,9 +100,16 @@ def _pass(layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output |
         N[ks] += wr.sum(0)
         _add_moments(M, layout, C, at, ks, wr, block)
         add_tables(S, layout, at, ks, wr)
+        if t:
+            for i, k in enumerate(ks):
+                add_radial(U, W, layout, C, at, int(k), wr[:, i])
         if output is not None:
             output.add(at, ks, block, C)
-    return total + _collapsed(layout, C, hard, N, M, S), Statistics(N, M, S, C.rho)
+    total += _collapsed(layout, C, hard, N, M, S)
+    if not t:
+        return total, Statistics(N, M, S, C.rho)
+    without_holes(layout, M, U)
+    return total, Statistics(N, M, S, C.rho, U, expected_logs(W, S[layout.x_row[layout.radial.column]].T, C.nu))
 
 
 def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray, hard: bool) -> _Block:
@@ -113,6 +123,8 @@ def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray,
         # about the configuration's own reference point: clusters a million standard deviations apart keep their digits
         residual = (V - C.rho[k, observed]) @ e.rows[i].T
         lp[:, i] -= 0.5 * np.einsum("nr,nr->n", residual, residual)
+        if len(layout.radial.column):
+            lp[:, i] += radial_part(layout, C, at, int(k))
     lp += tables_part(layout, C.T[:, ks], at)
     top = lp.max(axis=1)
     if not np.isfinite(top).all():

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..em.regression import Regression
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
-from ..expect.plan import GaussianPart
+from ..expect.plan import ResidualPart
 from ..spec.graph import value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
@@ -78,7 +78,7 @@ def _one_precision(view: View, regression: Regression) -> bool:
     return True
 
 
-def _left(view: View, part: GaussianPart) -> tuple[str, list[str]]:
+def _left(view: View, part: ResidualPart) -> tuple[str, list[str]]:
     """What the mean is looked up as, and its indices."""
     write, e = view.of(part), part.argument("mu")
     drop = (
@@ -89,18 +89,18 @@ def _left(view: View, part: GaussianPart) -> tuple[str, list[str]]:
     return write.expression(e, drop), write.indices(e, drop)
 
 
-def _over(view: View, part: GaussianPart, kept: list[str]) -> list[str]:
+def _over(view: View, part: ResidualPart, kept: list[str]) -> list[str]:
     return [i for i in [view.plate, *view.free(view.of(part)), *view.elements(part)] if i not in kept]
 
 
-def _weighted_mean(view: View, part: GaussianPart) -> str:
+def _weighted_mean(view: View, part: ResidualPart) -> str:
     left, kept = _left(view, part)
     over, write = _over(view, part, kept), view.of(part)
     x = f"{total(over)}{view.responsibility(write)}{expected(view, part, view.value(part))}"
     return f"{left} = {x} / {grouped(view.weight(over, write))}"
 
 
-def _posterior_mean(view: View, part: GaussianPart, parameter: Variable) -> str:
+def _posterior_mean(view: View, part: ResidualPart, parameter: Variable) -> str:
     left, kept = _left(view, part)
     over, write = _over(view, part, kept), view.of(part)
     x, n = (
@@ -127,7 +127,7 @@ def _prior_arguments(view: View, parameter: Variable, event: Sequence[str] = ())
     return mu, bracketed(write.expression(parameter.arguments["variance"], event))
 
 
-def _squares(view: View, part: GaussianPart) -> str:
+def _squares(view: View, part: ResidualPart) -> str:
     write, over = view.of(part), total(_over(view, part, []))
     scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
     away, r = residual(view, part), view.responsibility(write)
@@ -137,7 +137,7 @@ def _squares(view: View, part: GaussianPart) -> str:
     return f"{over}{r}{expected(view, part, f'{away}²')} / {square}"
 
 
-def residual(view: View, part: GaussianPart) -> str:
+def residual(view: View, part: ResidualPart) -> str:
     """(waiting[eruption] − mean[k])"""
     mu = view.of(part).argument(part.distribution, "mu", part.variable.dims)
     return f"({view.value(part)} − {bracketed(mu)})" if mu != "0" else view.value(part)
@@ -155,7 +155,7 @@ def _prior_squares(view: View, parameter: Variable) -> str:
     return f"{total(parameter.dims)}{away}² / {variance}  (prior)"
 
 
-def expected(view: View, part: GaussianPart, text: str) -> str:
+def expected(view: View, part: ResidualPart, text: str) -> str:
     """E[... | row, k] where the part reads something hidden."""
     if not view.reads_hidden(part):
         return text

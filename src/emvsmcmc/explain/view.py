@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..expect.coefficients import residual_rows
-from ..expect.plan import GaussianPart, LevelPart, Part, Plan
+from ..expect.plan import LevelPart, Part, Plan, ResidualPart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem import Problem
 from ..spec.explain import Notation, subscripted
@@ -149,7 +149,7 @@ class View:
         somewhere = self.plan.full.hidden.any(axis=0)
         return {p.variable.label: somewhere[p.columns] for p in self.plan.gaussians if somewhere[p.columns].any()}
 
-    def reads_hidden(self, part: GaussianPart) -> list[str]:
+    def reads_hidden(self, part: ResidualPart) -> list[str]:
         """Gaussian variables with hidden cells that the part's residual depends on, itself included."""
         rows = residual_rows(self.plan, part, self.environment, np.zeros((self.plan.K, self.plan.d)))
         return [n for n, cells in self.hidden.items() if np.any(rows[:, :, self.plan.slices[n]][..., cells])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import REQUIRED, Family, GaussianFamily, LevelFamily, Prior, Slot, TableFamily, Twin
+from .base import REQUIRED, Family, GaussianFamily, LevelFamily, Prior, RadialFamily, Slot, TableFamily, Twin
 from .bernoulli import Bernoulli
 from .binomial import Binomial
 from .categorical import Categorical
@@ -14,10 +14,12 @@ from .mvnormal import MvNormal
 from .normal import Normal
 from .poisson import Poisson
 from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
+from .studentt import StudentT
 
 ALL: tuple[Family, ...] = (
     Normal(),
     MvNormal(),
+    StudentT(),
     Categorical(),
     Bernoulli(),
     Binomial(),
@@ -36,4 +38,16 @@ ALL: tuple[Family, ...] = (
 )
 BY_NAME = {family.name: family for family in ALL}
 
-__all__ = ["ALL", "BY_NAME", "REQUIRED", "Family", "GaussianFamily", "LevelFamily", "Prior", "Slot", "TableFamily", "Twin"]
+__all__ = [
+    "ALL",
+    "BY_NAME",
+    "REQUIRED",
+    "Family",
+    "GaussianFamily",
+    "LevelFamily",
+    "Prior",
+    "RadialFamily",
+    "Slot",
+    "TableFamily",
+    "Twin",
+]

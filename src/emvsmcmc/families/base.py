@@ -89,6 +89,12 @@ class GaussianFamily(ABC):
     slots: Mapping[str, Slot]
 
 
+class RadialFamily(ABC):
+    """A child that adds residual rows whose log density is a function of their square, not the square itself: StudentT."""
+
+    slots: Mapping[str, Slot]
+
+
 class Prior(ABC):
     """A distribution that may stand over a parameter."""
 

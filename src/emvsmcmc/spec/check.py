@@ -77,7 +77,13 @@ def argument_ranges(variable: Variable) -> None:
                     str(value.value.tolist())[:60],
                 )
     positive = {"HalfNormal": ("sigma",), "HalfCauchy": ("beta",), "Gamma": ("alpha", "beta"), "InverseGamma": ("alpha", "beta")}
-    positive |= {"Beta": ("alpha", "beta"), "Dirichlet": ("a",), "LKJCov": ("eta",), "InverseWishart": ("nu",)}
+    positive |= {
+        "Beta": ("alpha", "beta"),
+        "Dirichlet": ("a",),
+        "LKJCov": ("eta",),
+        "InverseWishart": ("nu",),
+        "StudentT": ("nu",),
+    }
     for key in positive.get(variable.family.name, ()):
         value = variable.arguments[key]
         if isinstance(value, Constant) and not (value.value > 0).all():

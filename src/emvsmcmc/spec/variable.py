@@ -147,6 +147,7 @@ class Constructor:
 
 Normal = Constructor(BY_NAME["Normal"])
 MvNormal = Constructor(BY_NAME["MvNormal"])
+StudentT = Constructor(BY_NAME["StudentT"])
 Categorical = Constructor(BY_NAME["Categorical"])
 Bernoulli = Constructor(BY_NAME["Bernoulli"])
 Binomial = Constructor(BY_NAME["Binomial"])

@@ -10,6 +10,7 @@ from ..errors import Degenerate
 from .kernels import expect_compiled, pack
 from .layout import Coefficients, Statistics
 from .plan import Plan
+from .radial import without_holes
 
 _packed: WeakKeyDictionary[Plan, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
@@ -26,4 +27,5 @@ def expect_compiled_plan(plan: Plan, C: Coefficients, hard: bool = False) -> tup
     value, statistics = expect_compiled(packed_rows(plan), C, hard)
     if not np.isfinite(value):
         raise Degenerate("rows", "a row has probability zero in every configuration")
+    without_holes(plan.layout, statistics.M, statistics.U)
     return value, statistics

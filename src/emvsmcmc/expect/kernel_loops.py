@@ -19,7 +19,7 @@ from pathlib import Path
 
 from numba import types
 
-from . import kernel_parts
+from . import kernel_parts, kernel_radial
 from .kernel_parts import (
     add_hidden,
     add_quadratic,
@@ -31,19 +31,20 @@ from .kernel_parts import (
     shift_to_means,
     to_gradient,
 )
+from .kernel_radial import add_log_density, add_moments, add_slope, expected_scales, locate, mirror, residual
 
 SOFT, HARD, GRADIENT = 0, 1, 2
 
 # header of `index`: sizes, then where each part starts
-SIZES = ("version", "rows", "d", "K", "L", "flat", "levelled", "evidence", "patterns", "open", "block", "hidden")
-INDEX_PARTS = ("x_row", "level", "start", "n_hidden", "order", "n_allowed", "allowed")
+SIZES = ("version", "rows", "d", "K", "L", "flat", "levelled", "evidence", "patterns", "open", "block", "hidden", "radial")
+INDEX_PARTS = ("x_row", "level", "start", "n_hidden", "order", "n_allowed", "allowed", "radial_column", "reads_start", "reads")
 DATA_PARTS = ("V", "w", "X", "phi", "E", "weight", "S", "constant")
 POSITION = {name: i for i, name in enumerate(SIZES + INDEX_PARTS + DATA_PARTS)}
 HEADER = len(POSITION)
-VERSION_, N_ROWS, D, K_, L_, N_FLAT, N_LEVELLED, HAS_EVIDENCE, N_PATTERNS, N_OPEN, BLOCK, ANY_HIDDEN = (
+VERSION_, N_ROWS, D, K_, L_, N_FLAT, N_LEVELLED, HAS_EVIDENCE, N_PATTERNS, N_OPEN, BLOCK, ANY_HIDDEN, N_RADIAL = (
     POSITION[x] for x in SIZES
 )
-X_ROW, LEVEL, START, N_HIDDEN, ORDER, N_ALLOWED, ALLOWED = (POSITION[x] for x in INDEX_PARTS)
+X_ROW, LEVEL, START, N_HIDDEN, ORDER, N_ALLOWED, ALLOWED, RADIAL_COLUMN, READS_START, READS = (POSITION[x] for x in INDEX_PARTS)
 V, W, X, PHI, E, WEIGHT, S_COLLAPSED, CONSTANT = (POSITION[x] for x in DATA_PARTS)
 
 FLOATS, INTS, INT = types.CPointer(types.float64), types.CPointer(types.int64), types.int64
@@ -57,12 +58,12 @@ def fingerprint(*files: str | Path) -> str:
 
 
 # Machine code is cached under this number, and refuses rows that carry another: positions read in the wrong place end in a crash.
-VERSION = int(fingerprint(__file__, kernel_parts.__file__), 16)
+VERSION = int(fingerprint(__file__, kernel_parts.__file__, kernel_radial.__file__), 16)
 
 
 def work_size(K: int, d: int, R: int, block: int) -> int:
     """Floats of scratch memory a pass needs: kept in step with the first lines of `row_pass`."""
-    return K * block + (d + 2) * block + 2 * (d + 3) + 2 * K * R * d + K * d * (d + 3) + K + d * d + K * d
+    return K * block + (d + 2) * block + 2 * (d + 3) + 2 * K * R * d + K * d * (d + 3) + K + d * d + K * d + d
 
 
 @compiled
@@ -172,8 +173,13 @@ def add_statistics(data, index, z, e, observed, k, s, m, row, moments, S):
             target[3] += m3
 
 
-def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., float]:
-    """The pass over all rows. Where no pattern hides a coordinate, the code for that is left out: a fifth of the compile time."""
+def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSION) -> Callable[..., float]:
+    """The pass over all rows. Where no pattern hides a coordinate, the code for that is left out: a fifth of the compile time.
+    So is the code for radial rows where there are none.
+
+    t radial rows are the last of B. What belongs to them stands behind what every pass has: nu (K, t) behind T, U (K, t, d, d)
+    behind M (not in gradient mode), and behind S the sums (K, t) of w r (log E[u] - E[u] + 1).
+    """
 
     def row_pass(data, index, c, B, R, T, rho, mode, N, M, S, dB, work):
         """Log-likelihood; fills N (K,), M (K, d, d), S (L, K), in gradient mode dB (K, R, d) too."""
@@ -190,6 +196,12 @@ def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., fl
         moments = at(G, K * R * d)  # (K, d, d + 3) sum of w r z z', observed coordinates
         constant = at(moments, K * d * stride)  # (K,) log-integral over the hidden coordinates
         C = at(constant, K)  # (hidden, d) conditional map
+        quadratic = R
+        if radial:
+            t = index[N_RADIAL]
+            quadratic = R - t
+            nu, U, logs = at(T, L * K), at(M, K * d * d), at(S, L * K)
+            where = at(C, d * d + K * d + K * R * d)  # (d,) columns of z
         if mode == GRADIENT:  # B is about the plan's centre
             rho = at(C, d * d)
             for i in range(K * d):
@@ -202,12 +214,23 @@ def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., fl
                 M[i] = 0.0
             for i in range(L * K):
                 S[i] = 0.0
+            if radial:
+                for i in range(K * t):
+                    logs[i] = 0.0
+                    for j in range(d):
+                        if mode == GRADIENT:
+                            dB[(i // t * R + quadratic + i % t) * d + j] = 0.0
+                        else:
+                            for h in range(d):
+                                U[(i * d + j) * d + h] = 0.0
             for p in range(index[N_PATTERNS]):
                 hidden, order = index[index[N_HIDDEN] + p], index[ORDER] + p * d
                 n_allowed, allowed = index[index[N_ALLOWED] + p], index[ALLOWED] + p * K
                 observed = d - hidden
                 if n_allowed == 0:
                     return -math.inf
+                if radial:
+                    locate(index, order, d, hidden, where)
                 for a in range(n_allowed):
                     k = index[allowed + a]
                     for r in range(R):
@@ -218,7 +241,9 @@ def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., fl
                     constant[a] = 0.0
                     if eliminating:  # with many rows the whole triangle pays: half the multiplications a row
                         many = index[index[START] + p + 1] - index[index[START] + p] > 2 * d
-                        x = eliminate(at(G, a * R * d), R, d, hidden, min(R, d) if many and hidden > 0 else hidden)
+                        x = eliminate(
+                            at(G, a * R * d), quadratic, d, hidden, min(quadratic, d) if many and hidden > 0 else hidden
+                        )
                         if x == math.inf:
                             return x
                         constant[a] = 0.0 if hard else x
@@ -254,11 +279,27 @@ def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., fl
                             x = c[k] + constant[a] if p < index[N_OPEN] else 0.0
                             for i in range(m):
                                 row[i] = x
-                            for r in range(hidden, R):
+                            for r in range(hidden, quadratic):
                                 add_quadratic(at(G, (a * R + r) * d + hidden), z, e, picked, observed, block, m, row)
                             add_terms(data, index, T, k, s, m, row)
                         else:
                             add_statistics(data, index, z, e, observed, k, s, m, row, at(moments, a * d * stride), S)
+                        if radial:
+                            for j in range(t):
+                                reads, r = index[READS] + index[index[READS_START] + j], quadratic + j
+                                count = index[index[READS_START] + j + 1] - index[index[READS_START] + j]
+                                there = at(data, index[X] + index[index[RADIAL_COLUMN] + j] * index[N_ROWS] + s)
+                                x = nu[k * t + j]
+                                residual(index, reads, count, at(B, (k * R + r) * d), z, where, block, m, e)
+                                if pair < n_allowed:
+                                    add_log_density(there, x, e, m, row)
+                                    continue
+                                logs[k * t + j] += expected_scales(there, x, e, m, row, total)
+                                if mode == GRADIENT:
+                                    add_slope(index, reads, count, z, where, block, m, total, e, at(dB, (k * R + r) * d))
+                                else:
+                                    Ukj = at(U, (k * t + j) * d * d)
+                                    add_moments(index, reads, count, z, where, d, block, m, total, Ukj)
                 for a in range(n_allowed):
                     k = index[allowed + a]
                     mk, Mk = at(moments, a * d * stride), at(M, k * d * d)
@@ -274,8 +315,13 @@ def make_row_pass(eliminating: bool, version: int = VERSION) -> Callable[..., fl
             if attempt == 0 and shift_to_means(d, K, R, B, N, M, rho, at(rho, K * d)):
                 B = at(rho, K * d)
             else:
-                to_gradient(d, K, R, B, M, rho, dB)
+                to_gradient(d, K, R, quadratic, B, M, rho, dB)
                 break
+        if radial and mode != GRADIENT:
+            for i in range(K * t):
+                j = i % t
+                first, last = index[index[READS_START] + j], index[index[READS_START] + j + 1]
+                mirror(index, index[READS] + first, last - first, d, at(U, i * d * d))
         return ll
 
     return row_pass

@@ -177,15 +177,19 @@ def shift_to_means(d, K, R, B, N, M, rho, shifted):
 
 
 @compiled
-def to_gradient(d, K, R, B, M, rho, dB):
-    """dB = -B M, brought back from the reference points to the centre: there, B~[:, 0] = B[:, 0] + B[:, 1:] rho."""
+def to_gradient(d, K, R, quadratic, B, M, rho, dB):
+    """dB = -B M in the first rows, those that are `quadratic`; the others hold their gradient already. Then all are brought back
+    from the reference points to the centre: there, B~[:, 0] = B[:, 0] + B[:, 1:] rho.
+    """
     for k in range(K):
-        for r in range(R):
+        for r in range(quadratic):
             target = (k * R + r) * d
             for j in range(d):
                 x = 0.0
                 for h in range(d):
                     x -= B[target + h] * M[(k * d + h) * d + j]
                 dB[target + j] = x
+        for r in range(R):
+            target = (k * R + r) * d
             for j in range(1, d):
                 dB[target + j] += dB[target] * rho[k * d + j]

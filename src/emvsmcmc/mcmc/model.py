@@ -75,6 +75,10 @@ def fused(plan: Plan, env: Environment) -> Any:
     # pm.Data would turn the 64-bit offsets into 32-bit ones
     rows, layout = pm.Data("rows", floats), pytensor.shared(ints, name="layout")
     op = Expectation(general=bool(plan.layout.hidden.any() or plan.layout.collapsed.hidden.any()))
+    if plan.radials:
+        B = pt.concatenate([pt.as_tensor(C.B), pt.as_tensor(C.A)], axis=1)
+        radial = Expectation(radial=True)
+        return radial(rows, layout, pt.as_tensor(C.c), B, pt.as_tensor(C.T), pt.as_tensor(C.nu))[0]
     return op(rows, layout, pt.as_tensor(C.c), pt.as_tensor(C.B), pt.as_tensor(C.T))[0]
 
 

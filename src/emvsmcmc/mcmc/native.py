@@ -40,7 +40,7 @@ class NativeLikelihood:
     def rows(self) -> Any:
         """(n,) log-likelihood of each row, unweighted."""
         total = self._prior_of_configurations()
-        for part in (*self.plan.tables, *self.plan.levels):
+        for part in (*self.plan.radials, *self.plan.tables, *self.plan.levels):
             total = total + self._branch(part, self._child(part))
         total = total + self._gaussians()
         return pt.logsumexp(total.reshape((self.problem.n, -1)), axis=1)

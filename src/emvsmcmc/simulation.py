@@ -106,13 +106,14 @@ def _draw_all(
     out: dict[str, Named] = {}
     for v in variables:
         if v.label not in env.values:
-            array = _draw(problem, v, env, rng, samples)
+            array = draw_variable(problem, v, env, rng, samples)
             env = env.with_values({v.label: Named(array, (SAMPLE, *v.dims))})
         out[v.label] = env.values[v.label]
     return out
 
 
-def _draw(problem: Problem, variable: Variable, env: Environment, rng: np.random.Generator, samples: int) -> np.ndarray:
+def draw_variable(problem: Problem, variable: Variable, env: Environment, rng: np.random.Generator, samples: int) -> np.ndarray:
+    """(samples, *dims) draws of one variable given the values of its parents in env, which may have the dim SAMPLE."""
     dims, shape = (SAMPLE, *variable.dims), (samples, *problem.shape(variable))
     if not isinstance(variable, Switch):
         return np.asarray(variable.family.sample(rng, shape, **argument_values(variable, env, dims)))

@@ -38,7 +38,7 @@ class Verdict:
 
 def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, chain_optima: list[int]) -> Verdict:
     """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best)."""
-    trouble = _not_converged(table, chains, divergent)
+    trouble = not_converged(table, chains, divergent)
     if trouble:
         return Verdict(UNDECIDED, (*trouble, "more draws and tuning steps, or fewer components, may mend it"))
     gap = table["gap"].abs()
@@ -71,7 +71,11 @@ def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, ch
     return Verdict(MISSTATES, tuple(found))
 
 
-def _not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[str]:
+def not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[str]:
+    """What is wrong with the chains, with its figure: R-hat, effective sample sizes, divergent draws; empty where nothing is.
+
+    table : columns r_hat, ess_bulk and ess_tail, a row for each quantity that was looked at, under its name.
+    """
     out = []
     r_hat = table["r_hat"]
     if not (r_hat <= R_HAT).all():

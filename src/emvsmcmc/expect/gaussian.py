@@ -15,13 +15,14 @@ class Elimination:
     """What is left of residual rows once hidden coordinates are integrated out, for configurations ks of one pattern.
 
     constant (ks,), rows (ks, R', o) on the observed coordinates, map (ks, l, o) and covariance (ks, l, l) of the hidden given
-    the observed.
+    the observed, root (ks, l, l) upper triangular with root root' = covariance.
     """
 
     constant: np.ndarray
     rows: np.ndarray
     map: np.ndarray
     covariance: np.ndarray
+    root: np.ndarray
 
 
 def eliminate(B: np.ndarray, observed: np.ndarray, hidden: np.ndarray, hard: bool = False) -> Elimination:
@@ -32,7 +33,8 @@ def eliminate(B: np.ndarray, observed: np.ndarray, hidden: np.ndarray, hard: boo
     """
     K, l = len(B), len(hidden)
     if l == 0:
-        return Elimination(np.zeros(K), B[:, :, observed], np.zeros((K, 0, len(observed))), np.zeros((K, 0, 0)))
+        nothing = np.zeros((K, 0, 0))
+        return Elimination(np.zeros(K), B[:, :, observed], np.zeros((K, 0, len(observed))), nothing, nothing)
     R = np.linalg.qr(B[:, :, np.concatenate([hidden, observed])], mode="r")
     R_ll, R_lo, R_oo = R[:, :l, :l], R[:, :l, l:], R[:, l:, l:]
     diagonal = np.abs(np.einsum("kii->ki", R_ll))
@@ -41,4 +43,4 @@ def eliminate(B: np.ndarray, observed: np.ndarray, hidden: np.ndarray, hard: boo
     inverse = np.linalg.inv(R_ll)
     constant = np.zeros(K) if hard else 0.5 * l * LOG_2PI - np.log(diagonal).sum(1)
     covariance = np.zeros((K, l, l)) if hard else inverse @ inverse.swapaxes(-1, -2)
-    return Elimination(constant, R_oo, -inverse @ R_lo, covariance)
+    return Elimination(constant, R_oo, -inverse @ R_lo, covariance, np.zeros((K, l, l)) if hard else inverse)

@@ -22,6 +22,7 @@ _WHERE = {
     "em.fit": ["fit_em"],
     "em.result": ["EMFit"],
     "mcmc.model": ["to_pymc"],
+    "mcmc.recover": ["recover"],
     "comparison.run": ["compare", "fit_mcmc"],
     "comparison.result": ["Comparison"],
     "errors": ["Status"],
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .em.result import EMFit
     from .errors import Status
     from .mcmc.model import to_pymc
+    from .mcmc.recover import recover
     from .problem import Problem, condition
     from .simulation import simulate
     from .spec.expression import Data, constant, dot, exp, sqrt

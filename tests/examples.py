@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from factors import FACTORS
 
 import emvsmcmc as ev
 
@@ -257,6 +258,53 @@ def one_factor() -> ev.Problem:
     return ev.condition(spec, {"x": x})
 
 
+def robust_rows(n: int = 60) -> dict[str, np.ndarray]:
+    """A straight line with heavy-tailed noise and two gross outliers."""
+    r = rng(16)
+    x = r.uniform(-2, 2, n)
+    y = 1.0 + 2.0 * x + 0.5 * r.standard_t(3, n)
+    y[[4, 30]] += [15.0, -9.0]
+    return {"x": x, "y": y}
+
+
+def robust_regression() -> ev.Problem:
+    """Degrees of freedom fixed: every step is closed form."""
+    with ev.Spec() as spec:
+        a = ev.Normal("a", 0, 10)
+        b = ev.Normal("b", 0, 10)
+        sigma = ev.HalfNormal("sigma", 2)
+        x = ev.Data("x", dims="row")
+        ev.StudentT("y", 4, a + b * x, sigma, dims="row")
+    return ev.condition(spec, robust_rows(), weights=rng(17).integers(1, 4, 60))
+
+
+def robust_degrees_of_freedom() -> ev.Problem:
+    with ev.Spec() as spec:
+        a = ev.Normal("a", 0, 10)
+        b = ev.Normal("b", 0, 10)
+        variance = ev.InverseGamma("variance", 2, 1)
+        nu = ev.Gamma("nu", 2, 0.1)
+        x = ev.Data("x", dims="row")
+        ev.StudentT("y", nu, a + b * x, ev.sqrt(variance), dims="row")
+    return ev.condition(spec, robust_rows())
+
+
+def t_mixture() -> ev.Problem:
+    """Two components, each with its own degrees of freedom; a missing cell, and one item more with a shared scale."""
+    with ev.Spec(coords={"component": 2, "item": 2}) as spec:
+        weight = ev.Dirichlet("weight", 1.5, dims="component")
+        mean = ev.Normal("mean", 2, 10, dims=("component", "item"))
+        scale = ev.HalfCauchy("scale", 2, dims="item")
+        nu = ev.Gamma("nu", 4, 0.4, dims="component")
+        group = ev.Categorical("group", weight, dims="row")
+        ev.StudentT("y", nu[group], mean[group], scale, dims=("row", "item"))
+    r = rng(18)
+    z = r.integers(0, 2, 70)
+    y = np.array([[0.0, 1.0], [6.0, -3.0]])[z] + r.standard_t(np.array([3.0, 5.0])[z][:, None], (70, 2)) * [1.0, 0.7]
+    y[8, 1], y[20, 0], y[33] = np.nan, 40.0, np.nan
+    return ev.condition(spec, {"y": y})
+
+
 def group_effects() -> ev.Problem:
     with ev.Spec(coords={"school": 5}) as spec:
         effect = ev.Normal("effect", 0, 10, dims="school")
@@ -305,5 +353,9 @@ EXAMPLES: dict[str, Example] = {
     "nested_latents": Example(nested_latents),
     "linkage": Example(linkage),
     "one_factor": Example(one_factor, gaussian_hidden=True),
+    "robust_regression": Example(robust_regression),
+    "robust_degrees_of_freedom": Example(robust_degrees_of_freedom, conjugate=False),
+    "t_mixture": Example(t_mixture, conjugate=False),
     "group_effects": Example(group_effects),
 }
+EXAMPLES |= {name: Example(build, gaussian_hidden=True) for name, (build, _, _) in FACTORS.items()}

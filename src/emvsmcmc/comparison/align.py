@@ -12,6 +12,7 @@ from ..expect.many import joint_log_densities
 from ..expect.plan import Plan
 from ..expect.rotation import DETERMINED, Turn, as_rows, nearest, rotations, turned
 from ..expect.symmetry import exchangeable
+from ..expect.units import natural_units
 from ..numerics import logsumexp
 from ..spec.graph import Environment
 
@@ -80,17 +81,18 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
 
 def _turn(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:
     """Turn the carriers of every rotation in place; (share of draws that were turned, share that stay far from the reference)."""
-    moved, loose = {}, {}
+    moved, loose, units = {}, {}, natural_units(plan)
     variables = {v.label: v for v in plan.parameters}
     for r in rotations(plan):
         if r.posterior is Turn.NONE or not len(draws[r.carriers[0]]):
             continue
         rows = np.concatenate([as_rows(variables[n], draws[n], r) for n in r.carriers], axis=2)
         target = np.concatenate([as_rows(variables[n], reference.values[n].array[None], r) for n in r.carriers], axis=2)[0]
-        # rows of other units count alike; their lengths do not change as they turn
-        length = np.sqrt((rows**2).mean(axis=(0, 3)))[:, :, None]
-        length = np.where(length > 0, length, 1.0)
-        R, congruence = nearest(rows / length, target / length, r.posterior)
+        # in units in which a coefficient of one moves its column by a standard deviation, columns of other scales count alike
+        unit = np.concatenate(
+            [as_rows(variables[n], units[n].reshape((1, *plan.problem.shape(variables[n]))), r) for n in r.carriers], axis=2
+        )[0]
+        R, congruence = nearest(rows / unit, target / unit, r.posterior)
         for n in r.carriers:
             draws[n] = turned(variables[n], draws[n], r, R)
         moved[r.latent] = float((np.abs(np.einsum("sbkk->sbk", R) - 1).max(axis=(1, 2)) > 0.5).mean())

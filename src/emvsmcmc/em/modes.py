@@ -24,10 +24,9 @@ def mode(name: str, kind: str, messages: Messages) -> np.ndarray:
             value = messages[0] / (messages[0] + messages[1])
         elif kind == "rate":
             value = messages[0] / messages[1]
-        elif kind == "variance":
-            value = messages[1] / messages[0]
-        elif kind == "sigma":
-            value = np.sqrt(messages[1] / messages[0])
+        elif kind in ("variance", "sigma"):
+            value = np.maximum(messages[1], 0.0) / messages[0]  # rounding of a sum of squares that is nothing
+            value = np.sqrt(value) if kind == "sigma" else value
         else:
             value = messages[1] / messages[0][..., None, None]
     if not np.isfinite(value).all():

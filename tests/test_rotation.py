@@ -15,7 +15,7 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.comparison.align import align
 from emvsmcmc.comparison.invariant import invariant, turned_parameters
-from emvsmcmc.comparison.metrics import k_hat
+from emvsmcmc.comparison.metrics import k_hat, log_importance_weights
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
@@ -24,6 +24,7 @@ from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rotation import Turn, generators, rotations, turn, varimax
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.typical import typical
+from emvsmcmc.numerics import logsumexp
 from emvsmcmc.spec.graph import Environment
 
 EACH = pytest.mark.parametrize("name", FACTORS)
@@ -302,6 +303,29 @@ def test_k_hat_of_a_rotated_posterior() -> None:
     assert max(values) < 0.7
     assert abs(values[0] - values[1]) < 0.25
     assert np.isnan(k_hat(fitted("ordered_factors"), np.random.default_rng(0)))
+
+
+def test_the_slice_stands_for_the_whole_posterior() -> None:
+    """Its weights give the evidence, checked against draws from the prior: 2 pi for the rotations, twice for the reflections."""
+    with ev.Spec(coords={"item": 3, "factor": 2}) as spec:
+        loading = ev.Normal("loading", 0, 1, dims=("item", "factor"))
+        factor = ev.Normal("ability", 0, 1, dims=("row", "factor"))
+        ev.Normal("x", ev.dot(loading, factor), 0.7, dims=("row", "item"))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(25, 2)) @ LOADING[:3].T + 0.7 * rng.normal(size=(25, 3))
+    fit = ev.fit_em(ev.condition(spec, {"x": x}), "map", starts=2, random_seed=0)
+    weights = log_importance_weights(fit, rng, 20_000)
+    assert weights is not None
+    ours = logsumexp(weights) - np.log(len(weights)) + np.log(2 * 2 * np.pi)
+    L = rng.normal(size=(1_000_000, 3, 2))
+    covariance = L @ L.swapaxes(1, 2) + 0.49 * np.eye(3)
+    value = -12.5 * (np.log(np.linalg.det(covariance)) + 3 * np.log(2 * np.pi))
+    value -= 0.5 * np.einsum("sij,ij->s", np.linalg.inv(covariance), x.T @ x)
+    theirs = logsumexp(value) - np.log(len(value))
+    share = np.exp(value - value.max())
+    error = 1 / np.sqrt(share.sum() ** 2 / (share**2).sum())  # relative, by the effective number of draws from the prior
+    assert error < 0.05
+    assert abs(ours - theirs) < 4 * error + 0.05
 
 
 def heywood(scale: str) -> ev.Problem:

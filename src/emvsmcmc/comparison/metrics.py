@@ -15,7 +15,7 @@ from ..expect.coefficients import log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.many import CHUNK, joint_log_densities
 from ..expect.rotation import Turn, directions_at, rotations
-from ..numerics import logsumexp
+from ..numerics import LOG_2PI, logsumexp
 
 HDI_PROBABILITY = 0.94
 COLUMNS = (
@@ -107,38 +107,45 @@ def beside(
 def k_hat(fit: EMFit, rng: np.random.Generator, size: int = 4000) -> float:
     """Pareto tail index of the importance weights posterior / Normal(estimate, information^-1), in unconstrained coordinates.
 
-    Below 0.7 the normal approximation could stand in for the posterior (Vehtari, Simpson, Gelman, Yao and Gabry 2024). NaN
-    where there is
-    no information matrix, or a parameter is on its boundary. fit : its information must be that of the likelihood or of the
-    posterior in declared space.
+    Below 0.7 the normal approximation could stand in for the posterior (Vehtari, Simpson, Gelman, Yao and Gabry 2024). NaN where
+    there is no information matrix, a parameter is on its boundary, or the prior picks an orientation of latents of which the
+    likelihood knows nothing. fit : its information must be that of the likelihood or of the posterior in declared space.
+    """
+    weights = log_importance_weights(fit, rng, size)
+    if weights is None:
+        return float("nan")
+    keep = np.isfinite(weights)
+    return pareto_k(weights[keep]) if keep.sum() >= size // 2 else float("inf")
+
+
+def log_importance_weights(fit: EMFit, rng: np.random.Generator, size: int) -> np.ndarray | None:
+    """(size,) log of (likelihood x prior) / density of draws from the normal approximation; their mean is the evidence.
+
+    Along the turns of latents the approximation has no width: draws lie on a slice across them, and each stands for its orbit,
+    whose volume |det(N'G)| enters the weight (G the velocities of the turns, N the normals of the slice). The evidence is then
+    the mean times the volume of the group.
     """
     covariance, chart, plan = fit.uncertainty.covariance, fit.uncertainty.coordinates, fit.plan
     if covariance is None or not np.isfinite(covariance).all() or not all(b.free.all() for b in chart.blocks):
-        return float("nan")  # on a boundary the approximation has fewer dimensions than the posterior
+        return None  # on a boundary the approximation has fewer dimensions than the posterior
     flat = fit.uncertainty.flat.shape[1]
     if flat and any(r.density is Turn.ROTATION and r.posterior is not Turn.ROTATION for r in rotations(plan)):
-        return float("nan")  # the prior picks an orientation of which the likelihood knows nothing
+        return None
     values, vectors = np.linalg.eigh(covariance)
-    across, along = vectors[:, flat:] * np.sqrt(np.maximum(values[flat:], 0.0)), vectors[:, :flat]
+    sd, along = np.sqrt(np.maximum(values[flat:], 0.0)), vectors[:, :flat]
     z = rng.standard_normal((chart.size - flat, size))
-    u = chart.pack(fit.environment)[:, None] + across @ z
-    log_q = -0.5 * (z**2).sum(axis=0)
+    u = chart.pack(fit.environment)[:, None] + (vectors[:, flat:] * sd) @ z
+    log_q = -0.5 * (z**2).sum(axis=0) - 0.5 * len(z) * LOG_2PI - np.log(sd).sum()
     log_p = np.empty(size)
     block = max(1, CHUNK // max(1, plan.d * plan.d * plan.K))
     for start in range(0, size, block):
         at = slice(start, start + block)
         log_p[at] = log_posterior_density(chart, u[:, at])
         if flat:
-            # each point of the slice stands for its whole orbit: the volume that the turns sweep out across the slice
             env = chart.unpack(u[:, at])
             draws = {v.label: np.moveaxis(env.values[v.label].array, -1, 0) for v in plan.parameters}
-            swept = along.T @ directions_at(plan, chart, draws, prior=True)
-            log_p[at] += np.linalg.slogdet(swept)[1]
-    weights = log_p - log_q
-    keep = np.isfinite(weights)
-    if keep.sum() < size // 2:
-        return float("inf")
-    return pareto_k(weights[keep])
+            log_p[at] += np.linalg.slogdet(along.T @ directions_at(plan, chart, draws, prior=True))[1]
+    return log_p - log_q
 
 
 def pareto_k(log_weights: np.ndarray) -> float:

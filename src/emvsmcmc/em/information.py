@@ -8,7 +8,7 @@ from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect, reference_points
 from ..spec.graph import Environment
 from .numeric import hessian
 
@@ -30,18 +30,21 @@ def observed_information(
     """
     chart = Coordinates(plan, env)
     u = chart.pack(env)
+    if rho is None:  # about one common centre the information of far clusters is rounding
+        rho = reference_points(expect(plan, coefficients(plan, env))[1])
     _, S = score_at(plan, chart, u, rho, prior)
     complete = -hessian(chart, u, S, prior)
     curvature = np.diag(complete)
     with np.errstate(divide="ignore", invalid="ignore"):
         # a thousandth of each coordinate's complete-data standard error, which vanishes with a residual variance
-        least = 1e-5 if chart.zero else 1e-7
+        least = 1e-5 if chart.zero else 1e-12
         steps = np.where(curvature > 0, np.clip(RELATIVE_STEP / np.sqrt(np.abs(curvature)), least, 1e-2), 1e-4)
     H = np.empty((chart.size, chart.size))
     for i in range(chart.size):
         e = np.zeros(chart.size)
         e[i] = steps[i]
-        H[i] = (score_at(plan, chart, u + e, rho, prior)[0] - score_at(plan, chart, u - e, rho, prior)[0]) / (2 * steps[i])
+        up, down = u + e, u - e
+        H[i] = (score_at(plan, chart, up, rho, prior)[0] - score_at(plan, chart, down, rho, prior)[0]) / (up[i] - down[i])
     return chart, -0.5 * (H + H.T), complete
 
 

@@ -67,6 +67,7 @@ class MStep:
             step = LookUp(v, next(iter(kinds)), uses)
             (scales if step.kind in ("sigma", "variance", "cov") else self.look_ups).append(step)
         self.look_ups += scales
+        self.floors = {step.parameter.label: _floor(plan, step) for step in scales}
         self.numeric = self._groups(rest)
 
     def _is_linear(self, v: Variable) -> bool:
@@ -150,10 +151,10 @@ class MStep:
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
         if step.kind not in ("sigma", "variance", "cov"):
             return
-        scale = min(float(self.plan.scale[u.part.columns].min()) for u in step.uses if isinstance(u.part, ResidualPart))
+        floor = self.floors[step.parameter.label]
         if step.kind == "cov":
             d = np.sqrt(np.maximum(np.diagonal(value, axis1=-2, axis2=-1), 0))
-            if (d <= COLLAPSED * scale).any():
+            if (d <= floor).any():
                 raise Degenerate(step.parameter.label, "a component collapsed on a point")
             condition = np.linalg.eigvalsh(value / (d[..., :, None] * d[..., None, :]))[..., 0]
             if (condition <= SINGULAR).any():
@@ -161,8 +162,21 @@ class MStep:
                     step.parameter.label,
                     "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
                 )
-        elif (np.sqrt(value) if step.kind == "variance" else value).min() <= COLLAPSED * scale:
+        elif ((np.sqrt(value) if step.kind == "variance" else value) <= floor).any():
             raise Degenerate(step.parameter.label, "a component collapsed on a point")
+
+
+def _floor(plan: Plan, step: LookUp) -> np.ndarray:
+    """The standard deviation at which each element has collapsed: a share of that of the columns it scales, each in its units."""
+    shape = plan.problem.shape(step.parameter)
+    lead = shape[:-1] if step.kind == "cov" else shape
+    event = lead[-1:] if step.kind == "cov" else ()
+    floor = np.full((prod(lead[: len(lead) - len(event)]), *event), np.inf)
+    for use in step.uses:
+        assert isinstance(use.part, ResidualPart)
+        scale = plan.scale[use.part.columns].reshape(-1, *event)
+        np.minimum.at(floor, use.index, np.broadcast_to(scale, (*use.index.shape, *event)))
+    return COLLAPSED * np.where(np.isfinite(floor), floor, 0.0).reshape(lead)
 
 
 def _with(env: Environment, values: dict[str, np.ndarray]) -> Environment:

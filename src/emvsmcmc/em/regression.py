@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.layout import Statistics
-from ..expect.plan import Plan, ResidualPart
+from ..expect.plan import GaussianPart, Plan, ResidualPart
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment, argument_values
 from ..spec.named import Named
@@ -67,6 +67,11 @@ class Regression:
             else:
                 inverse = inverse_scale(plan, part, env)
                 D, A = D * inverse[:, :, None, None], A * inverse[:, :, None]
+            if S.root is not None and isinstance(part, GaussianPart):
+                RD = (S.root[:, None] @ D).reshape(-1, self.P)
+                H += RD.T @ RD
+                g += RD.T @ (A @ S.root.swapaxes(1, 2)).reshape(-1)
+                continue
             MD = (moments(part, S) @ D).reshape(-1, self.P)
             H += D.reshape(-1, self.P).T @ MD
             g += MD.T @ A.reshape(-1)

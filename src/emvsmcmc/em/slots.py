@@ -155,11 +155,14 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
         SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
         return [gather(there), gather(SS)]
     if use.kind != "cov":
-        SS = np.einsum("kmd,kmd->km", A @ S.M, A) * part.on[:, None]
+        squares = np.einsum("kmd,kmd->km", A @ S.M, A) if S.root is None else ((A @ S.root.swapaxes(1, 2)) ** 2).sum(axis=2)
+        SS = squares * part.on[:, None]
         return [gather(N[:, None]), gather(SS)]
     p = part.elements[-1][1]
     A = A.reshape(plan.K, -1, p, plan.d)
-    SS = (A @ S.M[:, None] @ A.swapaxes(-1, -2)) * part.on[:, None, None, None]
+    left = A @ S.M[:, None] if S.root is None else A @ S.root.swapaxes(1, 2)[:, None]
+    right = A if S.root is None else left
+    SS = (left @ right.swapaxes(-1, -2)) * part.on[:, None, None, None]
     lead = shape[:-2]
     count = np.bincount(use.index.ravel(), weights=np.broadcast_to(N[:, None], use.index.shape).ravel(), minlength=prod(lead))
     total = np.zeros((prod(lead), p, p))

@@ -95,7 +95,10 @@ class Coordinates:
         with np.errstate(divide="ignore", invalid="ignore"):
             C = coefficients(self.plan, env, S.rho)
         gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, self.size))).T @ S.N
-        if C.B.shape[1]:
+        if C.B.shape[1] and S.root is not None:
+            root = S.root[:, None]
+            gradient = gradient - np.einsum("kre,krep->p", (root @ C.B.real[..., :1])[..., 0], root @ _imaginary(C.B))
+        elif C.B.shape[1]:
             BM = np.einsum("krdp,kde->krep", C.B.real[..., :1], S.M)[..., 0]
             gradient = gradient - np.einsum("kre,krep->p", BM, _imaginary(C.B))
         if self.plan.radials:

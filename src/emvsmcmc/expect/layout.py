@@ -96,6 +96,7 @@ class Statistics:
     M: Array  # (K, d, d) sum of w r E[v v'], about rho; see `radial.without_holes` for Student-t values with holes
     S: Array  # (L, K) sum of w r phi at each table row
     rho: Array  # (K, d) the reference points M is about
+    root: Array | None = field(default=None, kw_only=True)  # (K, d, d) with root'root = M, where covariates are nearly collinear
     U: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))  # (K, t, d, d) sum of w r E[u] v v', about rho
     L: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) sum of w r (E[log u] - E[u] + 1)
 

@@ -12,6 +12,7 @@ from .gaussian import Elimination, eliminate
 from .layout import Coefficients, Layout, RowOutput, Statistics
 from .plan import Plan
 from .radial import add_radial, expected_logs, radial_part, without_holes
+from .roots import add_lifted_root, delicate
 
 COMPILED_FROM = 20_000  # distinct rows x configurations below which numpy is quicker than loading a compiler
 
@@ -32,11 +33,12 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
     Raises Degenerate where a row has probability zero in every configuration.
     """
     if not rows:
-        if len(plan.layout.V) * plan.K >= COMPILED_FROM:
+        careful = delicate(plan)
+        if len(plan.layout.V) * plan.K >= COMPILED_FROM and not careful:
             from .compiled import expect_compiled_plan
 
             return expect_compiled_plan(plan, C, hard)
-        return _pass(plan.layout, C, plan.K, hard, None)
+        return _pass(plan.layout, C, plan.K, hard, None, careful)
     output = _Output(plan)
     value, statistics = _pass(plan.full, C, plan.K, hard, output)
     return value, statistics, output.result()
@@ -82,8 +84,11 @@ class _Block:
     elimination: Elimination
 
 
-def _pass(layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output | None) -> tuple[float, Statistics]:
+def _pass(
+    layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output | None, careful: bool = False
+) -> tuple[float, Statistics]:
     d = layout.V.shape[1]
+    roots = np.zeros((K, d, d)) if careful else None
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros_like(C.T)
     t = len(layout.radial.column)
     U, W = np.zeros((K, t, d, d)), np.zeros((K, t))
@@ -98,18 +103,18 @@ def _pass(layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output |
         wr = block.r * w[:, None]
         total += float(w @ block.log_likelihood)
         N[ks] += wr.sum(0)
-        _add_moments(M, layout, C, at, ks, wr, block)
+        _add_moments(M, roots, layout, C, at, ks, wr, block)
         add_tables(S, layout, at, ks, wr)
         if t:
             for i, k in enumerate(ks):
                 add_radial(U, W, layout, C, at, int(k), wr[:, i])
         if output is not None:
             output.add(at, ks, block, C)
-    total += _collapsed(layout, C, hard, N, M, S)
+    total += _collapsed(layout, C, hard, N, M, S, roots)
     if not t:
-        return total, Statistics(N, M, S, C.rho)
+        return total, Statistics(N, M, S, C.rho, root=roots)
     without_holes(layout, M, U)
-    return total, Statistics(N, M, S, C.rho, U, expected_logs(W, S[layout.x_row[layout.radial.column]].T, C.nu))
+    return total, Statistics(N, M, S, C.rho, U, expected_logs(W, S[layout.x_row[layout.radial.column]].T, C.nu), root=roots)
 
 
 def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray, hard: bool) -> _Block:
@@ -156,13 +161,22 @@ def tables_part(layout: Layout, T: np.ndarray, at: slice) -> np.ndarray:
 
 
 def _add_moments(
-    M: np.ndarray, layout: Layout, C: Coefficients, at: slice, ks: np.ndarray, wr: np.ndarray, block: _Block
+    M: np.ndarray,
+    roots: np.ndarray | None,
+    layout: Layout,
+    C: Coefficients,
+    at: slice,
+    ks: np.ndarray,
+    wr: np.ndarray,
+    block: _Block,
 ) -> None:
     o, l, e = block.observed, block.hidden, block.elimination
     V = layout.V[at][:, o]
     for i, k in enumerate(ks):
         Z = V - C.rho[k, o]
         add_lifted(M[k], (Z * wr[:, [i]]).T @ Z, wr[:, i].sum(), o, l, e.map[i], e.covariance[i])
+        if roots is not None:
+            add_lifted_root(roots[k], Z * np.sqrt(wr[:, [i]]), wr[:, i].sum(), o, l, e.map[i], e.root[i])
 
 
 def add_lifted(
@@ -187,7 +201,9 @@ def add_tables(S: np.ndarray, layout: Layout, at: slice, ks: np.ndarray, wr: np.
             S[:, k] += np.bincount(level[:, t], weights=part[:, i], minlength=len(S))
 
 
-def _collapsed(layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np.ndarray, S: np.ndarray) -> float:
+def _collapsed(
+    layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np.ndarray, S: np.ndarray, roots: np.ndarray | None
+) -> float:
     """Patterns with one configuration, from their moments: the cost does not depend on their number of rows."""
     total, rows = 0.0, layout.collapsed
     for q in range(len(rows.configuration)):
@@ -206,6 +222,8 @@ def _collapsed(layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np
         )
         N[k] += weight
         add_lifted(M[k], Z.T @ Z, weight, o, l, e.map[0], e.covariance[0])
+        if roots is not None:
+            add_lifted_root(roots[k], Z, weight, o, l, e.map[0], e.root[0])
         S[:, k] += rows.S[q]
     if not np.isfinite(total):
         raise Degenerate("rows", "a labelled row has probability zero")

@@ -52,7 +52,7 @@ def _effect_on_means(plan: Plan, v: Variable) -> np.ndarray:
     size, values = prod(plan.problem.shape(v)), _values(plan)
     out = np.zeros(size)
     origin = np.tile(plan.centre, (plan.K, 1))
-    for part in plan.gaussians:
+    for part in plan.residual_parts:
         if v.label not in value_names(part.argument("mu")):
             continue
         shape = plan.problem.shape(v)

@@ -34,6 +34,7 @@ class NativeLikelihood:
         self.axes = tuple(f"@{a}" for a in plan.axes if a not in self.sampled)
         self.shape = tuple(n for a, n in plan.axes.items() if a not in self.sampled)
         known = {k: v for k, v in self.problem.given.items() if k not in plan.axes}
+        self.parameters = env  # rows are coordinates of these
         self.env = env.with_values({**known, **hidden})
         self.filled = {k: v for k, v in hidden.items() if k not in plan.axes}
 
@@ -144,7 +145,7 @@ class NativeLikelihood:
                 "holes with sampled assignments or a Switch",
             )
         origin = np.tile(plan.centre, (plan.K, 1))
-        F = pt.concatenate([residual_rows(plan, p, self.env, origin) for p in plan.gaussians], axis=1)
+        F = pt.concatenate([residual_rows(plan, p, self.parameters, origin) for p in plan.gaussians], axis=1)
         columns = np.concatenate([np.arange(p.columns.start, p.columns.stop) for p in plan.gaussians])
         others = np.setdiff1d(np.arange(plan.d), columns)
         D = _block_diagonal([self._noise(p) for p in plan.gaussians], plan.K)

@@ -186,7 +186,7 @@ def _configuration_dim(plan: Plan) -> tuple[str, ...]:
     if plan.K == 1:
         return ()
     counted = [z.counts for z in plan.latents]
-    return (counted[0],) if len(plan.axes) == 1 and counted and counted[0] in plan.problem.sizes else ("configuration",)  # type: ignore[return-value]
+    return (counted[0],) if len(plan.axes) == 1 and counted and counted[0] in plan.problem.sizes else ("configuration",)
 
 
 def _column_dim(plan: Plan) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
 log = logging.getLogger(__name__)
+ALONG = 3.0
 LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 _FORWARD: WeakKeyDictionary[Any, Callable] = WeakKeyDictionary()
@@ -245,20 +246,21 @@ def whitening_at(log_density: LogDensity, x: np.ndarray, rounds: int = 6, turns:
     Converged when Newton's step would be below 1e-3 standard deviations in all. None where the Hessian is not negative definite
     there, or the search does not converge: sample without whitening then. (Laplace; Gelman et al., BDA3, section 13.3.)
 
-    turns (n, g): velocities of x as the axes of latents turn, along which the density is constant. The Hessian is zero there; one
-    radian counts as one standard deviation, the order of what the whole circle spans.
+    turns (n, g): velocities of x as the axes of latents turn, along which the density is constant and the Hessian zero. Orbits
+    are curved, so a standard deviation along them counts as ALONG of those across: with the whole circle's the map bends them.
     """
     from scipy.optimize import minimize
 
     x, scale = np.array(x, dtype=np.float64), None
-    constant = np.zeros((x.size, x.size))
-    if turns is not None and turns.size:
-        U, s, _ = np.linalg.svd(turns, full_matrices=False)
-        kept = s > 1e-9 * s[0]
-        constant = (U[:, kept] / s[kept] ** 2) @ U[:, kept].T
+    U, s, _ = np.linalg.svd(np.zeros((x.size, 0)) if turns is None else turns, full_matrices=False)
+    U = U[:, s > 1e-9 * s.max(initial=0.0)]
+    moving = np.abs(U).max(axis=1, initial=0.0) > 1e-12
     with np.errstate(all="ignore"):  # a line search may leave the region where the density is finite; it turns back
         for _ in range(rounds):
-            L = _factor(hessian(log_density, x, scale) - constant)
+            H = hessian(log_density, x, scale)
+            if moving.any():
+                H = H - np.median(np.abs(np.diag(H)[moving])) / ALONG**2 * (U @ U.T)
+            L = _factor(H)
             if L is not None:
                 scale = np.sqrt((L**2).sum(1))
                 if np.linalg.norm(log_density(x)[1] @ L) < 1e-3:

@@ -25,6 +25,23 @@ def pars(**changes: Any) -> dict[str, Any]:
     return {**COVARIATES, "n": [0, 1, 2, 3], **changes}
 
 
+def vector() -> ev.Spec:
+    with ev.Spec(coords={"feature": ["length", "width"]}) as spec:
+        mean = ev.Normal("mean", 0, 10, dims="feature")
+        cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("feature", "feature_bis"))
+        ev.MvNormal("y", mean, cov, dims=("flower", "feature"))
+    return spec
+
+
+def items() -> ev.Spec:
+    """Two types of person, two questions."""
+    with ev.Spec(coords={"type": 2, "item": ["first", "second"]}) as spec:
+        p = ev.Beta("p", 2, 2, dims=("type", "item"))
+        kind = ev.Categorical("kind", ev.Dirichlet("weight", 2.0, dims="type"), dims="person")
+        ev.Bernoulli("right", p[kind], dims=("person", "item"))
+    return spec
+
+
 BAD = [
     bad(mixture, {"w": X, "x": X}, errors.UnknownName, "'w'", "Known names"),
     bad(mixture, {"means": [0, 1], "x": X}, errors.UnknownName, "'means'", "Did you mean 'mean'?"),
@@ -91,6 +108,12 @@ BAD = [
     bad(mixture, {"x": [NAN] * 4}, errors.EmptyColumn, "x", "Leave it out"),
     bad(mixture, {"x": [None] * 4, "kind": [0, 1, 0, 1]}, errors.EmptyColumn, "x", "Leave it out"),
     bad(features, {"y": np.c_[Y[:, 0], [NAN] * 4]}, errors.EmptyColumn, "y[feature=width]", "Leave it out"),
+    bad(vector, {"y": np.c_[Y[:, 0], [NAN] * 4]}, errors.EmptyColumn, "y[feature=width]", "Leave it out"),
+    bad(lambda: features(False), {"y": np.r_["0,2", Y[:, 0], [NAN] * 4]}, errors.EmptyColumn, "y[feature=width]", "Leave it out"),
+    bad(features, {"y": np.c_[Y[:, 0], [NAN, NAN, NAN, 9.0]]}, errors.EmptyColumn, "y[feature=width]", "holes",
+        weights=[1, 1, 1, 0]),
+    bad(items, {"right": np.c_[[0, 1, 1, 0], [NAN] * 4]}, errors.EmptyColumn, "right[item=second]", "Leave it out"),
+    bad(counts, pars(n=[NAN] * 4), errors.EmptyColumn, "n", "Leave it out"),
     bad(mixture, {"x": [2.0] * 4}, errors.ConstantColumn, "x", "2 in every row", "known scale"),
     bad(features, {"y": np.c_[Y[:, 0], [1.0] * 4]}, errors.ConstantColumn, "y[feature=width]", "known scale"),
     bad(features, {"y": np.c_[Y[:, 0], [NAN, NAN, 1.0, NAN]]}, errors.ConstantColumn, "y[feature=width]", "known scale"),
@@ -154,3 +177,47 @@ def test_a_shared_scale_needs_one_column_that_varies() -> None:
     assert ev.condition(spec, {"y": [[1.0, 2.0], [1.0, 3.0]]}).n == 2
     with pytest.raises(errors.ConstantColumn):
         ev.condition(spec, {"y": [[1.0, 2.0], [1.0, 2.0]]})
+
+
+# ----------------------------------------------------------------------------------------------------- allowed, and worth knowing
+
+NOTES = [
+    ({"kind": ["setosa", "setosa", None, None]}, "kind: no row is labelled 'virginica'; 2 without a label may belong to it."),
+    ({"kind": [[1, 0], [1, 0], [NAN, NAN], [1, 1]]}, "kind: no row is labelled 'virginica'; 2 without a label may belong to it."),
+    (
+        {"kind": ["setosa"] * 4},
+        "kind: every row is labelled, and none 'virginica': only a prior can say what that class is like.",
+    ),
+    ({"x": [1.0, NAN, 2.5, NAN]}, "rows 1, 3 have no value: they say nothing about the parameters."),
+    ({"x": [1.0, NAN, 2.5, 3.0]}, "row 1 has no value: it says nothing about the parameters."),
+]
+
+
+@pytest.mark.parametrize(("data", "note"), NOTES)
+def test_what_is_allowed_is_noted(data: dict[str, Any], note: str) -> None:
+    assert ev.condition(mixture(SPECIES), {"x": X} | data).notes == (note,)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"kind": [None] * 4},
+        {"kind": ["setosa", "virginica", None, None]},
+        {"kind": [[1, 0], [0.9, 0.1], [NAN, NAN], [1, 1]]},
+        {"x": [1.0, NAN, 2.0, 3.0], "kind": ["setosa", "virginica", None, None]},
+        {"x": [1.0, NAN, 2.0, 3.0], "kind": [[NAN, NAN], [1, 3], [NAN, NAN], [NAN, NAN]]},
+    ],
+)
+def test_no_note_where_there_is_nothing_to_say(data: dict[str, Any]) -> None:
+    assert ev.condition(mixture(SPECIES), {"x": X} | data).notes == ()
+
+
+def test_rows_that_do_not_count_are_not_noted() -> None:
+    assert ev.condition(mixture(), {"x": [1.0, 2.0, NAN, 3.0]}, weights=[1, 1, 0, 1]).notes == ()
+
+
+def test_a_class_may_live_in_the_rows_without_a_label() -> None:
+    x = np.r_[np.random.default_rng(0).normal(0, 1, 30), np.random.default_rng(1).normal(8, 1, 30)]
+    problem = ev.condition(mixture(SPECIES), {"x": x, "kind": ["setosa"] * 10 + [None] * 50})
+    fit = ev.fit_em(problem, starts=3, random_seed=0)
+    assert float(fit.estimate["mean"].sel(species="virginica")) == pytest.approx(x[30:].mean(), abs=1e-3)

@@ -75,7 +75,7 @@ def _regression(plan: Plan, rows: CompleteData, regression: Regression) -> None:
     if not len(columns):
         raise unidentified(regression.parameters, regression.sizes, u, "a combination of them that changes no row")
     counted = plan.problem.weights > 0
-    inside = rows.allowed[:, used].any(axis=1) & counted
+    inside = plan.full.allowed[:, used].any(axis=1)[rows.pattern] & counted
     V = plan.full.V[plan.inverse][inside] + plan.centre
     found = [Column(_name(plan, int(c)), V[:, c]) for c in columns]
     where_text = "" if inside.sum() == counted.sum() else levels_text(plan, used)

@@ -42,12 +42,13 @@ def moments(plan: Plan) -> int | None:
     """
     if plan.K != 1 or len(plan.gaussians) != len(plan.parts):
         return None
-    counted = plan.full.w > 0
-    hidden = np.repeat(plan.full.hidden, np.diff(plan.full.start), axis=0)[counted].all(axis=0)
+    layout = plan.full
+    pattern = np.repeat(np.arange(len(layout.hidden)), np.diff(layout.start))
+    hidden = layout.hidden[np.bincount(pattern, weights=layout.w, minlength=len(layout.hidden)) > 0].all(axis=0)
     columns = {c for part in plan.gaussians for c in range(part.columns.start, part.columns.stop)}
     p = sum(1 for c in columns if not hidden[c])
     known = [c for c in range(plan.d) if c not in columns]
-    X = plan.full.V[counted][:, known] + plan.centre[known]
+    X = (layout.V[:, known] + plan.centre[known]) * np.sqrt(layout.w)[:, None]
     size = np.sqrt((X**2).sum(axis=0))
     X = X[:, size > 0] / size[size > 0]
     values = np.linalg.eigvalsh(X.T @ X)

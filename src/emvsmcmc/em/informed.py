@@ -29,14 +29,14 @@ class CompleteData:
 
     No E-step says more: a direction of which these statistics say nothing is flat whatever the responsibilities are.
 
-    N (K,) weight; M (K, d, d) second moments about `Plan.centre`; S (L, K) statistics of the tables; allowed (n, K), of the rows
-    in their original order; seen {variable: (K, elements) whether any row of the configuration has a value there}.
+    N (K,) weight; M (K, d, d) second moments about `Plan.centre`; S (L, K) statistics of the tables; pattern (n,) of the rows in
+    their original order; seen {variable: (K, elements) whether any row of the configuration has a value there}.
     """
 
     N: np.ndarray
     M: np.ndarray
     S: np.ndarray
-    allowed: np.ndarray
+    pattern: np.ndarray
     seen: dict[str, np.ndarray]
 
     def live(self, part: Part) -> np.ndarray:
@@ -56,9 +56,11 @@ def complete_data(plan: Plan) -> CompleteData:
         moments = (V * w[:, None]).T @ V + np.diag(w.sum() * plan.scale**2 * layout.hidden[p])
         N[ks] += w.sum() / len(ks)
         M[ks] += moments / len(ks)
-        add_tables(S, layout, at, ks, np.repeat(w[:, None] / len(ks), len(ks), axis=1))
+        one = np.zeros((layout.n_tables, 1))
+        add_tables(one, layout, at, np.zeros(1, dtype=int), w[:, None])
+        S[:, ks] += one / len(ks)
     pattern = np.repeat(np.arange(len(layout.start) - 1), np.diff(layout.start))[plan.inverse]
-    return CompleteData(N, M, S, layout.allowed[pattern], _seen(plan, pattern))
+    return CompleteData(N, M, S, pattern, _seen(plan, pattern))
 
 
 def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
@@ -69,11 +71,12 @@ def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
         name, size = part.variable.label, part.size
         there = np.ones((problem.n, size), dtype=bool)
         read = any(name in names_in(e) for other in plan.parts for e in other.distribution.arguments.values())
-        if name in problem.given and not read:  # what others depend on is known through them
+        if name in problem.given and not read:  # what others depend on is informed through them
             plate = next(iter(problem.plates))
             there = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, size)
         found = np.zeros((len(allowed), size))
-        np.add.at(found, pattern[counted], there[counted])
+        for j in range(size):
+            found[:, j] = np.bincount(pattern, weights=there[:, j] & counted, minlength=len(allowed))
         out[name] = allowed.T.astype(float) @ found > 0
     return out
 

@@ -44,6 +44,8 @@ def spec(tied: bool = False) -> ev.Spec:
 
 def data(labels: int = 30) -> pd.DataFrame:
     """150 flowers, in centimetres, 50 of each species; `labels` per cent of each species, drawn at random, keep their name."""
+    if not 0 <= labels <= 100:
+        raise ev.errors.BadInput("labels", "0 to 100 of each hundred", str(labels))
     frame = pd.read_csv(Path(__file__).parent / "data" / "iris.csv")
     rng = np.random.default_rng(SEED)
     rank = np.concatenate([rng.permutation(50) for _ in SPECIES])

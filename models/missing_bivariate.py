@@ -57,6 +57,8 @@ def data(columns: int = 2) -> pd.DataFrame:
 
 
 def _names(columns: int) -> list[str]:
+    if columns < 2:
+        raise ev.errors.BadInput("columns", "2 or more", str(columns))
     return [f"x{i + 1}" for i in range(columns)]
 
 

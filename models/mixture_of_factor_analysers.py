@@ -42,6 +42,8 @@ def spec(factors: int = 1) -> ev.Spec:
 
 def truth(factors: int = 1) -> dict[str, np.ndarray]:
     """The parameters that `data` were drawn with."""
+    if factors not in (1, 2):
+        raise ev.errors.BadInput("factors", "1 or 2, for which loadings are known", str(factors), "Bring data of your own.")
     loading = np.array(
         [
             [[1.5, 0.0], [1.2, 0.4], [0.9, -0.8], [0.6, 1.0], [-0.3, 1.2], [0.0, 0.6]],

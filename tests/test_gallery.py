@@ -240,6 +240,20 @@ def test_options_of_data_on_the_command_line() -> None:
     assert json.loads(result.stdout)["estimate"]["slope"] == pytest.approx([1.02401, 0.79721, -0.60686, 1.38498], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("missing_bivariate", "columns", 1),
+        ("discriminant_analysis", "labels", 130),
+        ("discriminant_analysis", "labels", -1),
+        ("mixture_of_factor_analysers", "factors", 3),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(name: str, option: str, value: int) -> None:
+    with pytest.raises(BadInput, match=f"^{option}: expected .* got {value}"):
+        gallery.load(name).problem(**{option: value})
+
+
 HEAD = "import emvsmcmc as ev\n"
 SPEC = """
 def spec():

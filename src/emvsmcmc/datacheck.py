@@ -19,7 +19,7 @@ from .errors import (
     TooFewRows,
     WrongDims,
 )
-from .families import GaussianFamily
+from .families import GaussianFamily, RadialFamily
 from .families.support import Counts
 from .labelling import hint, plain
 from .reading import Raw, numbers, place
@@ -99,11 +99,11 @@ def fixed_parameters(problem: Problem) -> None:
 
 
 def fixed_scales(problem: Problem) -> None:
-    """A fixed scale is positive."""
+    """A fixed scale is positive; so are fixed degrees of freedom."""
     env = Environment(problem.fixed)
     for v in problem.row_variables:
         for distribution in distributions(v):
-            for slot in ("sigma", "variance"):
+            for slot in ("sigma", "variance", "nu"):
                 scale = distribution.arguments.get(slot)
                 if scale is None or not (names := value_names(scale)) or not names <= set(problem.fixed):
                     continue
@@ -243,7 +243,7 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
     hidden = {v.label for v in problem.row_variables if problem.roles[v.label] == "latent"}
     for distribution in distributions(variable):
         scale = next((distribution.arguments[s] for s in ("sigma", "variance", "cov") if s in distribution.arguments), None)
-        if not isinstance(distribution.family, GaussianFamily) or scale is None:
+        if not isinstance(distribution.family, GaussianFamily | RadialFamily) or scale is None:
             continue
         if not names_in(scale) & estimated or not names_in(distribution.arguments["mu"]) & (estimated | hidden):
             continue  # a known scale, or a mean that cannot follow the data onto the constant

@@ -18,8 +18,10 @@ def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environmen
     """Environment with the parameters of `coordinates` at the maximum of Q( . ; S) (+ log prior), the others as they were.
 
     Q is climbed by Newton with the exact score and a Hessian of its differences, made negative definite where it is not, and
-    halved steps until Q rises. Raises Degenerate where Q cannot be evaluated.
+    halved steps until Q rises. Where all of them lie on a boundary, they stay. Raises Degenerate where Q cannot be evaluated.
     """
+    if not coordinates.size:
+        return coordinates.env
     u = coordinates.pack(coordinates.env)
     value = coordinates.value(u, S, prior)
     if not np.isfinite(value):

@@ -88,7 +88,9 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
         error, missing = found.of(J)
         if not b.free.all():
-            reasons.setdefault(name, "on the boundary of its support: it has no standard error there")
+            infinite = name in chart.normal and chart.normal[name].any()
+            where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"
+            reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
         if name not in reasons and np.isnan(error).any():

@@ -14,7 +14,7 @@ from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
 from .layout import Statistics
 from .plan import BATCH, Plan
-from .radial import complete
+from .radial import complete, normal_tails
 from .units import natural_units, power_of_two
 
 
@@ -39,11 +39,13 @@ class Block:
 class Coordinates:
     """Charts around given parameter values. A parameter on its boundary (a zero probability) is left out of the vector.
 
-    names : restricts the vector to some parameters; the others stay at their values.
+    names : restricts the vector to some parameters; the others stay at their values. Degrees of freedom that are as good as
+    infinite are left out too, and are in `normal`.
     """
 
     def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None) -> None:
         self.plan, self.env = plan, env
+        self.normal = normal_tails(plan, env) if plan.radials else {}
         self.blocks: list[Block] = []
         # EM walks towards a boundary for ever: a probability that stands for less than 1e-8 of a row has arrived
         margin = min(1e-10, 1e-8 / max(1.0, float(plan.problem.weights.sum())))
@@ -55,6 +57,8 @@ class Coordinates:
             support = parameter_support(v, env).at(x)
             start = support.to_real(x)
             free = support.free(x, margin)
+            if v.label in self.normal:
+                free = free & ~self.normal[v.label]
             unit = _unit(plan, v, support, x, len(start))
             self.blocks.append(Block(v, support, x.shape, start, free, unit, slice(at, at + int(free.sum()))))
             at += int(free.sum())

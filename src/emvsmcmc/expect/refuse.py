@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily
+from ..families.support import Real
 from ..problem import Problem
-from ..spec.expression import Data, Expression
+from ..spec.expression import Constant, Data, Expression, Index
 from ..spec.graph import Environment, NotAffineHere, degree, evaluate, value_names
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
@@ -163,11 +164,27 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
                 )
     if "cov" in distribution.arguments:
         _look_up_only(variable, distribution.arguments["cov"])
+    if "nu" in distribution.arguments:
+        _positive_only(variable, distribution.arguments["nu"])
+
+
+def _positive_only(variable: Variable, nu: Expression) -> None:
+    """Degrees of freedom are positive wherever the prior of a parameter that stands for them lies."""
+    base = nu.base if isinstance(nu, Index) else nu
+    if not isinstance(base, Variable):
+        return
+    lower = base.arguments.get("lower")
+    below = isinstance(base.family.support(), Real) or (isinstance(lower, Constant) and bool((lower.value < 0).any()))
+    if below:
+        raise UnsupportedModel(
+            f"{base.label}",
+            f"a prior on positive numbers, since it is the nu of {variable.label!r}",
+            f"a {base.family.name} prior, which lies on negative ones too",
+            "Give it a Gamma prior, or write ev.exp(...) around it.",
+        )
 
 
 def _look_up_only(variable: Variable, cov: Expression) -> None:
-    from ..spec.expression import Constant, Index
-
     base = cov.base if isinstance(cov, Index) else cov
     if not isinstance(base, (Variable, Constant)):
         raise UnsupportedModel(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..expect.plan import GaussianPart
+from ..expect.plan import GaussianPart, RadialPart
 from ..spec.variable import Switch, Variable
-from .view import View, total
+from .means import residual
+from .view import View, bracketed, total
 
 WIDTH = 110
 
@@ -17,12 +18,14 @@ def e_step(view: View) -> list[str]:
     lines = []
     if plan.axes:
         lines += _responsibilities(view)
-    elif not view.hidden:
+    elif not view.hidden and not plan.radials:
         lines += ["nothing is hidden: the statistics are plain sums over rows, worked out once"]
     if view.weighted and plan.axes:
         lines += [f"rows have weights {view.letter('w')}: every {view.letter('r')} is multiplied by its row's"]
     if view.hidden:
         lines += _gaussians(view)
+    for part in plan.radials:
+        lines += _scales(view, part)
     return lines
 
 
@@ -127,6 +130,20 @@ def _gaussians(view: View) -> list[str]:
     return lines
 
 
+def _scales(view: View, part: RadialPart) -> list[str]:
+    """The expected latent scale of a Student-t value."""
+    write, name = view.of(part), part.variable.label
+    nu, scale = (write.argument(part.distribution, key, part.variable.dims) for key in ("nu", "sigma"))
+    away = residual(view, part)
+    lines = [
+        f"{name} is Normal with its variance divided by a scale of its own ~ Gamma({nu} / 2, {nu} / 2); expected:",
+        f"    {view.scale(part, write).strip()} = ({nu} + 1) / ({nu} + {bracketed(away)}² / {bracketed(scale)}²)",
+    ]
+    if np.isnan(view.problem.given[name].array).any():
+        lines.append(f"    missing cells of {name} are in no sum")
+    return lines
+
+
 def _missing_cells(view: View, part: GaussianPart) -> list[str]:
     name, write = part.variable.label, view.of(part)
     P, m = view.letter("P"), view.letter("m")
@@ -161,4 +178,6 @@ def summed_out(view: View) -> list[str]:
         lines.append(
             f"{name}: {f'{len(cells)} hidden Gaussian values a row' if whole else 'missing Gaussian cells'}, integrated out"
         )
+    for name in dict.fromkeys(p.variable.label for p in plan.radials):
+        lines.append(f"{name}: one latent scale a value, integrated out")
     return lines or ["nothing is hidden"]

@@ -96,16 +96,18 @@ def _over(view: View, part: ResidualPart, kept: list[str]) -> list[str]:
 def _weighted_mean(view: View, part: ResidualPart) -> str:
     left, kept = _left(view, part)
     over, write = _over(view, part, kept), view.of(part)
-    x = f"{total(over)}{view.responsibility(write)}{expected(view, part, view.value(part))}"
-    return f"{left} = {x} / {grouped(view.weight(over, write))}"
+    scale = view.scale(part, write)
+    x = f"{total(over)}{view.responsibility(write)}{scale}{expected(view, part, view.value(part))}"
+    return f"{left} = {x} / {grouped(view.weight(over, write, scale))}"
 
 
 def _posterior_mean(view: View, part: ResidualPart, parameter: Variable) -> str:
     left, kept = _left(view, part)
     over, write = _over(view, part, kept), view.of(part)
+    u = view.scale(part, write)
     x, n = (
-        f"{total(over)}{view.responsibility(write)}{expected(view, part, view.value(part))}",
-        bracketed(view.weight(over, write)),
+        f"{total(over)}{view.responsibility(write)}{u}{expected(view, part, view.value(part))}",
+        bracketed(view.weight(over, write, u)),
     )
     scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
     event = part.variable.dims[-1:] if part.scale_slot == "cov" else ()
@@ -130,7 +132,7 @@ def _prior_arguments(view: View, parameter: Variable, event: Sequence[str] = ())
 def _squares(view: View, part: ResidualPart) -> str:
     write, over = view.of(part), total(_over(view, part, []))
     scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
-    away, r = residual(view, part), view.responsibility(write)
+    away, r = residual(view, part), view.responsibility(write) + view.scale(part, write)
     if part.scale_slot == "cov":
         return f"{over}{r}{expected(view, part, f'{away}ᵀ {scale}⁻¹ {away}')}"
     square = f"{bracketed(scale)}²" if part.scale_slot == "sigma" else bracketed(scale)
@@ -163,4 +165,4 @@ def expected(view: View, part: ResidualPart, text: str) -> str:
 
 
 def stands_in_mean(view: View, parameter: Variable) -> bool:
-    return any(parameter.label in value_names(p.argument("mu")) for p in view.plan.gaussians)
+    return any(parameter.label in value_names(p.argument("mu")) for p in view.plan.residual_parts)

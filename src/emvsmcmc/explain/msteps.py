@@ -8,7 +8,7 @@ import numpy as np
 
 from ..em.mstep import LookUp, MStep
 from ..em.slots import Use, uses_of
-from ..expect.plan import GaussianPart, LevelPart, TablePart
+from ..expect.plan import LevelPart, ResidualPart, TablePart
 from ..families import Prior, TableFamily
 from ..spec.explain import Notation
 from ..spec.expression import Expression, Index, Operation
@@ -67,9 +67,14 @@ def _numeric(view: View, names: list[str], prior: bool) -> list[str]:
 
 def _why(view: View, v: Variable, prior: bool) -> str:
     uses = uses_of(view.plan, v)
+    tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.argument("nu"))]
+    if tails:
+        return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
     if stands_in_mean(view, v):
         if uses != []:
             return "it stands in a mean and in another slot"
+        if prior and v.family.name == "StudentT":
+            return "its StudentT prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
     if uses is None:
         return "it stands inside an expression, not alone in a slot"
@@ -153,8 +158,8 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     write, r = view.of(part), view.responsibility(view.of(part))
     indices = [i for i in [view.plate, *view.free(write), *view.elements(part)] if i not in kept]
     over, weight = total(indices), view.weight(indices, write)
-    if isinstance(part, GaussianPart):
-        away = residual(view, part)
+    if isinstance(part, ResidualPart):
+        away, r = residual(view, part), r + view.scale(part, write)
         return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind == 'cov' else f'{away}²')}", weight
     value = f"{part.variable.label}[{', '.join(part.variable.dims)}]"
     if isinstance(part, LevelPart):
@@ -235,7 +240,7 @@ def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
     part = use.part
     assert part is not None
     write = view.of(part)
-    key = part.scale_slot if isinstance(part, GaussianPart) else part.slot if isinstance(part, TablePart) else "p"
+    key = part.scale_slot if isinstance(part, ResidualPart) else part.slot if isinstance(part, TablePart) else "p"
     e = next(x for x in walk(part.argument(key)) if (x.base if isinstance(x, Index) else x).name == step.parameter.label)
     drop = (
         [d for d in e.dims if d not in part.variable.dims and d != getattr(part, "counted", None)] if step.kind == "cov" else []

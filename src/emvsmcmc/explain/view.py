@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..expect.coefficients import residual_rows
-from ..expect.plan import LevelPart, Part, Plan, ResidualPart
+from ..expect.plan import LevelPart, Part, Plan, RadialPart, ResidualPart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem import Problem
 from ..spec.explain import Notation, subscripted
@@ -110,6 +110,14 @@ class View:
             return f"{self.letter('w')}[{self.plate}] " if self.weighted else ""
         return f"{self.letter('r')}[{', '.join([self.plate, *self.configuration(write)])}] "
 
+    def scale(self, part: Part, write: Notation | None = None) -> str:
+        """'u[row, k] ' with a space, the expected scale that weights a Student-t value; nothing for any other part."""
+        if not isinstance(part, RadialPart):
+            return ""
+        several = len({p.variable.label for p in self.plan.radials}) > 1
+        name = self.letter("u") + (f"_{part.variable.label}" if several else "")
+        return f"{name}[{', '.join([self.plate, *self.elements(part), *self.configuration(write)])}] "
+
     def configuration(self, write: Notation | None = None) -> list[str]:
         return [(write or self.write).symbols[a] for a in self.plan.axes]
 
@@ -136,9 +144,11 @@ class View:
             return f"{total([self.plate])}{self.responsibility()}".strip() if self.weighted else self.letter("n")
         return f"{self.letter('N')}[{', '.join(self.configuration(write))}]"
 
-    def weight(self, indices: Iterable[str], write: Notation | None = None) -> str:
-        """Sum of responsibilities over these indices, by its name where it has one."""
+    def weight(self, indices: Iterable[str], write: Notation | None = None, scale: str = "") -> str:
+        """Sum of responsibilities (times a scale) over these indices, by its name where it has one."""
         over = list(indices)
+        if scale:
+            return f"{total(over)}{self.responsibility(write)}{scale}".strip()
         if over == [self.plate]:
             return self.count(write)
         return f"{total(over)}{self.responsibility(write) or '1'}".strip()

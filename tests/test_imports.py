@@ -40,7 +40,7 @@ NEXT = {
 }
 # Files that share a room: what `condition` does takes several.
 ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck"), "problem")
-ROOM |= dict.fromkeys(("cli_files", "cli_model", "cli_show"), "cli")
+ROOM |= dict.fromkeys(("cli_choose", "cli_files", "cli_model", "cli_show"), "cli")
 ARVIZ = ("arviz", "arviz_base", "arviz_plots", "arviz_stats")
 HOME = {  # library -> the rooms that may import it
     "pymc": {"mcmc"},

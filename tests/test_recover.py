@@ -20,6 +20,7 @@ from examples import (
     two_columns,
 )
 from fabricated import fabricate
+from scipy import stats
 
 import emvsmcmc as ev
 from emvsmcmc import errors
@@ -174,6 +175,28 @@ def test_holes_of_other_families_follow_the_class_that_was_drawn() -> None:
         p = fit.estimate["table"].values[k]
         share = np.bincount(answer[z == k], minlength=3) / (z == k).sum()
         assert (np.abs(share - p) < FAR * np.sqrt(p * (1 - p) / (z == k).sum()) + 1e-12).all()
+
+
+def test_student_values_beside_gaussian_ones() -> None:
+    """A factor, a missing Normal and a missing StudentT in one row: the last follows its own law, given the class alone."""
+    with ev.Spec(coords={"class": 2}) as spec:
+        weight = ev.Dirichlet("weight", 5.0, dims="class")
+        mean, low = ev.Normal("mean", 0, 5, dims="class"), ev.Normal("low", 0, 5, dims="class")
+        kind = ev.Categorical("kind", weight, dims="row")
+        ev.Normal("x", mean[kind], 1.0, dims="row")
+        ev.StudentT("y", 5, low[kind], 0.5, dims="row")
+    r = np.random.default_rng(8)
+    z = r.integers(0, 2, 60)
+    x, y = r.normal(2.0 * z), -3.0 * z + 0.5 * r.standard_t(5, 60)
+    x[::4], y[::3] = np.nan, np.nan
+    fit = ev.fit_em(ev.condition(spec, {"x": x, "y": y}), "map", starts=2, max_iter=30, standard_errors=None, random_seed=0)
+    latent = ev.recover(fit.problem, standing(fit, 1000), 1)
+    assert distance(fit, latent) < FAR
+    hole = np.isnan(y)
+    k, drawn = latent["kind"].values[0][:, hole], latent["y"].values[0][:, hole]
+    u = stats.t.cdf((drawn - fit.estimate["low"].values[k]) / 0.5, 5).ravel()
+    assert stats.kstest(u, "uniform").pvalue > 1e-5
+    assert stats.kstest(stats.norm.cdf(stats.t.ppf(u, 5)), "uniform").pvalue < 1e-10  # negative control: not Normal
 
 
 # --------------------------------------------------------------------------------------------------------------- the joint law

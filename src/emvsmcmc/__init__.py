@@ -25,6 +25,7 @@ _WHERE = {
     "mcmc.recover": ["recover"],
     "comparison.run": ["compare", "fit_mcmc"],
     "comparison.result": ["Comparison"],
+    "comparison.choose": ["choose", "Choice"],
     "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
@@ -32,6 +33,7 @@ __all__ = [*_MODULE_OF, "errors"]
 
 if TYPE_CHECKING:
     from . import errors
+    from .comparison.choose import Choice, choose
     from .comparison.result import Comparison
     from .comparison.run import compare, fit_mcmc
     from .em.fit import fit_em

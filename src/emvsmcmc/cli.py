@@ -282,6 +282,42 @@ def compare(
     say(f"Page: {page}")
 
 
+@app.command(context_settings=MODEL_OPTIONS)
+@guarded
+def choose(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL...", help="Names of the gallery or paths to Python files.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=A,B", help="Values of a model's option; or as --NAME A,B.")
+    ] = None,
+    data: Data = None,
+    mcmc: Annotated[bool, typer.Option("--mcmc/--no-mcmc", help="LOO from the posterior, beside AIC, BIC and ICL.")] = True,
+    starts: Starts = 20,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Choose among several models of the same data, or one under several values of an option: --option components=1,2,3."""
+    from .cli_choose import candidates, show_choice
+    from .cli_show import print_json
+
+    problems = candidates([model, *context.args], option or [], data)
+    from .comparison.choose import choose as judge
+
+    with _stdout_kept():
+        choice = judge(
+            problems, mcmc=mcmc, starts=starts, draws=draws, tune=tune, chains=chains, random_seed=seed, progress=_watched()
+        )
+    if as_json:
+        print_json(choice.to_dict())
+    else:
+        show_choice(choice)
+    if not any(choice.best.values()):
+        raise typer.Exit(FAILED)
+
+
 def _as_typed() -> str:
     """The command line, for the page's "to run it again"."""
     return shlex.join(["emvsmcmc", *sys.argv[1:]])

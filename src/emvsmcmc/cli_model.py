@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +27,14 @@ def chosen(name: str, extra: list[str]) -> tuple[Model, dict[str, Any]]:
         key, equals, value = word[2:].partition("=")
         key = key.replace("-", "_")
         if not word.startswith("--") or key not in model.options:
-            close = difflib.get_close_matches(key, list(model.options), n=1)
-            remedy = f"Did you mean --{close[0]}?" if close else "See --help."
-            raise BadInput(word, f"an option, or one of this model: {_flags(model)}", "an unknown word", remedy)
+            raise unknown_option(word, model.options)
         default = model.default(key)
         if isinstance(default, bool) and not equals:
             options[key] = True
             continue
         if not equals:
             value = words.pop(0) if words else ""
-        options[key] = _converted(word, value, default)
+        options[key] = converted(word, value, default)
     return model, options
 
 
@@ -47,11 +46,16 @@ def _place_of_model(words: list[str], known: list[str]) -> int:
     return next((i for i, word in enumerate(words) if not word.startswith("-")), 0)
 
 
-def _flags(model: Model) -> str:
-    return ", ".join(f"--{o}" for o in model.options) or "it has none"
+def unknown_option(word: str, known: Iterable[str]) -> BadInput:
+    """What is said of a word that is no option of the command and none of the model's."""
+    key, options = word[2:].partition("=")[0].replace("-", "_"), list(known)
+    close = difflib.get_close_matches(key, options, n=1)
+    remedy = f"Did you mean --{close[0]}?" if close else "See --help."
+    told = ", ".join(f"--{o}" for o in options) or "it has none"
+    return BadInput(word, f"an option, or one of this model: {told}", "an unknown word", remedy)
 
 
-def _converted(word: str, text: str, default: Any) -> Any:
+def converted(word: str, text: str, default: Any) -> Any:
     """The text of an option as the type of its default."""
     try:
         if isinstance(default, bool):

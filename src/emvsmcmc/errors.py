@@ -98,6 +98,10 @@ class Collinear(BadInput):
     """Covariates that are linear combinations of each other or of the intercept: no data can tell their coefficients apart."""
 
 
+class DifferentData(BadInput):
+    """Models to choose among that do not describe the same rows and the same observed cells."""
+
+
 class BadFile(BadInput):
     """A file or a column that is not there or cannot be read."""
 

@@ -57,8 +57,11 @@ class LeaveOneOut:
 
     @property
     def se(self) -> float:
-        """Standard error of `total` for other rows of the same kind: sqrt(sum of w (elpd - mean)^2)."""
-        return self._spread(self.elpd)
+        """Standard error of `total` for other rows of the same kind: sqrt(n / (n - 1) sum of w (elpd - mean)^2), n the sum of
+        the weights.
+        """
+        n = self.share * float(self.weight.sum())
+        return self._spread(self.elpd) * float(np.sqrt(n / (n - 1))) if n > 1 else float("nan")
 
     @property
     def unreliable(self) -> int:
@@ -68,8 +71,8 @@ class LeaveOneOut:
     def less(self, other: LeaveOneOut) -> tuple[float, float]:
         """(total of this less that of `other`, its standard error) on the same units, row by row.
 
-        The error is sqrt(sum of w (d - mean d)^2) with d the difference of one row's elpd, as in ArviZ's `compare`; where units
-        are a sample, the error of drawing them is added.
+        The error is sqrt(sum of w (d - mean d)^2) with d the difference of one row's elpd, as in ArviZ's `compare` (which leaves
+        out the factor n / (n - 1) that its `loo` has); where units are a sample, the error of drawing them is added.
         """
         m, differing = len(self.row), self.weight * (self.loss - other.loss)
         sampling = self.units**2 * (1 - m / self.units) * np.var(differing, ddof=1) / m if self.units > m else 0.0

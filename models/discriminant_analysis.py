@@ -36,7 +36,7 @@ def spec(tied: bool = False) -> ev.Spec:
     with ev.Spec(coords={"class": SPECIES, "measure": MEASURES}) as spec:
         weight = ev.Dirichlet("weight", 1.0, dims="class")
         mean = ev.Normal("mean", [6, 3, 4, 1], 3, dims=("class", "measure"))
-        cov = ev.InverseWishart("cov", 6, 0.2 * np.eye(4), dims=matrix if tied else ("class", *matrix))
+        cov = ev.InverseWishart("cov", 6, np.diag([0.2, 0.1, 0.1, 0.03]), dims=matrix if tied else ("class", *matrix))
         species = ev.Categorical("species", weight, dims="flower")
         ev.MvNormal("measures", mean[species], cov if tied else cov[species], dims=("flower", "measure"))
     return spec

@@ -40,6 +40,17 @@ def line(intercept: bool = True) -> ev.Spec:
     return spec
 
 
+def heavy_tails() -> ev.Spec:
+    """Two classes of Student-t lines."""
+    with ev.Spec(coords={"type": ["left", "right"]}) as spec:
+        x = ev.Data("x", dims="row")
+        level, slope = ev.Normal("level", 0, 10, dims="type"), ev.Normal("slope", 0, 10)
+        variance = ev.InverseGamma("variance", 3, 2)
+        kind = ev.Categorical("kind", ev.Dirichlet("weight", 2.0, dims="type"), dims="row")
+        ev.StudentT("y", 4, level[kind] + slope * x, ev.sqrt(variance), dims="row")
+    return spec
+
+
 def curve() -> ev.Spec:
     with ev.Spec() as spec:
         x = ev.Data("x", dims="row")
@@ -160,6 +171,8 @@ UNFIT = [
     unfit(rates, {"x": [2.0] * N, "y": COUNTS}, errors.Collinear, "x: ", "got 2 in every row"),
     unfit(lambda: rates(True), {"design": DEPENDENT, "y": COUNTS}, errors.Collinear, "design[a], design[b], design[c]: ",
           "combination"),
+    unfit(heavy_tails, {"x": [2.0] * N, "y": YV}, errors.Collinear, "x: ", "got 2 in every row"),
+    unfit(heavy_tails, {"x": V, "y": np.where(HALF == 1, NAN, YV), "kind": HALF}, errors.EmptyColumn, "y: ", "of kind='right'"),
     unfit(own_variances, {"y": PAIRS, "kind": ["left"] * N}, errors.EmptyClass, "kind: ", "at least one row of each of 2 classes",
           "none of 'right'", "objective='map'", "leave the class out of the coords"),
     unfit(own_variances, {"y": PAIRS, "kind": np.r_[1, np.zeros(N - 1)]}, errors.EmptyClass, "kind: ", "none of 'right'",
@@ -205,6 +218,7 @@ FIT = {
         own_variances,
         {"y": np.where((np.arange(N) > 3)[:, None] & (np.arange(2) == 1), NAN, PAIRS), "kind": HALF},
     ),
+    "heavy tails": (heavy_tails, {"x": V, "y": np.where(np.arange(N) == 3, NAN, YV), "kind": HALF}),
     "a rate": (rates, {"x": V, "y": COUNTS}),
 }
 

@@ -1,4 +1,6 @@
-"""A Comparison without a sampler: EM is real, the posterior is EM's own normal approximation with its labels shuffled."""
+"""A Comparison without a sampler: EM is real, the posterior is EM's own normal approximation, its labels shuffled and its axes
+turned.
+"""
 
 from types import SimpleNamespace
 
@@ -10,9 +12,12 @@ import emvsmcmc as ev
 from emvsmcmc.comparison import run
 from emvsmcmc.comparison.agree import Contract
 from emvsmcmc.comparison.align import align
+from emvsmcmc.comparison.invariant import invariant
+from emvsmcmc.comparison.metrics import scalar_names
 from emvsmcmc.comparison.result import Comparison
 from emvsmcmc.comparison.verdict import SUFFICES, Verdict
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.rotation import positions, rotations, turned
 from emvsmcmc.expect.symmetry import exchangeable
 
 CHAINS, DRAWS = 2, 60
@@ -23,7 +28,8 @@ def fabricate(problem: ev.Problem, name: str = "some_model") -> Comparison:
     rng = np.random.default_rng(0)
     em = ev.fit_em(problem, starts=3, tol=1e-8, random_seed=1, progress=False)
     chart = Coordinates(em.plan, em.environment)
-    spread = np.linalg.solve(np.linalg.cholesky(em.information).T, rng.normal(size=(chart.size, CHAINS * DRAWS)))
+    values, vectors = np.linalg.eigh(em.uncertainty.covariance)  # singular along the directions of rotations
+    spread = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * rng.normal(size=(chart.size, CHAINS * DRAWS)))
     env = chart.unpack(chart.pack(em.environment)[:, None] + spread)
     flat = {v.label: np.moveaxis(env.values[v.label].array, -1, 0) for v in problem.parameters}
     symmetric = exchangeable(em.plan)
@@ -32,6 +38,12 @@ def fabricate(problem: ev.Problem, name: str = "some_model") -> Comparison:
             if dim in v.dims:  # the second chain calls the components by other names
                 axis = v.dims.index(dim) + 1
                 flat[v.label] = np.concatenate([flat[v.label][:DRAWS], np.flip(flat[v.label][DRAWS:], axis)])
+    for r in rotations(em.plan):
+        around = np.tile(np.eye(r.size), (CHAINS * DRAWS, positions(em.plan, r), 1, 1))
+        around[DRAWS:] = -np.roll(np.eye(r.size), 1, axis=0)  # and its axes point elsewhere
+        for v in problem.parameters:
+            if v.label in r.carriers:
+                flat[v.label] = turned(v, flat[v.label], r, around)
     coords = {d: problem.labels(d) for v in problem.parameters for d in v.dims}
 
     def dataset(draws: dict[str, np.ndarray]) -> xr.Dataset:
@@ -52,23 +64,66 @@ def fabricate(problem: ev.Problem, name: str = "some_model") -> Comparison:
     verdict = Verdict(SUFFICES, ("largest gap 0.02 posterior sd (mean[0])", "k-hat 0.31"))
     contract = Contract({"EM": em.log_likelihood, "textbook density": em.log_likelihood}, 2e-14, CHAINS * DRAWS)
     return Comparison(
-        name, problem, em, em, tree, table(em, aligned), verdict, contract, 0.31, [0] * CHAINS, symmetric, None
-    )  # fmt: skip
+        name=name,
+        problem=problem,
+        em=em,
+        map=em,
+        posterior=tree,
+        table=table(em, aligned),
+        invariant=invariant(em, em, aligned, raw),
+        verdict=verdict,
+        contract=contract,
+        k_hat=0.31,
+        chain_optima=[0] * CHAINS,
+        exchangeable=symmetric,
+        hard=run._hard(problem, em, None),
+    )
 
 
 def table(em: ev.EMFit, posterior: xr.Dataset) -> pd.DataFrame:
     """The columns of `metrics.table`, with invented sampler diagnostics."""
     rows = []
-    for name, variable in em.estimate.data_vars.items():
-        for at in np.ndindex(*variable.shape):
-            labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
-            draws = posterior[name].values[(..., *at)].ravel()
-            estimate, error = float(variable.values[at]), float(em.standard_error[name].values[at])
-            lower, upper = np.quantile(draws, [0.03, 0.97])
-            numbers = {"em": estimate, "se": error, "map": estimate, "mean": draws.mean(), "sd": draws.std(ddof=1)}
-            numbers |= {"hdi_lower": lower, "hdi_upper": upper, "ess_bulk": 900.0, "ess_tail": 800.0, "r_hat": 1.002}
-            numbers |= {"r_hat_unaligned": 1.9, "mcse": draws.std() / 30, "gap": (estimate - draws.mean()) / draws.std()}
-            numbers |= {"gap_prior": 0.0, "gap_shape": 0.0, "gap_monte_carlo": 0.03, "se_ratio": error / draws.std()}
-            numbers |= {"in_hdi": lower <= estimate <= upper, "rank": (draws < estimate).mean()}
-            rows.append({"parameter": f"{name}[{labels}]" if at else name, **numbers})
+    matrices = {v.label for v in em.problem.parameters if v.family.event_dims == 2}
+    for label, name, at in scalar_names(em.estimate, matrices):
+        draws = posterior[name].values[(..., *at)].ravel()
+        estimate, error = float(em.estimate[name].values[at]), float(em.standard_error[name].values[at])
+        lower, upper = np.quantile(draws, [0.03, 0.97])
+        numbers = {"em": estimate, "se": error, "fmi": float(em.missing_information[name].values[at]), "map": estimate}
+        numbers |= {"mean": draws.mean(), "sd": draws.std(ddof=1)}
+        numbers |= {"hdi_lower": lower, "hdi_upper": upper, "ess_bulk": 900.0, "ess_tail": 800.0, "r_hat": 1.002}
+        numbers |= {"r_hat_unaligned": 1.9, "mcse": draws.std() / 30, "gap": (estimate - draws.mean()) / draws.std()}
+        numbers |= {"gap_prior": 0.0, "gap_shape": 0.0, "gap_monte_carlo": 0.03, "se_ratio": error / draws.std()}
+        numbers |= {"in_hdi": lower <= estimate <= upper, "rank": (draws < estimate).mean()}
+        rows.append({"parameter": label, **numbers})
     return pd.DataFrame(rows).set_index("parameter")
+
+
+def factor_spec(axes: int) -> ev.Spec:
+    """Latents behind several columns: one axis, or several that may be turned."""
+    columns = [f"x{i}" for i in range(1, 5 if axes == 1 else 8)]
+    with ev.Spec(coords={"column": columns} | ({} if axes == 1 else {"axis": axes})) as spec:
+        mean = ev.Normal("mean", 0, 5, dims="column")
+        loading = ev.Normal("loading", 0, 2, dims="column" if axes == 1 else ("column", "axis"))
+        sd = ev.HalfNormal("sd", 2, dims="column")
+        f = ev.Normal("f", 0, 1, dims="row" if axes == 1 else ("row", "axis"))
+        ev.Normal("x", mean + (loading * f if axes == 1 else ev.dot(loading, f)), sd, dims=("row", "column"))
+    return spec
+
+
+def factors(axes: int = 1, rows: int = 120) -> ev.Problem:
+    rng = np.random.default_rng(11)
+    spec = factor_spec(axes)
+    p = len(spec.coords["column"])
+    loading = rng.normal(0, 1, (p, axes))
+    return ev.condition(spec, {"x": rng.normal(size=(rows, axes)) @ loading.T + rng.normal(0, 0.7, (rows, p))})
+
+
+def pairs(holes: int = 20) -> ev.Problem:
+    """A bivariate normal, the second coordinate lost in some rows."""
+    with ev.Spec(coords={"axis": ["x", "y"]}) as spec:
+        mean = ev.Normal("mean", 0, 5, dims="axis")
+        cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("axis", "axis_bis"))
+        ev.MvNormal("point", mean, cov, dims=("row", "axis"))
+    points = np.random.default_rng(12).multivariate_normal([1, 2], [[1, 0.6], [0.6, 0.8]], 60)
+    points[:holes, 1] = np.nan
+    return ev.condition(spec, {"point": points})

@@ -1,7 +1,7 @@
 """The page: everything on it, from a live comparison and from a file alike, and nothing from elsewhere.
 
-The comparisons are fabricated: EM is real, the posterior is EM's own normal approximation with its labels shuffled, so that no
-sampler runs.
+The comparisons are fabricated: EM is real, the posterior is EM's own normal approximation with its labels shuffled and its axes
+turned, so that no sampler runs.
 """
 
 import re
@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
-from fabricated import fabricate
+from fabricated import fabricate, factors, pairs
 
 import emvsmcmc as ev
 from emvsmcmc.comparison.result import Comparison, load
@@ -86,6 +86,9 @@ PROBLEMS = {
     "counts": counts,
     "regression": regression,
     "labelled": labelled,
+    "factor": factors,
+    "factors": lambda: factors(2),
+    "pairs": pairs,
 }
 
 

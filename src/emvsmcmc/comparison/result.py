@@ -17,10 +17,15 @@ import xarray as xr
 
 from ..em.result import EMFit
 from ..errors import BadFile
+from ..expect.implied import zero_uniquenesses
+from ..expect.rotation import rotations
 from ..problem import Problem
 from .agree import Contract
 from .fitted import fitted
+from .hidden import hidden, side_by_side
+from .invariant import turned_parameters
 from .loo import leave_one_out
+from .metrics import scalar_names
 from .verdict import Verdict
 
 Arrays = dict[str, np.ndarray]
@@ -178,12 +183,13 @@ class Comparison:
         return tree
 
     def _optional(self) -> dict[str, xr.Dataset]:
-        """Groups that not every run has: invariant; hard/estimate and hard/history."""
+        """Groups that not every run has: invariant; hard/estimate, hard/history and hard/values (see `side_by_side`)."""
         out = {}
         if len(self.invariant):
             out["invariant"] = xr.Dataset.from_dataframe(self.invariant.astype(float))
         if self.hard is not None:
             out["hard/estimate"] = self.hard.estimate
+            out["hard/values"] = side_by_side(self.em, self.hard)
             if self.hard.history is not None:
                 out["hard/history"] = self.hard.history
         return out
@@ -204,8 +210,42 @@ class Comparison:
             "iterations": self.em.iterations,
             "objective": self.em.objective,
             "standard_error_reasons": self.em.reasons,
+            "at_zero": self._at_zero(),
+            "rotations": [
+                {
+                    "latent": r.latent,
+                    "dim": r.dim,
+                    "size": r.size,
+                    "carriers": list(r.carriers),
+                    "density": r.density.name.lower(),
+                    "posterior": r.posterior.name.lower(),
+                }
+                for r in rotations(self.em.plan)
+            ],
+            "turned": sorted(turned_parameters(self.em.plan)),
+            "hidden": hidden(self.em),
+            **self._about_hard(),
             "starts": len(starts),
             "em_seed": self.em.random_seed,
+        }
+
+    def _at_zero(self) -> list[str]:
+        """Residual scales that are zero at EM's estimate (Heywood cases)."""
+        zero = zero_uniquenesses(self.em.plan, self.em.environment)
+        shaped = {k: x.reshape(self.em.estimate[k].shape) for k, x in zero.items()}
+        return [label for label, name, at in scalar_names(self.em.estimate) if name in shaped and shaped[name][at]]
+
+    def _about_hard(self) -> dict[str, Any]:
+        """How hard assignment ended, and whether it began at the true values or at EM's estimate."""
+        if self.hard is None:
+            return {}
+        known = self.truth is not None and {v.label for v in self.problem.parameters} <= set(self.truth)
+        return {
+            "hard_start": "truth" if known else "estimate",
+            "hard_status": self.hard.status.value,
+            "hard_sentence": self.hard.status.sentence,
+            "hard_reason": self.hard.reason,
+            "hard_iterations": self.hard.iterations,
         }
 
     def _starts(self) -> xr.Dataset:

@@ -38,7 +38,7 @@ _STYLE = {
     "path.simplify_threshold": 0.15,
 }
 _NUMBER = re.compile(r"-?\d+\.\d+")
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def style() -> AbstractContextManager[None]:
@@ -155,7 +155,7 @@ def joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
 
 def powers_of_ten(value: float, _position: int = 0) -> str:
     """Tick labels of a log axis as plain text."""
-    return f"10{str(round(np.log10(value))).translate(_SUPERSCRIPTS)}" if value > 0 else ""
+    return f"10{str(round(np.log10(value))).translate(SUPERSCRIPTS)}" if value > 0 else ""
 
 
 POWERS = FuncFormatter(powers_of_ten)

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..comparison.verdict import (
     ESS_PER_CHAIN,
-    GAP_LARGE,
     GAP_SMALL,
     K_HAT,
     MISLEADS,
@@ -20,6 +19,7 @@ from ..comparison.verdict import (
     SE_RATIO,
     SUFFICES,
 )
+from .canvas import SUPERSCRIPTS
 from .view import View
 
 TONE = {SUFFICES: "good", MISSTATES: "fair", MISLEADS: "bad"}  # anything else is undecided
@@ -46,15 +46,6 @@ class Figure:
     holds: bool | None
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A table cell; `flag` marks one outside its limits, with the reason for those who hover or listen."""
-
-    text: str
-    flag: str = ""
-    cls: str = ""
-
-
 def number(x: float | None, decimals: int, sign: bool = False) -> str:
     """Fixed decimals with a true minus sign; a dash for what does not exist."""
     if x is None or not isfinite(x):
@@ -64,11 +55,24 @@ def number(x: float | None, decimals: int, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign and rounded else ''}{grouped}.{decimals}f}".replace(",", "\u202f").replace("-", "−")
 
 
+def short(x: float) -> str:
+    """Three digits, as a person would write them."""
+    if x and abs(x) < 1e-3 and isfinite(x):
+        mantissa, exponent = f"{x:.1e}".split("e")
+        return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")
+    return f"{x:.3g}".replace("-", "−")
+
+
 def percent(share: float) -> str:
     """A share in per cent; one that is not quite none or all does not round to it."""
     if 0 < share < 0.005 or 0.995 < share < 1:
         return f"{100 * share:.2g}%" if share < 0.5 else "nearly all"
     return "none" if share == 0 else "all" if share == 1 else f"{100 * share:.0f}%"
+
+
+def listed(words: list[str]) -> str:
+    """a, b and c."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def decimals_for(sd: float, digits: int = 2) -> int:
@@ -84,7 +88,7 @@ def reasons(view: View) -> str:
 
 def verdict_figures(view: View) -> list[Figure]:
     """The numbers that decide, each with its limit."""
-    t = view.table
+    t = view.deciding
     ratios = t["se_ratio"].replace([np.inf, -np.inf], np.nan).dropna()
     k = view.result["k_hat"]
     gap, outside, absent = float(t["gap"].abs().max()), int((t["in_hdi"] < 0.5).sum()), len(t) - len(ratios)
@@ -105,92 +109,6 @@ def verdict_figures(view: View) -> list[Figure]:
             ess >= ESS_PER_CHAIN * view.chains,
         ),
     ]
-
-
-# (heading, css class, [(column, label, explanation)])
-GROUPS: list[tuple[str, str, list[tuple[str, str, str]]]] = [
-    (
-        "EM",
-        "em",
-        [
-            ("em", "estimate", "the value under which the data are likeliest (maximum likelihood)"),
-            ("se", "SE", "its standard error, from how sharply the likelihood falls around it"),
-        ],
-    ),
-    (
-        "Posterior",
-        "mcmc",
-        [
-            ("map", "MAP", "its highest point, once the prior has its say (found by EM as well)"),
-            ("mean", "mean", "average of the draws"),
-            ("sd", "sd", "standard deviation of the draws: how uncertain the parameter is"),
-            ("hdi", "94% HDI", "shortest interval that holds 94% of the draws"),
-        ],
-    ),
-    (
-        "Gap, in posterior sd",
-        "",
-        [
-            ("gap", "EM − mean", f"small up to {GAP_SMALL}, large beyond {GAP_LARGE}; it is minus the sum of the next two"),
-            ("gap_prior", "prior", "MAP − EM: what the prior moves"),
-            ("gap_shape", "shape", "mean − MAP: what the skewness of the posterior moves"),
-            ("gap_monte_carlo", "Monte Carlo", "± error of the posterior mean from sampling"),
-        ],
-    ),
-    (
-        "",
-        "",
-        [("se_ratio", "SE / sd", f"EM's uncertainty against the posterior's; {SE_RATIO[0]} to {SE_RATIO[1]} counts as honest")],
-    ),
-    (
-        "Sampler",
-        "",
-        [
-            ("ess_bulk", "ESS bulk", "how many independent draws the centre of the posterior is worth"),
-            ("ess_tail", "ESS tail", "the same for its tails"),
-            ("r_hat_unaligned", "R-hat before", "disagreement of the chains as sampled; large where names differ"),
-            ("r_hat", "R-hat after", f"the same after the components were aligned; at most {R_HAT} is wanted"),
-            ("mcse", "MCSE", "Monte Carlo standard error of the mean"),
-        ],
-    ),
-]  # fmt: skip
-TRUTH = ("", "", [("truth", "truth", "what the data were simulated with")])
-
-
-def groups(view: View) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """Column groups of the table; the truth only where there is one."""
-    return [TRUTH, *GROUPS] if "truth" in view.table and view.table["truth"].notna().any() else GROUPS
-
-
-def table_rows(view: View) -> list[tuple[str, list[Cell]]]:
-    """(parameter, cells) in the order of `groups`."""
-    columns = [(cls, key) for _, cls, columns in groups(view) for key, _, _ in columns]
-    return [(str(label), [_cell(view, row, key, cls) for cls, key in columns]) for label, row in view.table.iterrows()]
-
-
-def _cell(view: View, row: Any, key: str, cls: str) -> Cell:
-    places = decimals_for(row["sd"])
-    if key == "hdi":
-        inside = row["in_hdi"] >= 0.5
-        text = f"{number(row['hdi_lower'], places)} to {number(row['hdi_upper'], places)}"
-        return Cell(text, "" if inside else "EM's estimate lies outside", cls)
-    x = float(row[key])
-    if key in ("gap", "gap_prior", "gap_shape"):
-        large = key == "gap" and abs(x) > GAP_SMALL
-        return Cell(number(x, 2, sign=True), f"more than {GAP_SMALL} posterior sd" if large else "", cls)
-    if key == "gap_monte_carlo":
-        return Cell(f"±{number(x, 2)}", "", cls)
-    if key == "se_ratio":
-        return Cell(number(x, 2), "" if SE_RATIO[0] <= x <= SE_RATIO[1] else f"outside {SE_RATIO[0]} to {SE_RATIO[1]}", cls)
-    if key in ("ess_bulk", "ess_tail"):
-        least = ESS_PER_CHAIN * view.chains
-        return Cell(number(x, 0), "" if x >= least else f"below {least}", cls)
-    if key in ("r_hat", "r_hat_unaligned"):
-        text = number(x, 3 if x < 10 else 1)
-        return Cell(text, f"above {R_HAT}" if key == "r_hat" and not x <= R_HAT else "", cls)
-    if key == "mcse":
-        return Cell(number(x, decimals_for(x)), "", cls)
-    return Cell(number(x, places), "no standard error: see below" if key == "se" and not isfinite(x) else "", cls)
 
 
 def approximation(view: View) -> list[str]:
@@ -227,35 +145,6 @@ def approximation(view: View) -> list[str]:
         "to be trusted."
     )
     return [said, f"{score} {price} {trust}"]
-
-
-def alignment(view: View) -> list[str]:
-    """What alignment did, and how sure it was."""
-    out = []
-    for dim, reason in view.about["exchangeable"].items():
-        if reason is not None:
-            out.append(
-                f"The positions of {dim} are told apart by the model or the data ({reason}), so their labels needed no alignment."
-            )
-    for dim in view.exchangeable:
-        share = view.label_uncertainty.get(dim, 0.0)
-        changed = (
-            f"Names changed in {percent(view.relabelled)} of the draws." if view.relabelled else "No draw had to be renamed."
-        )
-        sure = (
-            "In every draw one naming was clearly the best."
-            if share == 0
-            else f"In {100 * share:.1f}% of the draws the second best naming was nearly as good: there the components overlap "
-            "and their labels mean little."
-        )
-        out.append(
-            f"The model does not care which {dim} comes first, so a chain may call them by any name, or swap names on the "
-            f"way. Each draw was given the names under which it agrees best with EM about which row belongs where. "
-            f"{changed} {sure}"
-        )
-    return out or [
-        "Nothing in this model can change its name without changing the model, so the draws are shown as they were sampled."
-    ]
 
 
 def optima(view: View) -> list[dict[str, Any]]:
@@ -299,11 +188,6 @@ def timings(view: View) -> list[dict[str, Any]]:
         }
         for k, v in t.items()
     ]
-
-
-def missing_errors(view: View) -> list[str]:
-    """Why a standard error does not exist, by parameter."""
-    return [f"{name}: {reason}." for name, reason in view.about["standard_error_reasons"].items()]
 
 
 def settings(view: View) -> dict[str, Any]:

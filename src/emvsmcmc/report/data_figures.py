@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -187,8 +188,8 @@ def _ellipses(gaussian: xr.Dataset) -> list[Drawing]:
 
     shown = f" {most:,} of the {len(data):,} rows are drawn." if len(data) > most else ""
     caption = (
-        "Ellipses of 1, 2 and 3 standard deviations of each component under EM's estimate; the thin ones are 2 standard "
-        f"deviations in {mean.shape[1] - 1} posterior draws.{shown}"
+        f"Ellipses of 1, 2 and 3 standard deviations{' of each component' if len(labels) > 1 else ''} under EM's estimate; the "
+        f"thin ones are 2 standard deviations in {mean.shape[1] - 1} posterior draws.{shown}"
     )
     return [panel(pair) for pair in pairs]
 
@@ -206,10 +207,11 @@ def _checks(view: View, name: str) -> list[Drawing]:
     cells = list(np.ndindex(*observed.shape[1:]))
     if len(cells) > 1 and set(np.unique(observed.values[np.isfinite(observed.values)])) <= {0.0, 1.0}:
         return [_shares(name, observed, copies)]
-    out = []
+    out: list[Drawing] = []
     for at in cells[:MAX_CHECKS]:
         labels = ", ".join(str(observed[d].values[i]) for d, i in zip(observed.dims[1:], at, strict=True))
-        out.append(_check(view, f"{name}[{labels}]" if at else name, observed.values[(slice(None), *at)], copies[(..., *at)]))
+        drawn = _check(view, f"{name}[{labels}]" if at else name, observed.values[(slice(None), *at)], copies[(..., *at)])
+        out.append(replace(drawn, caption="") if out else drawn)  # said once
     return out
 
 

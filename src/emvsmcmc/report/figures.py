@@ -26,10 +26,11 @@ def densities(view: View) -> list[Drawing]:
 
 
 def distinct(view: View) -> list[str]:
-    """Parameters without those that only repeat another: cov[a, b] is cov[b, a]."""
+    """Parameters without those that only repeat another (cov[a, b] is cov[b, a]) and those known up to a rotation only."""
     seen: dict[bytes, str] = {}
     for label in view.table.index:
-        seen.setdefault(view.draws[label].tobytes(), str(label))
+        if not view.is_turned(str(label)):
+            seen.setdefault(view.draws[label].tobytes(), str(label))
     return list(seen.values())
 
 
@@ -149,22 +150,38 @@ def starts(view: View) -> Drawing:
 
 def traces(view: View) -> list[Drawing]:
     """Draws before and after alignment of the parameter whose positions lie farthest apart; without alignment, plain traces."""
-    dim = view.exchangeable[0] if view.exchangeable else None
-    groups = [] if dim is None else [g for name in view.about["carriers"].get(dim, []) for g in view.along(name, dim)]
-    if not groups:
+    groups = [g for dim in view.exchangeable[:1] for name in view.about["carriers"].get(dim, []) for g in view.along(name, dim)]
+    turned = _turned(view)
+    if groups:
+        labels, changed = max(groups, key=lambda g: _separation(view, g)), view.relabelled > 0
+        alt = f"Draws of {labels[0].split('[')[0]} chain after chain, one line a {view.exchangeable[0]}, %s alignment"
+    elif turned:
+        labels, changed = turned, True
+        alt = f"Draws of {', '.join(labels)} chain after chain, %s the axes were aligned"
+    else:
         worst = view.table["r_hat"].sort_values(ascending=False, kind="stable").index[:4]
         return [
             _trace(view, [k], view.draws, k, f"Trace of {k} over {view.chains} chains") for k in view.table.index if k in worst
         ]
-    labels = max(groups, key=lambda g: _separation(view, g))
-    name = labels[0].split("[")[0]
-    alt = f"Draws of {name} chain after chain, one line a {dim}, %s alignment"
-    if not view.relabelled:
+    if not changed:
         return [_trace(view, labels, view.draws, "As sampled, and as aligned", alt % "before and after")]
     return [
         _trace(view, labels, view.raw_draws, "As sampled", alt % "before"),
         _trace(view, labels, view.draws, "After alignment", alt % "after"),
     ]
+
+
+def _turned(view: View) -> list[str]:
+    """The coefficients that alignment changed most, for their spread: along the axes where there are several."""
+    shares = view.shares("turned")
+    groups: list[list[str]] = []
+    for r in view.rotations:
+        for name in r["carriers"] if shares.get(r["latent"], 0.0) else []:
+            labels = [str(k) for k in view.table.index if str(k).partition("[")[0] == name]
+            several = r["dim"] is not None and r["dim"] in view.array("posterior", name).dims
+            groups += view.along(name, r["dim"]) if several else [[k] for k in labels]
+    change = {k: view.raw_draws[k].std() / (view.draws[k].std() or 1.0) for g in groups for k in g}
+    return max(groups, key=lambda g: max(change[k] for k in g), default=[])
 
 
 def _separation(view: View, labels: list[str]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import xarray as xr
 
-from . import canvas, content, data_figures, figures
+from . import canvas, content, data_figures, figures, hidden, paths, tables, turns
 from .view import View
 
 if TYPE_CHECKING:
@@ -67,9 +67,14 @@ def _context(view: View) -> dict[str, Any]:
         "meaning": content.MEANING.get(verdict, content.NO_MEANING),
         "reasons": content.reasons(view),
         "verdict_figures": content.verdict_figures(view),
-        "groups": content.groups(view),
-        "rows": content.table_rows(view),
-        "missing_errors": content.missing_errors(view),
+        "groups": tables.groups(view),
+        "rows": tables.parameter_rows(view),
+        "missing_information": hidden.missing_information(view),
+        "trouble": hidden.trouble(view),
+        "turned": sorted({str(k).partition("[")[0] for k in view.table.index if view.is_turned(str(k))}),
+        "invariant": turns.invariant(view),
+        "invariant_blocks": tables.invariant_blocks(view) if len(view.invariant) else [],
+        "coefficients": paths.coefficients(view),
         "densities": densities,
         "left_out": len(figures.distinct(view)) - len(densities),
         "truth": "truth" in view.table,
@@ -81,10 +86,11 @@ def _context(view: View) -> dict[str, Any]:
         "status_sentence": view.about["status_sentence"],
         "iterations": view.about["iterations"],
         "log_likelihood": content.number(view.result["log_likelihood"], 5),
-        "exchangeable": view.exchangeable,
-        "alignment": content.alignment(view),
+        "aligned": bool(view.exchangeable or view.rotations),
+        "alignment": turns.alignment(view),
         "traces": figures.traces(view),
         "divergent": view.divergent,
+        **_hard(view),
         "approximation": content.approximation(view),
         "timings": content.timings(view),
         "rate": content.number(view.result["timings"]["effective draws a second"], 0),
@@ -95,4 +101,16 @@ def _context(view: View) -> dict[str, Any]:
         "versions": view.result["versions"],
         "settings": content.settings(view),
         "reproduce": content.reproduce(view),
+    }
+
+
+def _hard(view: View) -> dict[str, Any]:
+    """The section on hard assignment; empty where there was none."""
+    if view.hard is None:
+        return {"hard": []}
+    return {
+        "hard": hidden.filled_in(view),
+        "hard_headings": tables.hard_headings(view),
+        "hard_blocks": tables.hard_blocks(view),
+        "hard_paths": paths.hard_path(view),
     }

@@ -12,6 +12,12 @@ import pandas as pd
 import xarray as xr
 
 
+def label_of(variable: xr.DataArray, at: tuple[int, ...]) -> str:
+    """The table's label of one position of a parameter whose draws are over (chain, draw, ...)."""
+    labels = [str(variable[d].values[i]) for d, i in zip(variable.dims[2:], at, strict=True)]
+    return f"{variable.name}[{', '.join(labels)}]" if labels else str(variable.name)
+
+
 class View:
     """A comparison's tree with the questions that the page asks of it."""
 
@@ -24,6 +30,38 @@ class View:
     def table(self) -> pd.DataFrame:
         """One row a scalar parameter, columns of `comparison.metrics.table`."""
         return self.tree["table"].to_dataset().to_dataframe()
+
+    @cached_property
+    def invariant(self) -> pd.DataFrame:
+        """The same columns for what no rotation changes; empty where no latent is hidden, or in older files."""
+        found = self.dataset("invariant")
+        return self.table.iloc[:0] if found is None else found.to_dataframe()
+
+    @cached_property
+    def deciding(self) -> pd.DataFrame:
+        """The rows that the verdict looked at: without parameters that are determined up to a rotation only, with what no
+        rotation changes.
+        """
+        keep = [not self.is_turned(str(label)) for label in self.table.index]
+        parts = [t for t in (self.table[keep], self.invariant) if len(t)]
+        return pd.concat(parts) if parts else self.table
+
+    def is_turned(self, label: str) -> bool:
+        """Whether a row of the table is determined up to a rotation only, so that it decides nothing."""
+        return label.partition("[")[0] in self.about.get("turned", [])
+
+    @cached_property
+    def hard(self) -> xr.Dataset | None:
+        """Soft beside hard assignment (see `comparison.hidden.side_by_side`) with the objective of each iteration."""
+        values, history = self.dataset("hard/values"), self.dataset("hard/history")
+        if values is None:
+            return None
+        return values if history is None else values.assign(objective=history["objective"])
+
+    @property
+    def rotations(self) -> list[dict[str, Any]]:
+        """Latents whose axes may be turned: latent, dim, size, carriers, and what leaves density and posterior as they are."""
+        return list(self.about.get("rotations", []))
 
     @property
     def name(self) -> str:
@@ -63,19 +101,21 @@ class View:
     def _scalars(self, group: str) -> dict[str, np.ndarray]:
         out = {}
         dataset = self.tree[group].to_dataset()
-        for name, variable in dataset.data_vars.items():
+        for variable in dataset.data_vars.values():
             for at in np.ndindex(*variable.shape[2:]):
-                labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims[2:], at, strict=True))
-                out[f"{name}[{labels}]" if at else str(name)] = variable.values[(slice(None), slice(None), *at)]
+                out[label_of(variable, at)] = variable.values[(slice(None), slice(None), *at)]
         return {label: out[label] for label in self.table.index}
 
     def along(self, name: str, dim: str) -> list[list[str]]:
         """Labels of a parameter along one dim of two or more positions, once for every position of its other dims."""
         variable = self.array("posterior", name)
         dims, shape = variable.dims[2:], variable.shape[2:]
-        labels = [k for k in self.table.index if k == name or k.startswith(f"{name}[")]
-        grid = np.moveaxis(np.array(labels, dtype=object).reshape(shape), dims.index(dim), 0)
-        return [list(column) for column in grid.reshape(len(grid), -1).T] if len(grid) > 1 else []
+        at = dims.index(dim)
+        out = []
+        for rest in np.ndindex(*shape[:at], *shape[at + 1 :]):
+            places = [(*rest[:at], i, *rest[at:]) for i in range(shape[at])]
+            out.append([label_of(variable, place) for place in places])
+        return [column for column in out if len(column) > 1 and set(column) <= set(self.table.index)]
 
     def role(self, *roles: str) -> list[str]:
         return [name for name, role in self.about["roles"].items() if role in roles]
@@ -101,14 +141,16 @@ class View:
 
     @cached_property
     def relabelled(self) -> float:
-        """Share of draws in which alignment changed at least one label."""
-        changed = [self.draws[k] != self.raw_draws[k] for k in self.table.index]
+        """Share of draws in which alignment changed at least one label of an exchangeable dim."""
+        turned = {name for r in self.rotations for name in r["carriers"]}
+        renamed = {name for dim in self.exchangeable for name in self.about["carriers"].get(dim, [])}
+        names = renamed - turned or renamed
+        changed = [self.draws[k] != self.raw_draws[k] for k in self.table.index if str(k).partition("[")[0] in names]
         return float(np.any(changed, axis=0).mean()) if changed else 0.0
 
-    @cached_property
-    def label_uncertainty(self) -> dict[str, float]:
-        """{dim: share of draws whose second best relabelling is nearly as good}."""
-        return dict(ast.literal_eval(self.tree.attrs.get("label_uncertainty", "{}")))
+    def shares(self, name: str) -> dict[str, float]:
+        """{dim or latent: share of draws} that alignment wrote down: label_uncertainty, turned, undetermined."""
+        return dict(ast.literal_eval(self.tree.attrs.get(name, "{}")))
 
     @cached_property
     def divergent(self) -> float:

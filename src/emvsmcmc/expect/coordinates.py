@@ -12,6 +12,7 @@ from ..spec.graph import Environment, argument_values
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
+from .implied import zero_uniquenesses
 from .layout import Statistics
 from .plan import BATCH, Plan
 from .radial import complete, normal_tails
@@ -37,14 +38,16 @@ class Block:
 
 
 class Coordinates:
-    """Charts around given parameter values. A parameter on its boundary (a zero probability) is left out of the vector.
+    """Charts around given parameter values. A parameter on its boundary (a zero probability, a residual variance of zero) is left
+    out of the vector.
 
-    names : restricts the vector to some parameters; the others stay at their values. Degrees of freedom that are as good as
-    infinite are left out too, and are in `normal`.
+    names : restricts the vector to some parameters; the others stay at their values. heywood : leave out residual variances of
+    zero; such entries are in `zero`. Degrees of freedom that are as good as infinite are left out too, and are in `normal`.
     """
 
-    def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None) -> None:
+    def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None, heywood: bool = True) -> None:
         self.plan, self.env = plan, env
+        self.zero = zero_uniquenesses(plan, env) if heywood else {}
         self.normal = normal_tails(plan, env) if plan.radials else {}
         self.blocks: list[Block] = []
         # EM walks towards a boundary for ever: a probability that stands for less than 1e-8 of a row has arrived
@@ -57,6 +60,8 @@ class Coordinates:
             support = parameter_support(v, env).at(x)
             start = support.to_real(x)
             free = support.free(x, margin)
+            if v.label in self.zero:
+                free = free & ~self.zero[v.label]
             if v.label in self.normal:
                 free = free & ~self.normal[v.label]
             unit = _unit(plan, v, support, x, len(start))
@@ -85,17 +90,20 @@ class Coordinates:
 
     def jacobian(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """{parameter: (*shape, size)} derivative of every declared value along the vector."""
-        env = self.unpack(self._steps(u))
+        env = self.unpack(self.steps(u))
         return {b.variable.label: _imaginary(env.values[b.variable.label].array) for b in self.blocks}
 
-    def _steps(self, u: np.ndarray) -> np.ndarray:
+    def steps(self, u: np.ndarray) -> np.ndarray:
+        """(size, size) one complex step along each coordinate: the imaginary part of a function of `unpack(steps)`, divided by
+        COMPLEX_STEP, is its derivative.
+        """
         return u[:, None] + 1j * COMPLEX_STEP * np.eye(len(u))
 
     def score(self, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
         """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
         if not self.size:
             return np.zeros(0)
-        env = self.unpack(self._steps(u))
+        env = self.unpack(self.steps(u))
         with np.errstate(divide="ignore", invalid="ignore"):
             C = coefficients(self.plan, env, S.rho)
         gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, self.size))).T @ S.N

@@ -171,7 +171,7 @@ _SENTENCES = {
     Status.DEGENERATE: "A component collapsed on a point or lost its rows; use fewer components, or objective='map' with a "
     "prior that vanishes at zero (InverseGamma, InverseWishart, Gamma with alpha > 1; HalfNormal does not prevent it).",
     Status.UNBOUNDED: "The objective grows without limit along the path; it has no maximum, and the path is the result.",
-    Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely, and its "
-    "standard error does not exist; use fewer latents or more columns, or objective='map' with a prior that vanishes at zero "
+    Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely, and "
+    "its standard error does not exist; use fewer latents or more columns, or objective='map' with a prior that vanishes at zero "
     "(InverseGamma, or Gamma with alpha > 1).",
 }

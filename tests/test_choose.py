@@ -196,8 +196,8 @@ def test_reservations_are_named() -> None:
     best, text = told(*models)
     assert best == {"aic": "B", "bic": "B", "icl": "B", "loo": "A"}  # B has the higher elpd, but nobody may trust it
     assert "EM of D ended as degenerate, so that AIC, BIC and ICL cannot judge it: all 5 starts" in text
-    assert "The chains of B have not converged as far as the log-likelihoods of its rows go" in text
-    assert "R-hat 1.300 for row 3" in text
+    assert "The chains of B have not converged, so that its LOO is not trusted and takes no part: R-hat 1.300 for row 3." in text
+    assert "LOO (which judges A, C and D alone) takes A" in text
     assert "R-hat of a parameter of C is 1.200, but the log-likelihoods of its rows" in text
     assert "LOO of D: 3 of 100 rows have a Pareto k above 0.7" in text
     assert "NUTS could not sample E, so that LOO cannot judge it: NUTS could not run." in text
@@ -281,11 +281,30 @@ def test_chains_that_disagree_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "fit_mcmc", posterior)
     specs = [QUAKES.spec(components=k) for k in (1, 2)]
     choice = ev.choose(specs, QUAKES.data(), starts=3, random_seed=0, chains=2)
-    assert choice.best["loo"] == "1"
+    assert choice.best["loo"] is None  # one model alone is no comparison
     assert choice.table.loc["2", "r_hat_rows"] > 1.1
     assert choice.table.loc["1", "r_hat_rows"] < 1.01
-    assert np.isnan(choice.table.loc["2", "d_elpd"])
-    assert any("The chains of 2 have not converged" in s and "R-hat" in s for s in choice.sentences)
+    assert choice.table["elpd_loo"].notna().all()
+    assert choice.table["d_elpd"].isna().all()
+    (told,) = [s for s in choice.sentences if "The chains of 2 have not converged" in s]
+    assert "for the total log-likelihood" in told
+    assert "for the log-likelihood of row" in told
+    assert "LOO compares nothing, for want of two models" in " ".join(choice.sentences)
+    assert "LOO" not in choice.sentences[0]
+    sign = np.where(np.arange(QUAKES.data()["count"].size) % 2, -1.0, 1.0)
+    sign[-1] = 0.0
+
+    def another_mode(problem: ev.Problem, *_: Any, **__: Any) -> xr.DataTree:
+        """A chain at a mode of the same height, where other rows are likely."""
+        tree = normal_posterior(problem)
+        rows = tree["log_likelihood"]["rows"]
+        rows[1] = rows[1] + 0.3 * sign
+        return tree
+
+    monkeypatch.setattr(module, "fit_mcmc", another_mode)
+    told, other = (s for s in ev.choose(specs, QUAKES.data(), starts=3, chains=2).sentences if "have not converged" in s)
+    assert "total" not in told + other
+    assert "(at most 1.05 is wanted)" in told
     monkeypatch.setattr(module, "fit_mcmc", normal_posterior)  # negative control: the same draws undisturbed
     assert ev.choose(specs, QUAKES.data(), starts=3, random_seed=0, chains=2).best["loo"] == "2"
 
@@ -299,7 +318,7 @@ def test_a_model_that_cannot_be_sampled_keeps_its_criteria(monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "fit_mcmc", posterior)
     choice = ev.choose([QUAKES.spec(components=k) for k in (1, 2)], QUAKES.data(), starts=3, random_seed=0, chains=2)
-    assert choice.best == {"aic": "2", "bic": "2", "icl": "1", "loo": "1"}
+    assert choice.best == {"aic": "2", "bic": "2", "icl": "1", "loo": None}
     assert np.isnan(choice.table.loc["2", "elpd_loo"])
     assert list(choice.posteriors) == list(choice.loo) == ["1"]
     assert any("NUTS could not sample 2" in s for s in choice.sentences)

@@ -25,10 +25,11 @@ from ..reading import read
 from ..spec.model import Spec
 from .alike import check_alike
 from .loo import STILL, LeaveOneOut, leave_one_out
-from .reasons import Judged, sentences
+from .reasons import Judged, sentences, trusted
 from .run import fit_mcmc
 from .verdict import not_converged
 
+R_HAT_ROWS = 1.05  # the largest of hundreds of rows exceeds the 1.01 of a single quantity by chance
 CRITERIA = {"aic": "aic", "bic": "bic", "icl": "icl", "loo": "elpd_loo"}  # criterion -> column of the table
 
 
@@ -43,9 +44,9 @@ class Choice:
         and its standard error se_loo (larger is better, nats), p_loo, the effective number of parameters; d_elpd, elpd less that
         of the best, with the standard error se_diff of this difference, paired by rows; pareto_k, the number of rows whose
         Pareto k is above 0.7; r_hat, the largest of the aligned parameters, and r_hat_rows, the largest of the rows'
-        log-likelihoods, which are all that LOO reads and do not depend on labels. d_elpd is NaN where the chains have not
-        converged by them.
-    best : {"aic", "bic", "icl", "loo"}: name of the model that each takes, None where it can judge none. Without MCMC no "loo".
+        log-likelihoods, which are all that LOO reads and do not depend on labels. d_elpd is NaN where LOO is not trusted.
+    best : {"aic", "bic", "icl", "loo"}: name of the model that each takes; None where it can judge none, LOO where it can trust
+        fewer than two. Without MCMC no "loo".
     sentences : who takes what, the figures that decide where they disagree, and every reservation, in words.
     fits : {name: EMFit, or None where no start reached an optimum}. posteriors, loo : {name: what `fit_mcmc` returned, and
         `LeaveOneOut`}, for the models that were sampled.
@@ -99,8 +100,9 @@ def choose(
     starts : of EM. draws, tune, chains : of `fit_mcmc`. random_seed : the same for every model.
 
     A model that EM cannot fit (no optimum, or iterations that ran out) or NUTS cannot sample stays in the table, with NaN and
-    its status, and a sentence names it. LOO is trusted where R-hat, effective sample sizes and divergences of the rows'
-    log-likelihoods are those that a verdict asks for; others are named and take no part.
+    its status, and a sentence names it. LOO is trusted where the total log-likelihood has the R-hat, the effective sample sizes
+    and the share of divergent draws that a verdict asks for, and no row's log-likelihood an R-hat above 1.05; other models are
+    named and take no part in it.
 
     Raises
     ------
@@ -128,7 +130,8 @@ def choose(
                 trouble[name] = (str(error).rstrip("."),)
     loo = _leave_one_out(problems, posteriors)
     models = [
-        _judged(name, fits[name], status[name], posteriors.get(name), loo.get(name), trouble[name], chains) for name in problems
+        _judged(name, fits[name], status[name], posteriors.get(name), loo.get(name), trouble[name], problem.weights, chains)
+        for name, problem in problems.items()
     ]
     table = _table(models, mcmc)
     best = {c: _best(table, c, models) for c in CRITERIA if mcmc or c != "loo"}
@@ -237,6 +240,7 @@ def _judged(
     posterior: xr.DataTree | None,
     loo: LeaveOneOut | None,
     trouble: tuple[str, ...],
+    weights: np.ndarray,
     chains: int,
 ) -> Judged:
     known: dict[str, Any] = {"name": name, "status": status[0], "reason": status[1], "loo": loo, "trouble": trouble}
@@ -246,13 +250,18 @@ def _judged(
         known |= {"aic": fit.aic, "bic": fit.bic, "icl": fit.bic + 2 * entropy}
         known["note"] = "" if fit.status is Status.CONVERGED else fit.status.sentence.rstrip(".")
     if posterior is not None and loo is not None:
-        rows = _mixing(posterior["log_likelihood"].to_dataset()["rows"].values[:, :, loo.row], [f"row {i}" for i in loo.row])
+        rows = posterior["log_likelihood"].to_dataset()["rows"].values
+        total = (rows @ weights)[:, :, None]
         scalars = [v.values.reshape(*v.shape[:2], -1) for v in posterior["posterior"].to_dataset().data_vars.values()]
-        r_hat = _r_hat(np.concatenate(scalars, axis=2))
+        own = _r_hat(rows[:, :, loo.row])
+        known |= {"r_hat": float(_r_hat(np.concatenate(scalars, axis=2)).max()), "r_hat_rows": float(own.max())}
         stats = posterior["sample_stats"].to_dataset()
         divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
-        known |= {"trouble": tuple(not_converged(rows, chains, divergent)), "r_hat": float(np.nanmax(r_hat, initial=1.0))}
-        known |= {"r_hat_rows": float(rows["r_hat"].max(skipna=False)) if len(rows) else 1.0}
+        wrong = not_converged(_mixing(total, ["the total log-likelihood"]), chains, divergent)
+        if own.max() > R_HAT_ROWS:
+            worst = loo.row[int(own.argmax())]
+            wrong.append(f"R-hat {own.max():.3f} for the log-likelihood of row {worst} (at most {R_HAT_ROWS} is wanted)")
+        known["trouble"] = tuple(wrong)
     return Judged(**known)
 
 
@@ -290,8 +299,9 @@ def _table(models: list[Judged], mcmc: bool) -> pd.DataFrame:
         if column in CRITERIA:
             table[f"d_{column}"] = table[column] - table[column].min()
     if mcmc:
-        top = max((m for m in models if m.trusted), key=lambda m: m.loo.total, default=None)  # type: ignore[union-attr]
-        less = [m.loo.less(top.loo) if top and m.trusted else (np.nan, np.nan) for m in models]  # type: ignore[union-attr, arg-type]
+        judged = [(m.name, m.loo) for m in trusted(models) if m.loo is not None]
+        differences = {name: loo.less(judged[0][1]) for name, loo in judged}
+        less = [differences.get(m.name, (np.nan, np.nan)) for m in models]
         table["elpd_loo"] = [m.loo.total if m.loo else np.nan for m in models]
         table["se_loo"] = [m.loo.se if m.loo else np.nan for m in models]
         table["p_loo"] = [m.loo.p if m.loo else np.nan for m in models]
@@ -304,9 +314,8 @@ def _table(models: list[Judged], mcmc: bool) -> pd.DataFrame:
 
 def _best(table: pd.DataFrame, criterion: str, models: list[Judged]) -> str | None:
     if criterion == "loo":
-        values = -table["elpd_loo"].where([m.trusted for m in models])
-    else:
-        values = table[CRITERIA[criterion]]
+        return next((m.name for m in trusted(models)), None)
+    values = table[CRITERIA[criterion]]
     return None if values.isna().all() else str(values.idxmin())
 
 

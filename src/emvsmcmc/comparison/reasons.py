@@ -36,10 +36,11 @@ class Judged:
     r_hat_rows: float = float("nan")
     note: str = ""
 
-    @property
-    def trusted(self) -> bool:
-        """Its LOO may be compared."""
-        return self.loo is not None and not self.trouble
+
+def trusted(models: Sequence[Judged]) -> list[Judged]:
+    """The models whose LOO may be compared, the best first; none where there are not two of them."""
+    found = sorted((m for m in models if m.loo is not None and not m.trouble), key=lambda m: -m.loo.total)  # type: ignore[union-attr]
+    return found if len(found) > 1 else []
 
 
 def sentences(models: Sequence[Judged], table: pd.DataFrame, best: Mapping[str, str | None]) -> list[str]:
@@ -49,25 +50,29 @@ def sentences(models: Sequence[Judged], table: pd.DataFrame, best: Mapping[str, 
     for criterion, name in best.items():
         if name is not None:
             takers.setdefault(name, []).append(criterion)
-    out = [_headline(takers)]
+    names = dict(NAMES)
+    judged = {m.name for m in trusted(models)}
+    if len(judged) < len(models):
+        names["loo"] += f" (which judges {_and([m.name for m in models if m.name in judged])} alone)" if judged else ""
+    out = [_headline(takers, names)]
     if len(takers) == 1:
         out += _runners_up(of, best)
     for a, b in combinations(takers, 2):
         few, many = sorted((of[a], of[b]), key=lambda m: m.n_parameters)
         out += _why(few, many, takers, table)
-    out += _by_loo(models, best.get("loo"), takers)
+    out += _by_loo(models, takers)
     return [*out, *_reservations(models)]
 
 
-def _headline(takers: Mapping[str, Sequence[str]]) -> str:
+def _headline(takers: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> str:
     if not takers:
         return "No criterion can judge any of the models."
     if len(takers) == 1:
         ((name, criteria),) = takers.items()
         every = "all " if len(criteria) > 2 else "both " if len(criteria) == 2 else ""
-        return f"{_and([NAMES[c] for c in criteria])} {every}take{'s' if len(criteria) == 1 else ''} {name}."
+        return f"{_and([names[c] for c in criteria])} {every}take{'s' if len(criteria) == 1 else ''} {name}."
     parts = [
-        f"{_and([NAMES[c] for c in criteria])} take{'s' if len(criteria) == 1 else ''} {name}"
+        f"{_and([names[c] for c in criteria])} take{'s' if len(criteria) == 1 else ''} {name}"
         for name, criteria in takers.items()
     ]
     return f"{', '.join(parts)}."
@@ -112,12 +117,14 @@ def _why(few: Judged, many: Judged, takers: Mapping[str, Sequence[str]], table: 
         yield f"{_and([NAMES[c] for c in against])} put{'s' if len(against) == 1 else ''} {other} before {side['loo']} by {by}."
 
 
-def _by_loo(models: Sequence[Judged], best: str | None, takers: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _by_loo(models: Sequence[Judged], takers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """LOO's choice against the next one and against the choices of the others, with the paired standard error."""
-    trusted = sorted((m for m in models if m.trusted), key=lambda m: -m.loo.total)  # type: ignore[union-attr]
-    if best is None or len(trusted) < 2:
+    judged = trusted(models)
+    if not judged:
+        if any(m.loo is not None for m in models):
+            yield "LOO compares nothing, for want of two models whose chains have converged."
         return
-    top, *others = trusted
+    top, *others = judged
     for m in others:
         if m is not others[0] and m.name not in takers:
             continue
@@ -140,8 +147,8 @@ def _reservations(models: Sequence[Judged]) -> Iterator[str]:
             yield f"NUTS could not sample {m.name}, so that LOO cannot judge it: {'; '.join(m.trouble)}."
         elif m.trouble:
             yield (
-                f"The chains of {m.name} have not converged as far as the log-likelihoods of its rows go, so that its LOO is not "
-                f"trusted and takes no part: {'; '.join(m.trouble)}."
+                f"The chains of {m.name} have not converged, so that its LOO is not trusted and takes no part: "
+                f"{'; '.join(m.trouble)}."
             )
         elif m.r_hat > R_HAT:
             yield (

@@ -1,6 +1,7 @@
 """The command line around NUTS, which is stubbed: what `sample`, `compare` and `report` ask for, print and leave behind."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,12 @@ import xarray as xr
 from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
-from emvsmcmc import cli_files
+from emvsmcmc import cli_files, cli_show
 from emvsmcmc.cli import app
+from emvsmcmc.cli_show import show_comparison
 from emvsmcmc.comparison import run as comparison_run
 from emvsmcmc.comparison.verdict import Verdict
-from emvsmcmc.errors import SamplingFailed
+from emvsmcmc.errors import SamplingFailed, Status
 from emvsmcmc.report import page
 
 
@@ -107,13 +109,15 @@ class Stub(SimpleNamespace):
 
 
 def comparison(name: str = "model", **options: Any) -> Stub:
-    columns = ["em", "se", "map", "mean", "sd", "hdi_lower", "hdi_upper", "ess_bulk", "r_hat", "gap", "se_ratio"]
+    columns = ["em", "se", "fmi", "map", "mean", "sd", "hdi_lower", "hdi_upper", "ess_bulk", "r_hat", "gap", "se_ratio"]
     index = pd.Index(["mean[0]", "mean[1]"], name="parameter")
     table = pd.DataFrame([[1.5] * len(columns), [np.nan] * len(columns)], index=index, columns=columns)
     found = Verdict("EM suffices", ("largest gap 0.10 posterior sd (mean[0])",))
     times = {"EM": 0.2, "compile": 1.0, "sampling": 2.0, "effective draws a second": 140.0}
     contract = SimpleNamespace(holds=True, sentence="The routes agree.")
-    return Stub(name=name, table=table, verdict=found, contract=contract, timings=times, options=options)
+    whole = {"verdict": found, "contract": contract, "timings": times, "options": options}
+    em = SimpleNamespace(status=Status.CONVERGED, reasons={})
+    return Stub(name=name, table=table, invariant=table.iloc[:0], em=em, **whole)
 
 
 def test_compare(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +159,39 @@ def test_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     good("compare", "gaussian_mixture", "--data", "mine.csv", "--out", "elsewhere")
     assert asked["truth"] is None  # the truth is that of the model's own data
     assert Path("elsewhere/index.html").is_file()
+
+
+def test_what_is_new_in_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = comparison()
+    show_comparison(found)
+    plain = capsys.readouterr()
+    assert "missing" in plain.out
+    assert "ommunalit" not in plain.out
+    labels = [f"communality[x{i}]" for i in range(14)] + ["implied_cov[x1, x2]"]
+    shares = [0.5, *[0.25] * 13, 9.0]
+    found.invariant = pd.DataFrame({"em": shares, "gap": [0.1, *[-0.2] * 13, -0.75]}, index=labels)
+    found.em = SimpleNamespace(status=Status.HEYWOOD, reasons={"sd": "on the boundary of its support"})
+    show_comparison(found)
+    told = capsys.readouterr()
+    assert "Communalities: x0 0.50, x1 0.25," in told.out
+    assert "x11 0.25 and 2 more; the widest gap of what no rotation changes is 0.75 s.d. (implied_cov[x1, x2])." in told.out
+    assert "No standard error for sd: on the boundary" in told.out
+    assert f"EM ended as heywood: {Status.HEYWOOD.sentence}" in told.err.replace("\n", " ")
+    monkeypatch.setattr(cli_show, "PLAIN_WIDTH", 100)
+    show_comparison(found)
+    assert "missing" not in capsys.readouterr().out  # it is the first to go where the terminal is narrow
+
+
+def test_fit_tells_what_is_missing() -> None:
+    out = good("fit", "missing_bivariate", "--starts", 2, "--seed", 0).stdout
+    assert re.search(r"estimate +standard error +missing", out)
+    assert re.search(r"cov\[x2, x2\] .* 0\.30", out)
+    assert "at most 0.526, plain EM's rate" in out
+    answer = json.loads(good("fit", "missing_bivariate", "--starts", 2, "--seed", 0, "--json").stdout)
+    assert answer["predicted_rate"] == pytest.approx(0.526, abs=1e-3)
+    assert answer["missing_information"]["cov"][1][1] == pytest.approx(0.296, abs=1e-3)
+    out = good("fit", "missing_bivariate", "--starts", 2, "--standard-errors", "none").stdout
+    assert "missing" not in out.replace("missing_bivariate", "")
 
 
 def test_nothing_half_written_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .errors import Status
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -23,6 +25,7 @@ PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
 COMPARED = {  # column of Comparison.table -> heading, digits
     "em": ("EM", 4),
     "se": ("s.e.", 4),
+    "fmi": ("missing", 2),
     "map": ("MAP", 4),
     "mean": ("mean", 4),
     "sd": ("s.d.", 4),
@@ -34,7 +37,8 @@ COMPARED = {  # column of Comparison.table -> heading, digits
     "se_ratio": ("s.e./s.d.", 2),
     "truth": ("truth", 4),
 }
-SPARED = ("map", "ess_bulk", "hdi_lower", "hdi_upper", "r_hat")  # what a narrow terminal does without, first to go first
+SPARED = ("fmi", "map", "ess_bulk", "hdi_lower", "hdi_upper", "r_hat")  # what a narrow terminal does without, first to go first
+MOST_SHARES = 12  # communalities in a line
 SUMMARY = {
     "mean": ("mean", 4),
     "sd": ("s.d.", 4),
@@ -80,7 +84,7 @@ def clean(x: Any) -> Any:
 
 
 def number(x: float, digits: int) -> str:
-    return "–" if x is None or not math.isfinite(x) else f"{x:.{digits}f}"
+    return "–" if x is None or not math.isfinite(x) else f"{round(x, digits) + 0.0:.{digits}f}"  # no minus zero
 
 
 def scalars(dataset: xr.Dataset) -> Iterator[tuple[str, str, tuple[int, ...]]]:
@@ -128,6 +132,8 @@ def fit_dict(name: str, fit: EMFit) -> dict[str, Any]:
         "random_seed": fit.random_seed,
         "estimate": {str(k): v.values for k, v in fit.estimate.data_vars.items()},
         "standard_error": {str(k): v.values for k, v in fit.standard_error.data_vars.items()},
+        "missing_information": {str(k): v.values for k, v in fit.missing_information.data_vars.items()},
+        "predicted_rate": fit.predicted_rate,
         "parameters": [
             {"parameter": label, "estimate": fit.estimate[v].values[at], "standard_error": fit.standard_error[v].values[at]}
             for label, v, at in scalars(fit.estimate)
@@ -144,19 +150,28 @@ def fit_dict(name: str, fit: EMFit) -> dict[str, Any]:
 def show_fit(name: str, fit: EMFit) -> None:
     """Estimates with standard errors, then how the fit went."""
     what = {"ml": "maximum likelihood", "map": "posterior mode"}[fit.objective]
+    columns = [("estimate", fit.estimate, 4), ("standard error", fit.standard_error, 4), ("missing", fit.missing_information, 2)]
+    if not any(v.notnull().any() for v in fit.missing_information.data_vars.values()):
+        columns.pop()
     rows = [
-        [label, number(float(fit.estimate[v].values[at]), 4), number(float(fit.standard_error[v].values[at]), 4)]
+        [label, *[number(float(dataset[v].values[at]), digits) for _, dataset, digits in columns]]
         for label, v, at in scalars(fit.estimate)
         if not _mirrored(fit, v, at)
     ]
-    table(f"{name}: {what}", ["parameter", "estimate", "standard error"], rows)
-    for parameter, reason in fit.reasons.items():
-        if reason:
-            say(f"No standard error for {parameter}: {reason}")
+    table(f"{name}: {what}", ["parameter", *[heading for heading, _, _ in columns]], rows)
+    if math.isfinite(fit.predicted_rate):
+        say(f"missing: fraction of missing information; of all combinations at most {fit.predicted_rate:.3f}, plain EM's rate.")
+    _say_reasons(fit)
     best = sum(s.optimum == 0 for s in fit.starts)
     value = "" if fit.objective == "ml" else f", objective {fit.objective_value:.5f}"
     say(f"Log-likelihood {fit.log_likelihood:.5f}{value}; {fit.n_parameters} parameters; AIC {fit.aic:.3f}, BIC {fit.bic:.3f}.")
     say(f"{best} of {len(fit.starts)} starts reached this optimum; {fit.status.value} after {fit.iterations} iterations.")
+
+
+def _say_reasons(fit: EMFit) -> None:
+    for parameter, reason in fit.reasons.items():
+        if reason:
+            say(f"No standard error for {parameter}: {reason}")
 
 
 def _mirrored(fit: EMFit, name: str, at: tuple[int, ...]) -> bool:
@@ -177,7 +192,7 @@ _STAGES = (("compile_seconds", "compiling"), ("sampling_seconds", "sampling"))
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """The table's main columns, the verdict in its sentence, the time it took."""
+    """The table's main columns, what no rotation changes in a line, the verdict in its sentence, the time it took."""
     columns = {c: told for c, told in COMPARED.items() if c in comparison.table}
     spared = list(SPARED)
     while True:
@@ -187,11 +202,27 @@ def show_comparison(comparison: Comparison) -> None:
             break
         columns.pop(spared.pop(0), None)
     table(f"{comparison.name}: EM beside the posterior (gap: EM − mean, in s.d.)", headings, rows)
+    if len(comparison.invariant):
+        say(invariant_line(comparison))
+    _say_reasons(comparison.em)
+    if comparison.em.status is not Status.CONVERGED:
+        warn(f"EM ended as {comparison.em.status.value}: {comparison.em.status.sentence}")
     console().print(f"[bold]{escape(str(comparison.verdict))}[/bold]", soft_wrap=True)
     (say if comparison.contract.holds else warn)(comparison.contract.sentence)
     times = comparison.timings
     stages = [f"{stage} {seconds:.1f} s" for stage, seconds in times.items() if stage != "effective draws a second"]
     say(f"{', '.join(stages)}; {times['effective draws a second']:.0f} effective draws a second of sampling.")
+
+
+def invariant_line(comparison: Comparison) -> str:
+    """Communalities under EM, and the widest gap of all that no rotation changes."""
+    t = comparison.invariant
+    shares = {str(k)[len("communality[") : -1]: x for k, x in t["em"].items() if str(k).startswith("communality[")}
+    shown = [f"{k} {number(float(x), 2)}" for k, x in list(shares.items())[:MOST_SHARES]]
+    more = f" and {len(shares) - MOST_SHARES} more" if len(shares) > MOST_SHARES else ""
+    gap = t["gap"].abs()
+    widest = f"the widest gap of what no rotation changes is {number(float(gap.max()), 2)} s.d. ({gap.idxmax()})"
+    return f"Communalities: {', '.join(shown)}{more}; {widest}."
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:

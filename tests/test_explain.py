@@ -190,7 +190,34 @@ ML, MAP = "M-step, maximum likelihood", "M-step, posterior mode (MAP)"
         ),
         ("tied", ML, ["sd² = Σ_{row, k} r[row, k] (y[row] − (a[k] + b[k] · x[row]))² / Σ_{row, k} r[row, k]"]),
         ("factors", "Roles", ["score    latent", "y        measurement"]),
-        ("factors", "E-step", ["given the row, score is Normal", "D_yᵀ diag(noise[item]⁻¹) D_y"]),
+        (
+            "factors",
+            "E-step",
+            [
+                "given the row, score is Normal with information parameters J (precision) and h: mean J⁻¹ h, covariance J⁻¹",
+                "J = D_scoreᵀ diag(1⁻²) D_score + D_yᵀ diag(noise[item]⁻¹) D_y",
+                "h = −(D_scoreᵀ diag(1⁻²) e_score + D_yᵀ diag(noise[item]⁻¹) e_y)",
+            ],
+        ),
+        (
+            "factors",
+            "Rotation",
+            [
+                "the 2 axes of score may be turned, loading with them: no density changes, nor the posterior",
+                "19 free parameters, 20 coordinates less 1 angle of these turns",
+            ],
+        ),
+        ("one_factor-", "Rotation", ["the sign of z may change, slope with it: no density changes", "12 free parameters"]),
+        (
+            "mixture_of_factor_analysers-",
+            "Rotation",
+            ["the sign of position may change, loading with it, at each component on its own"],
+        ),
+        (
+            "mixture_of_factor_analysers-",
+            "E-step",
+            ["· Π_column Normal(x[point, column] | mean[k, column] + Σ_factor loading[k, column, factor] · position"],
+        ),
         (
             "factors",
             ML,
@@ -366,6 +393,38 @@ def test_letters_that_the_spec_uses_are_marked() -> None:
     text = section(str(spec.explain()), "E-step")
     assert "f*[row, j] = f[j] · Poisson(y[row] | r[j])" in text
     assert "r*[row, j] = f*[row, j] / Σ_j f*[row, j]" in text
+
+
+def test_information_parameters_hold() -> None:
+    """J and h as the text writes them, with e and D of this model by hand, give the conditional mean and sd that EM reports."""
+    spec = factors()
+    y = np.random.default_rng(2).normal(size=(60, 5)) @ np.diag([1, 2, 3, 1, 2]) + 1
+    fit = ev.fit_em(ev.condition(spec, {"y": y}), "map", starts=1, random_seed=0, progress=False)
+    loading, mean, noise = (fit.estimate[name].values for name in ("loading", "mean", "noise"))
+    D_score, e_score, D_y, e_y = np.eye(2), np.zeros((60, 2)), -loading, y - mean
+    J = D_score.T @ D_score + D_y.T @ np.diag(1 / noise) @ D_y
+    h = -(e_score @ D_score + e_y @ np.diag(1 / noise) @ D_y)
+    np.testing.assert_allclose(fit.latent["score"].values, np.linalg.solve(J, h.T).T, rtol=1e-8, atol=1e-10)
+    sd = np.sqrt(np.diag(np.linalg.inv(J)))
+    np.testing.assert_allclose(fit.latent["score_sd"].values, np.broadcast_to(sd, (60, 2)), rtol=1e-8)
+
+
+def test_axes_that_something_tells_apart() -> None:
+    """A prior that points somewhere fixes what the likelihood leaves free; a coefficient of one leaves nothing free."""
+    with ev.Spec(coords={"item": 4, "factor": 2}) as spec:
+        loading = ev.Normal("loading", 1, 1, dims=("item", "factor"))
+        score = ev.Normal("score", 0, 1, dims=("person", "factor"))
+        ev.Normal("y", ev.dot(loading, score), ev.HalfNormal("sd", 1, dims="item"), dims=("person", "item"))
+    assert "the 2 axes of score may be turned, loading with them: no density changes, but the prior does" in section(
+        str(spec.explain()), "Rotation"
+    )
+    with ev.Spec(coords={"item": 4}) as spec:
+        z = ev.Normal("z", 0, ev.HalfNormal("spread", 1), dims="person")
+        ev.Normal("y", z, ev.HalfNormal("sd", 1, dims="item"), dims=("person", "item"))
+    text = section(str(spec.explain()), "Rotation")
+    assert "the model tells the axes of z apart: none may be turned" in text
+    assert "5 free parameters" in text
+    assert "Rotation" not in str(SPECS["old_faithful-"]().explain())
 
 
 @pytest.mark.parametrize(

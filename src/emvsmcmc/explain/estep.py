@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..expect.plan import GaussianPart, RadialPart
@@ -58,8 +60,20 @@ def _wrapped(start: str, product: str) -> list[str]:
     """One line, or a factor a line where that is too long."""
     if len(start) + len(product) <= WIDTH:
         return [start + product]
-    first, *others = product.split(" · ")
+    first, *others = _factors(product)
     return [start + first, *[f"{'· '.rjust(len(start))}{x}" for x in others]]
+
+
+def _factors(product: str) -> list[str]:
+    """Split at the dots outside brackets."""
+    depth, out = 0, [""]
+    for piece in re.split(r"( · |[()\[\]])", product):
+        depth += (piece in ("(", "[")) - (piece in (")", "]"))
+        if piece == " · " and depth == 0:
+            out.append("")
+        else:
+            out[-1] += piece
+    return out
 
 
 def _density(view: View) -> str:
@@ -112,20 +126,24 @@ def _gaussians(view: View) -> list[str]:
     partly = [n for n in view.hidden if n not in wholly]
     given = f"the row{' and ' + ', '.join(view.configuration()) if view.plan.axes else ''}"
     what = " and ".join([*wholly, *[f"the missing cells of {n}" for n in partly]])
-    lines.append(
-        f"given {given}, {what} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal with covariance {P} and mean {m}:"
-    )
+    normal = f"given {given}, {what} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal"
     alone = [p for p in view.plan.gaussians if p.variable.label in partly and view.reads_hidden(p) == [p.variable.label]]
     if not wholly and len(alone) == len(view.hidden) == len([p for p in view.plan.gaussians if view.reads_hidden(p)]):
+        lines.append(f"{normal} with covariance {P} and mean {m}:")
         for part in alone:
             lines += _missing_cells(view, part)
         return lines
+    J, h = view.letter("J"), view.letter("h")
+    lines.append(f"{normal} with information parameters {J} (precision) and {h}: mean {J}⁻¹ {h}, covariance {J}⁻¹")
     parts = [p for p in view.plan.gaussians if view.reads_hidden(p)]
     factors = [_weighted_derivative(view, p) for p in parts]
     names = [p.variable.label for p in parts]
-    lines.append(f"    {P}⁻¹ = {' + '.join(f'{w} D_{n}' for w, n in zip(factors, names, strict=True))}")
-    lines.append(f"    {m} = −{P} ({' + '.join(f'{w} e_{n}' for w, n in zip(factors, names, strict=True))})")
-    lines.append("    e_x = x − its mean, with what is hidden set to 0; D_x = its derivative with respect to what is hidden;")
+    lines.append(f"    {J} = {' + '.join(f'{w} D_{n}' for w, n in zip(factors, names, strict=True))}")
+    lines.append(f"    {h} = −({' + '.join(f'{w} e_{n}' for w, n in zip(factors, names, strict=True))})")
+    v = view.letter("v")
+    lines.append(
+        f"    e_{v} = {v} − its mean, with what is hidden set to 0; D_{v} = its derivative with respect to what is hidden;"
+    )
     lines.append("    worked out by one QR for each pattern of hidden cells, never by squaring")
     return lines
 

@@ -9,6 +9,7 @@ from ..expect.plan import make_plan
 from ..problem import Problem
 from ..spec.explain import Section
 from ..spec.model import Spec
+from .axes import free_axes
 from .estep import e_step, summed_out
 from .msteps import m_step
 from .sampler import free_variables
@@ -17,7 +18,7 @@ from .view import View
 
 
 def derive(spec: Spec, problem: Problem | None = None) -> list[Section]:
-    """E-step, M-steps, what PyMC samples and what is summed out; for a problem, what its data hide too.
+    """E-step, M-steps, what PyMC samples, axes that may be turned, and what is summed out; for a problem, what its data hide too.
 
     A model that cannot be computed is explained by the sentence that refuses it.
     """
@@ -30,6 +31,8 @@ def derive(spec: Spec, problem: Problem | None = None) -> list[Section]:
     if view.plan.parameters:
         sections += [("M-step, maximum likelihood", m_step(view, False)), ("M-step, posterior mode (MAP)", m_step(view, True))]
         sections += [("PyMC samples", free_variables(view))]
+    if axes := free_axes(view):
+        sections += [("Rotation", axes)]
     sections += [("Summed out", [*summed_out(view), *(view.levels_note() if given else [])])]
     return [*sections, ("Data", data_lines(view))] if given else sections
 

@@ -1,0 +1,40 @@
+"""Which axes of hidden Gaussian variables the model leaves free, and what is left to count."""
+
+from __future__ import annotations
+
+from ..em.identify import free_parameters
+from ..em.informed import anywhere
+from ..expect.implied import hidden_latents
+from ..expect.rotation import Rotation, Turn, rotations
+from .view import View
+
+
+def free_axes(view: View) -> list[str]:
+    """One line a latent whose axes may be turned or reflected, and the number of free parameters; nothing without latents."""
+    plan = view.plan
+    latents = hidden_latents(plan)
+    if not latents:
+        return []
+    found = rotations(plan)
+    fixed = [v.label for v in latents if v.label not in {r.latent for r in found}]
+    lines = [*map(_turned, found), *[f"the model tells the axes of {name} apart: none may be turned" for name in fixed]]
+    size, free = anywhere(plan).size, free_parameters(plan)
+    angles = size - free
+    less = f", {size} coordinates less {angles} angle{'s' if angles > 1 else ''} of these turns" if angles else ""
+    return [*lines, f"{free} free parameters{less}"]
+
+
+def _turned(r: Rotation) -> str:
+    names = ", ".join(r.carriers)
+    if r.density is Turn.ROTATION:
+        what = f"the {r.size} axes of {r.latent} may be turned"
+    else:
+        what = f"the sign of {r.latent} may change" if r.size == 1 else f"the signs of the {r.size} axes of {r.latent} may change"
+    each = f", at each {r.by} on its own" if r.by is not None else ""
+    if r.posterior is r.density:
+        who = "no density changes, nor the posterior"
+    elif r.posterior is Turn.NONE:
+        who = "no density changes, but the prior does"
+    else:
+        who = "no density changes; of the posterior, only signs are free"
+    return f"{what}, {names} with {'it' if r.size == 1 else 'them'}{each}: {who}"

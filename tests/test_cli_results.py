@@ -167,6 +167,7 @@ def test_what_is_new_in_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: py
     plain = capsys.readouterr()
     assert "missing" in plain.out
     assert "ommunalit" not in plain.out
+    assert [cli_show.number(x, 2) for x in (-1e-9, -0.006, np.nan)] == ["0.00", "-0.01", "–"]
     labels = [f"communality[x{i}]" for i in range(14)] + ["implied_cov[x1, x2]"]
     shares = [0.5, *[0.25] * 13, 9.0]
     found.invariant = pd.DataFrame({"em": shares, "gap": [0.1, *[-0.2] * 13, -0.75]}, index=labels)

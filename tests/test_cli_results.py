@@ -178,6 +178,8 @@ def test_what_is_new_in_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "x11 0.25 and 2 more; the widest gap of what no rotation changes is 0.75 s.d. (implied_cov[x1, x2])." in told.out
     assert "No standard error for sd: on the boundary" in told.out
     assert f"EM ended as heywood: {Status.HEYWOOD.sentence}" in told.err.replace("\n", " ")
+    found.invariant = pd.DataFrame({"em": [0.5], "gap": [0.1]}, index=["communality[0, x1]"])
+    assert cli_show.invariant_line(found).startswith("Communalities: [0, x1] 0.50; ")
     monkeypatch.setattr(cli_show, "PLAIN_WIDTH", 100)
     show_comparison(found)
     assert "missing" not in capsys.readouterr().out  # it is the first to go where the terminal is narrow

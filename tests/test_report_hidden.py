@@ -95,10 +95,12 @@ def test_missing_information_is_a_column_where_it_is_known(line: Comparison) -> 
         assert "could say" not in html
         assert 'id="missing"' not in html
     result = json.loads(line.to_datatree().attrs["comparison"])
-    for rate in (None, 1.0):
+    for rate, said in ((None, ""), (1.0, ""), (0.99999999, "nearly 1"), (1e-9, "Nothing that is hidden takes information away")):
         tree = line.to_datatree()
         tree.attrs["comparison"] = json.dumps(result | {"predicted_rate": rate})
-        assert 'id="missing"' not in page.render(tree)
+        found = words.missing_information(View(tree))
+        assert said in found
+        assert bool(said) == bool(found)
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +305,7 @@ def test_a_run_that_is_still_on_its_way(comparisons: dict[str, Comparison]) -> N
     hard = replace(c.hard, status=Status.MAX_ITER, history=grown)
     said = section(page.render(replace(c, hard=hard).to_datatree()), "hard")
     assert "still on its way" in said
+    assert "to where hard assignment was stopped" in said
     assert "loading is 3.0 times as large as at the start" in said
     assert "may have no maximum" in said
 

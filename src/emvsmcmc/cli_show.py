@@ -217,7 +217,9 @@ def show_comparison(comparison: Comparison) -> None:
 def invariant_line(comparison: Comparison) -> str:
     """Communalities under EM, and the widest gap of all that no rotation changes."""
     t = comparison.invariant
-    shares = {str(k)[len("communality[") : -1]: x for k, x in t["em"].items() if str(k).startswith("communality[")}
+    shares = {str(k).removeprefix("communality"): x for k, x in t["em"].items() if str(k).startswith("communality[")}
+    if not any("," in k for k in shares):
+        shares = {k.strip("[]"): x for k, x in shares.items()}
     shown = [f"{k} {number(float(x), 2)}" for k, x in list(shares.items())[:MOST_SHARES]]
     more = f" and {len(shares) - MOST_SHARES} more" if len(shares) > MOST_SHARES else ""
     gap = t["gap"].abs()

@@ -14,6 +14,7 @@ from .view import View
 
 ALIKE = 0.2  # standard errors: a difference that nobody would see
 GROWN = 1.5  # ratio of sizes from which a parameter of a run that is still on its way is named
+CREEPS = 0.9999  # rate of an EM that would need more iterations for a digit than anyone waits for
 LITTLE = 0.005  # fraction of missing information that is not worth a sentence
 
 SOFT_AND_HARD = (
@@ -48,6 +49,11 @@ def missing_information(view: View) -> str:
         return ""
     if rate < LITTLE:
         return "Nothing that is hidden takes information away here, and plain EM needs a step or two."
+    if rate > CREEPS:
+        return (
+            "The largest fraction of missing information, over all combinations of parameters, is nearly 1. It is the rate of "
+            "plain EM as well, which would all but stand still without acceleration."
+        )
     steps = log(10) / -log(rate)
     said = (
         f"The largest fraction of missing information, over all combinations of parameters, is {number(rate, 3)}. It is the rate "

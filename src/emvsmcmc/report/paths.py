@@ -32,7 +32,7 @@ def hard_path(view: View) -> list[Drawing]:
     if view.about["hard_status"] == Status.UNBOUNDED.value:
         label = vanishing(hard)
         return [*([] if label is None else [_scales(hard, label)]), *([_objective(hard)] if "objective" in hard else [])]
-    moved = _ways(hard)
+    moved = _ways(hard, "was stopped" if view.about["hard_status"] == Status.MAX_ITER.value else "came to rest")
     return [] if moved is None else [moved]
 
 
@@ -75,7 +75,7 @@ def _objective(hard: xr.Dataset) -> Drawing:
     return drawing(draw, SIZE, alt, title="What hard assignment climbs", caption=caption, margins=(66, 42, 14, 10))
 
 
-def _ways(hard: xr.Dataset) -> Drawing | None:
+def _ways(hard: xr.Dataset, end: str) -> Drawing | None:
     """Lines of the numbers that end farthest from soft EM, in its standard errors."""
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = ((hard["path"] - hard["soft"]) / hard["se"]).transpose("parameter", "iteration").values
@@ -103,7 +103,7 @@ def _ways(hard: xr.Dataset) -> Drawing | None:
     alt = f"Distance from soft EM against the iteration of hard assignment, of {', '.join(labels)}"
     right = 16 + 7 * max(len(name) for name in [*labels, "soft EM"])
     size = (SIZE[0] + right, SIZE[1])
-    caption = "From where it began to where hard assignment came to rest, in standard errors of soft EM."
+    caption = f"From where it began to where hard assignment {end}, in standard errors of soft EM."
     return drawing(draw, size, alt, title="The way from the start", caption=caption, margins=(58, 42, right, 10))
 
 

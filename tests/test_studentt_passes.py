@@ -19,6 +19,7 @@ from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.kernels import RADIAL, expected_gradient, row_pass
 from emvsmcmc.expect.many import joint_log_densities
 from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.rotation import rotations
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.typical import typical
 from emvsmcmc.families.studentt import log_constant
@@ -214,6 +215,21 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for wrong in (None, nu[1:], nu[:, 1:]):
         with pytest.raises(ValueError, match="the rows take nu"):
             expected_gradient(packed_rows(plan), c, B, T, nu=wrong)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_loading_that_a_student_mean_reads_cannot_be_turned(shared: bool) -> None:
+    """Factors may be rotated only where nothing else tells their axes apart, and a Student-t mean does."""
+    with ev.Spec(coords={"item": 5, "factor": 2}) as spec:
+        loading = ev.Normal("loading", 0, 1, dims=("item", "factor"))
+        other = ev.Normal("other", 0, 1, dims=("item", "factor"))
+        w = ev.Data("w", dims=("row", "factor"))
+        factor = ev.Normal("f", 0, 1, dims=("row", "factor"))
+        ev.Normal("x", ev.dot(loading, factor), ev.HalfNormal("sd", 1, dims="item"), dims=("row", "item"))
+        ev.StudentT("y", 4, ev.dot(loading if shared else other, w), 1.0, dims=("row", "item"))
+    r = np.random.default_rng(0)
+    data = {"x": r.normal(size=(40, 5)), "y": r.normal(size=(40, 5)), "w": r.normal(size=(40, 2))}
+    assert len(rotations(make_plan(ev.condition(spec, data)))) == (0 if shared else 1)
 
 
 # --------------------------------------------------------------------------------------------------------------- PyTensor, PyMC

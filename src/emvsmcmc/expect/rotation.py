@@ -150,14 +150,14 @@ def _same_density(plan: Plan, one: Environment, other: Environment) -> bool:
 
 
 def _marginal(plan: Plan, env: Environment, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(log constants (K,), moments of the marginal residual rows (K, o, o) in units of the columns, tables)."""
+    """(log constants (K,), moments of the marginal residual rows (K, o, o) in units of the columns, tables, radial rows, nu)."""
     from .gaussian import eliminate
 
     C = coefficients(plan, env)
     e = eliminate(C.B, np.flatnonzero(~hidden), np.flatnonzero(hidden))
     scaled = e.rows * plan.scale[~hidden]
     scaled[:, :, 0] /= 1.0 + np.abs(plan.centre / plan.scale).max()
-    return C.c + e.constant, scaled.swapaxes(1, 2) @ scaled, C.T
+    return C.c + e.constant, scaled.swapaxes(1, 2) @ scaled, C.T, C.A * plan.scale if plan.radials else C.A, C.nu
 
 
 def turn(plan: Plan, env: Environment, r: Rotation, R: np.ndarray) -> Environment:

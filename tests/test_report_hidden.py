@@ -16,8 +16,8 @@ from emvsmcmc.comparison.hidden import hidden, side_by_side
 from emvsmcmc.comparison.result import Comparison, load
 from emvsmcmc.em.result import EMFit
 from emvsmcmc.errors import Status
+from emvsmcmc.report import canvas, page, paths, tables
 from emvsmcmc.report import hidden as words
-from emvsmcmc.report import page, tables
 from emvsmcmc.report.view import View
 
 PROBLEMS = {
@@ -190,6 +190,30 @@ def test_coefficients_are_drawn_by_axis(pages: dict[str, str]) -> None:
     assert html.count("after alignment: EM&#39;s estimates") == 1
     assert "Posterior density of loading" in html
     assert "Coefficients after alignment" not in pages["line"]
+
+
+def test_an_axis_of_length_one_needs_no_label() -> None:
+    """Loadings of each component on a single axis: the items are component and column."""
+    with ev.Spec(coords={"component": 2, "column": ["a", "b", "c"], "axis": 1}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 0, 5, dims=("component", "column"))
+        loading = ev.Normal("loading", 0, 2, dims=("component", "column", "axis"))
+        z = ev.Categorical("z", weight, dims="row")
+        f = ev.Normal("f", 0, 1, dims=("row", "axis"))
+        sd = ev.HalfNormal("sd", 2, dims="column")
+        ev.Normal("x", mean[z] + ev.dot(loading[z], f), sd, dims=("row", "column"))
+    rng = np.random.default_rng(8)
+    x = (
+        rng.normal(size=(120, 1)) * [1.5, 1.0, 0.8]
+        + rng.normal(0, 0.4, (120, 3))
+        + np.repeat([[0, 0, 0], [8, 0, -8]], 60, axis=0)
+    )
+    view = View(fabricate(ev.condition(spec, {"x": x})).to_datatree())
+    with canvas.style():
+        (drawn,) = paths.coefficients(view)
+    assert (drawn.title, "of 6 coefficients" in drawn.alt) == ("loading", True)
+    assert "1, c<" in drawn.body
+    assert "1, c, 0<" not in drawn.body
 
 
 def test_a_heywood_case_is_named_beside_the_estimates(comparisons: dict[str, Comparison], pages: dict[str, str]) -> None:

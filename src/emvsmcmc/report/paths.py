@@ -135,7 +135,8 @@ def coefficients(view: View) -> list[Drawing]:
 
 def _item(variable: xr.DataArray, at: tuple[int, ...], axis: int | None) -> tuple[str, str]:
     """(label in the figure, label in the table)"""
-    own = [str(variable[d].values[i]) for n, (d, i) in enumerate(zip(variable.dims[2:], at, strict=True)) if n != axis]
+    dims = [(n, d) for n, d in enumerate(variable.dims[2:]) if n != axis and variable.sizes[d] > 1]
+    own = [str(variable[d].values[at[n]]) for n, d in dims]
     return ", ".join(own), label_of(variable, at)
 
 

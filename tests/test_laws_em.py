@@ -219,9 +219,11 @@ def test_weights_repeat_rows_and_order_does_not_matter(name: str) -> None:
 
 @EVERY
 @pytest.mark.parametrize("hard", [False, True])
-def test_the_compiled_pass_is_the_numpy_reference(name: str, hard: bool) -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_compiled_pass_is_the_numpy_reference(name: str, cut: bool, hard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from emvsmcmc.expect.compiled import expect_compiled_plan
 
+    monkeypatch.setattr("emvsmcmc.expect.compiled.RANGED_FROM", 0 if cut else np.inf)
     plan = plan_of(name)
     _, _, env = somewhere(plan, 7)
     C = coefficients(plan, env, reference(plan))

@@ -369,6 +369,14 @@ def test_a_heywood_case_has_a_name(scale: str) -> None:
         assert ev.fit_em(heywood(scale), "map", starts=2, random_seed=1).status is ev.Status.CONVERGED
 
 
+def test_hard_assignment_at_a_heywood_case_has_no_maximum() -> None:
+    """There it stands beside the singularity: rounding makes its objective fall, which is no wrong M-step."""
+    fit = ev.fit_em(heywood("sigma"), starts=3, random_seed=1, standard_errors=None)
+    hard = ev.fit_em(fit.problem, assignment="hard", init={k: v.values for k, v in fit.estimate.data_vars.items()}, max_iter=50)
+    assert hard.status is ev.Status.UNBOUNDED
+    assert hard.history is not None
+
+
 def test_a_table_of_nothing() -> None:
     fit = ev.fit_em(EXAMPLES["normal_mixture"].build(), starts=1, random_seed=0)
     empty = invariant(fit, fit, xr.Dataset(), xr.Dataset())

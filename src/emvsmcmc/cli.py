@@ -185,7 +185,7 @@ def fit(
         show_fit(found.name, result)
     if result.status is not Status.CONVERGED:
         warn(f"{result.status.value}: {result.status.sentence}")
-    if result.status not in (Status.CONVERGED, Status.STALLED):
+    if result.status not in (Status.CONVERGED, Status.STALLED, Status.HEYWOOD):
         raise typer.Exit(FAILED)
 
 

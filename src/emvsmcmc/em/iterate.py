@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import Degenerate, NotMonotone, Status
 from ..expect.coefficients import coefficients, log_prior
 from ..expect.coordinates import Coordinates
+from ..expect.implied import zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rows import expect, reference_points
@@ -182,6 +183,8 @@ class Loop:
     def _risen(self, before: _Point, env: Environment, path: list[float], rounding: float) -> _Point:
         point = self.evaluate(env)
         if point.objective < before.objective - max(rounding, ROUNDING * abs(before.objective)):
+            if self.hard and zero_uniquenesses(self.plan, env):
+                raise Degenerate("residual variance", "it went to zero: the filled-in latent follows that column exactly")
             raise NotMonotone(
                 f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
                 "wrong, or the data are beyond float64 (rescale the columns)",

@@ -1,6 +1,6 @@
 # make compare   set up .venv, fit Old Faithful by EM and by NUTS, write reports/old_faithful/index.html
 # make test      lint, types, import direction, tests
-# make bench     time the library against its peers (slow)
+# make bench     figures of public packages beside ours, then times against peers (slow)
 # make clean     remove .venv and every cache
 
 SHELL := bash
@@ -50,6 +50,8 @@ test: .venv/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: .venv/.tested
+	$(BIN)/python tests/benchmarks/agreement.py
+	$(BIN)/python tests/benchmarks/factor_rows.py
 	$(BIN)/python tests/benchmarks/compare_command.py
 	$(BIN)/python tests/benchmarks/nuts_mixture.py
 

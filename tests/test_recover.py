@@ -79,7 +79,7 @@ FITS: dict[str, ev.EMFit] = {}
 
 
 def fitted(build: Callable[[], ev.Problem]) -> ev.EMFit:
-    """Somewhere near the posterior mode, once a session: parameters to stand still at."""
+    """Somewhere near the posterior mode, made once: parameters to stand still at."""
     name = build.__name__
     if name not in FITS:
         FITS[name] = ev.fit_em(build(), "map", starts=2, max_iter=30, standard_errors=None, random_seed=0)

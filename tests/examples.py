@@ -89,6 +89,30 @@ def full_covariance_spec() -> ev.Spec:
     return spec
 
 
+def diagonal_covariance() -> ev.Problem:
+    """A standard deviation for each component and column."""
+    with ev.Spec(coords={"component": 2, "feature": 2}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 1, 5, dims=("component", "feature"))
+        sd = ev.HalfNormal("sd", 2, dims=("component", "feature"))
+        group = ev.Categorical("group", weight, dims="row")
+        ev.Normal("y", mean[group], sd[group], dims=("row", "feature"))
+    return ev.condition(spec, {"y": two_columns()})
+
+
+def spherical_covariance() -> ev.Problem:
+    """One variance for all columns of a component, and some holes."""
+    with ev.Spec(coords={"component": 2, "feature": 2}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 1, 5, dims=("component", "feature"))
+        variance = ev.InverseGamma("variance", 2, 1, dims="component")
+        group = ev.Categorical("group", weight, dims="row")
+        ev.Normal("y", mean[group], variance=variance[group], dims=("row", "feature"))
+    y = two_columns()
+    y[::7, 1] = np.nan
+    return ev.condition(spec, {"y": y})
+
+
 def tied_covariance_lkj() -> ev.Problem:
     with ev.Spec(coords={"component": 2, "feature": 2}) as spec:
         weight = ev.Dirichlet("weight", [2.0, 2.0], dims="component")
@@ -340,6 +364,8 @@ EXAMPLES: dict[str, Example] = {
     "all_labels": Example(all_labels),
     "full_covariance": Example(full_covariance),
     "missing_cells": Example(missing_cells, gaussian_hidden=True),
+    "diagonal_covariance": Example(diagonal_covariance),
+    "spherical_covariance": Example(spherical_covariance, gaussian_hidden=True),
     "tied_covariance_lkj": Example(tied_covariance_lkj),
     "poisson_mixture": Example(poisson_mixture),
     "exposure": Example(exposure),

@@ -16,15 +16,19 @@ def logsumexp(x: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.squeeze(safe, axis) + np.log(np.exp(x - safe).sum(axis=axis))
 
 
-def scaled_inverse(matrix: np.ndarray) -> tuple[np.ndarray, float]:
-    """Inverse of a symmetric positive definite matrix after scaling its diagonal to one, and the reciprocal condition found.
+def scaled_inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of symmetric positive definite matrices (..., n, n) after scaling their diagonal to one, and the reciprocal
+    condition found.
 
     Scaling first keeps columns whose units differ by 1e8 apart from true collinearity. Reciprocal condition 0 means singular.
     """
-    scale = np.sqrt(np.diagonal(matrix))
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
-        return np.full_like(matrix, np.nan), 0.0
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    if values[0] <= 0:
-        return np.full_like(matrix, np.nan), 0.0
-    return (vectors / values) @ vectors.T / np.outer(scale, scale), float(values[0] / values[-1])
+    d = np.diagonal(matrix, axis1=-2, axis2=-1)
+    good = np.isfinite(d).all(axis=-1) & (d > 0).all(axis=-1)
+    scale = np.sqrt(np.where(good[..., None], d, 1.0))
+    units = scale[..., :, None] * scale[..., None, :]
+    unit = np.where(good[..., None, None], matrix / units, np.eye(matrix.shape[-1]))
+    values, vectors = np.linalg.eigh(unit)
+    good &= values[..., 0] > 0
+    safe = np.where(good[..., None], values, 1.0)
+    inverse = (vectors / safe[..., None, :]) @ vectors.swapaxes(-1, -2) / units
+    return np.where(good[..., None, None], inverse, np.nan), np.where(good, safe[..., 0] / safe[..., -1], 0.0)

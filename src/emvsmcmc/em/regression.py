@@ -16,6 +16,7 @@ from ..spec.graph import Environment, argument_values
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .slots import moments
+from .systems import Weighted, systems
 
 SINGULAR = 1e-13  # reciprocal condition, after scaling the diagonal to one, below which a direction carries no information
 
@@ -25,7 +26,7 @@ class Regression:
 
     With residual rows A(theta) = A - D step, the step solves (sum_k D'W'W M_k D) step = sum_k D'W'W M_k A (+ prior). Solving
     for the step and not for the value keeps digits when the mean is far from the origin. The M_k of a Student-t row are weighted
-    by its expected scales.
+    by its expected scales. Parameters that meet in no residual row are systems of their own (see `systems`).
     """
 
     def __init__(self, plan: Plan, parts: Sequence[ResidualPart], parameters: Sequence[Variable]) -> None:
@@ -34,6 +35,7 @@ class Regression:
         self.sizes = [prod(s) for s in self.shapes]
         self.P = sum(self.sizes)
         self.designs = [self._design(part) for part in parts]
+        self.systems = systems(plan, parts, self.designs, parameters, self.sizes)
 
     def _design(self, part: ResidualPart) -> np.ndarray:
         """D (K, m, d, P) about the origin zero: minus the derivative of the residual rows, one evaluation for all parameters."""
@@ -50,45 +52,24 @@ class Regression:
 
     def solve(self, env: Environment, S: Statistics, prior: bool) -> dict[str, np.ndarray]:
         """New values of the parameters. Raises Degenerate where a direction of theirs has no information."""
-        plan = self.plan
-        H, g = np.zeros((self.P, self.P)), np.zeros(self.P)
-        origin = plan.centre + S.rho
-        for part, D in zip(self.parts, self.designs, strict=True):
-            # about the reference points only the constant column changes
-            D = D.copy()
-            D[:, :, 0] += np.einsum("kmdp,kd->kmp", D[:, :, 1:], origin[:, 1:])
-            A = residual_rows(plan, part, env, origin)
-            D, A = D * part.on[:, None, None, None], A * part.on[:, None, None]
-            if part.scale_slot == "cov":
-                W = whiteners(plan, part, env)
-                K, lead, p = W.shape[:3]
-                D = (W @ D.reshape(K, lead, p, -1)).reshape(K, part.size, plan.d, self.P)
-                A = (W @ A.reshape(K, lead, p, plan.d)).reshape(K, part.size, plan.d)
-            else:
-                inverse = inverse_scale(plan, part, env)
-                D, A = D * inverse[:, :, None, None], A * inverse[:, :, None]
-            if S.root is not None and isinstance(part, GaussianPart):
-                RD = (S.root[:, None] @ D).reshape(-1, self.P)
-                H += RD.T @ RD
-                g += RD.T @ (A @ S.root.swapaxes(1, 2)).reshape(-1)
-                continue
-            MD = (moments(part, S) @ D).reshape(-1, self.P)
-            H += D.reshape(-1, self.P).T @ MD
-            g += MD.T @ A.reshape(-1)
-        if prior:
-            at = 0
-            for p, n in zip(self.parameters, self.sizes, strict=True):
-                precision, pull = _normal_prior(p, env)
-                H[at : at + n, at : at + n] += precision
-                g[at : at + n] += pull
-                at += n
-        inverse_H, condition = scaled_inverse(H)
-        if condition < SINGULAR:
-            raise Degenerate(
-                ", ".join(p.label for p in self.parameters), "a component has no rows left, or its covariates are collinear"
-            )
-        step = inverse_H @ g
-        step += inverse_H @ (g - H @ step)  # one refinement: the inverse alone loses digits with the condition number
+        parts = [_weighted(self.plan, part, env, S) for part in self.parts]
+        precision = [_normal_prior(p, env) for p in self.parameters] if prior else []
+        pull = np.concatenate([x for _, x in precision]) if prior else np.zeros(self.P)
+        step = np.empty(self.P)
+        for system in self.systems:
+            H, g = system.equations(parts, S)
+            g = g + pull[system.unknowns]
+            if prior:
+                H = H + _among(precision, self.sizes, system.unknowns)
+            inverse, condition = scaled_inverse(H)
+            if condition.min() < SINGULAR:
+                raise Degenerate(
+                    ", ".join(p.label for p in self.parameters), "a component has no rows left, or its covariates are collinear"
+                )
+            x = (inverse @ g[..., None])[..., 0]
+            # one refinement: the inverse alone loses digits with the condition number
+            x += (inverse @ (g - (H @ x[..., None])[..., 0])[..., None])[..., 0]
+            step[system.unknowns] = x
         out, at = {}, 0
         for p, s, n in zip(self.parameters, self.shapes, self.sizes, strict=True):
             out[p.label] = env.values[p.label].array + step[at : at + n].reshape(s)
@@ -96,15 +77,41 @@ class Regression:
         return out
 
 
+def _weighted(plan: Plan, part: ResidualPart, env: Environment, S: Statistics) -> Weighted:
+    """What the equations take of a part at the current values."""
+    origin = plan.centre + S.rho
+    A = residual_rows(plan, part, env, origin)
+    if part.scale_slot == "cov":
+        return Weighted(A, origin, None, whiteners(plan, part, env), moments(part, S), isinstance(part, GaussianPart))
+    inverse = np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size))
+    return Weighted(A, origin, inverse, None, moments(part, S), isinstance(part, GaussianPart))
+
+
+def _among(precision: list[tuple[np.ndarray, np.ndarray]], sizes: Sequence[int], unknowns: np.ndarray) -> np.ndarray:
+    """(systems, p, p) prior precision among the unknowns of each system."""
+    ends = np.cumsum(sizes)
+    owner = np.searchsorted(ends, unknowns, side="right")
+    out = np.zeros((*unknowns.shape, unknowns.shape[1]))
+    for b, (matrix, _) in enumerate(precision):
+        at = np.where(owner == b, unknowns - (ends[b] - sizes[b]), 0)
+        both = (owner == b)[:, :, None] & (owner == b)[:, None, :]
+        if matrix.ndim == 1:
+            same = np.eye(unknowns.shape[1], dtype=bool)
+            out += np.where(both & same, matrix[at][:, :, None], 0.0)
+        else:
+            out += np.where(both, matrix[at[:, :, None], at[:, None, :]], 0.0)
+    return out
+
+
 def _normal_prior(parameter: Variable, env: Environment) -> tuple[np.ndarray, np.ndarray]:
-    """(precision (n, n), precision (prior mean - value) (n,)) of a Normal or MvNormal prior."""
+    """(precision, precision x (prior mean - value)) of a Normal prior, (n,) and (n,), or of an MvNormal one, (n, n) and (n,)."""
     x = env.values[parameter.label].array
     arguments = argument_values(parameter, env)
     away = np.broadcast_to(arguments["mu"], x.shape) - x
     if parameter.family.name == "Normal":
         variance = arguments["variance"] if "variance" in arguments else arguments["sigma"] ** 2
         tau = 1 / np.broadcast_to(variance, x.shape).ravel()
-        return np.diag(tau), tau * away.ravel()
+        return tau, tau * away.ravel()
     p = x.shape[-1]
     blocks = np.linalg.inv(np.broadcast_to(arguments["cov"], (*x.shape, p)).reshape(-1, p, p))
     n = len(blocks)

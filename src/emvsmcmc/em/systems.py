@@ -60,9 +60,9 @@ class Systems:
             D, A = _whitened(block, parts[block.part])
             if S.root is not None and parts[block.part].gaussian:
                 R = S.root[block.k]  # (systems, r, d, d)
-                RD = R[..., block.columns] @ D
-                H += np.einsum("crdp,crdq->cpq", RD, RD)
-                g += np.einsum("crdp,crde,cre->cp", RD, R, A, optimize=True)
+                RD, RA = R[..., block.columns] @ D, R @ A[..., None]  # never R'R: its digits are what roots are there for
+                H += (RD.swapaxes(-1, -2) @ RD).sum(axis=1)
+                g += (RD.swapaxes(-1, -2) @ RA)[..., 0].sum(axis=1)
                 continue
             M = parts[block.part].moments[:, :, block.columns]
             M = M[block.k, 0] if M.shape[1] == 1 else M[block.k, block.m]

@@ -361,6 +361,10 @@ def test_a_heywood_case_has_a_name(scale: str) -> None:
     assert np.isnan(fit.standard_error["sd"][0])
     assert (fit.standard_error["sd"][1:] > 0).all()
     assert "boundary" in fit.reasons["sd"]
+    draws = xr.Dataset({k: v.expand_dims({"chain": 2, "draw": 5}) for k, v in fit.estimate.data_vars.items()})
+    table = invariant(fit, fit, draws + xr.DataArray(1e-3 * np.arange(10.0).reshape(2, 5), dims=("chain", "draw")), draws)
+    assert np.isnan(table.loc["communality[0]", ["se", "fmi"]].astype(float)).all()
+    assert (table.loc[["communality[1]", "communality[2]"], "se"] > 0.01).all()
     # EM alone only creeps there
     plain = ev.fit_em(heywood(scale), starts=1, random_seed=1, accelerate=False, max_iter=400, standard_errors=None)
     assert plain.status is ev.Status.MAX_ITER

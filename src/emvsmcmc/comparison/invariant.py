@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..em.result import EMFit
 from ..expect.coordinates import Coordinates
-from ..expect.implied import coords, implied, named
+from ..expect.implied import HEYWOOD, coords, implied, named
 from ..expect.many import CHUNK, draws_environment
 from ..expect.plan import Plan
 from ..expect.rotation import Turn, rotations
@@ -59,11 +59,17 @@ def _dataset(plan: Plan, values: Mapping[str, tuple[tuple[str, ...], np.ndarray]
 
 
 def _errors(em: EMFit) -> tuple[xr.Dataset, xr.Dataset]:
-    """Standard errors and fractions of missing information, by the delta method."""
+    """Standard errors and fractions of missing information, by the delta method; NaN for the communality of a column whose
+    residual variance is zero, which has none there.
+    """
     chart: Coordinates = em.uncertainty.coordinates
     found = implied(em.plan, chart.unpack(chart.steps(chart.pack(em.environment))))
     assert found is not None
-    pairs = {name: (dims, em.uncertainty.of(np.imag(x) / COMPLEX_STEP)) for name, (dims, x) in named(em.plan, found).items()}
+    at = _of(em.plan, em.environment)
+    pairs = {}
+    for name, (dims, x) in named(em.plan, found).items():
+        beyond = (at[name].values >= 1 - HEYWOOD) if name == "communality" else np.zeros(at[name].shape, dtype=bool)
+        pairs[name] = (dims, [np.where(beyond, np.nan, y) for y in em.uncertainty.of(np.imag(x) / COMPLEX_STEP)])
     both = [_dataset(em.plan, {name: (dims, pair[i]) for name, (dims, pair) in pairs.items()}) for i in (0, 1)]
     return both[0], both[1]
 

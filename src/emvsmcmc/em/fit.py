@@ -195,6 +195,9 @@ def _starts(runs: list[Run]) -> list[Start]:
 def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
     """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both,
     which no relabelling, reflection or rotation can change."""
+    if len(runs) == 1:  # nothing to tell apart: spare a pass over the rows
+        runs[0].optimum = 0
+        return [runs[0].environment]
     optima: list[Run] = []
     for run in sorted(runs, key=lambda r: -r.objective):
         _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)

@@ -60,9 +60,10 @@ class Loop:
         self.rho: np.ndarray | None = None
 
     def evaluate(self, env: Environment) -> _Point:
-        value, S = expect(self.plan, coefficients(self.plan, env, self.rho), self.hard)
+        C = coefficients(self.plan, env, self.rho)
+        value, S = expect(self.plan, C, self.hard)
         self.passes += 1
-        self.rho = reference_points(S)
+        self.rho = reference_points(S, C)
         objective = value + (float(log_prior(self.plan, env)) if self.prior else 0.0)
         if not np.isfinite(objective):
             raise Degenerate("objective", "it is not finite")
@@ -94,9 +95,10 @@ class Loop:
         point: _Point | None = None
         try:
             # once to find the reference points, once about them: about one common centre far clusters lose half their digits
-            _, S = expect(self.plan, coefficients(self.plan, env), self.hard)
+            C = coefficients(self.plan, env)
+            _, S = expect(self.plan, C, self.hard)
             self.passes += 1
-            self.rho = reference_points(S)
+            self.rho = reference_points(S, C)
             if self.prior and not np.isfinite(log_prior(self.plan, env)):
                 env = self.mstep(env, S)  # a given start on a boundary that the prior excludes: the first step leaves it
             point = self.evaluate(env)

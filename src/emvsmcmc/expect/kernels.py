@@ -26,6 +26,7 @@ Packed = tuple[Array, Array]  # floats (float64) and ints (int64)
 # Callers are compiled and cached with this name in them, and with sizes and offsets: those made for other loops must not find it.
 SIMPLE, GENERAL, RADIAL = range(3)  # False and True are the first two: whether patterns hide coordinates
 SYMBOLS = {i: f"emvsmcmc_row_pass_{name}_{loops.VERSION:x}" for i, name in enumerate(("simple", "general", "radial"))}
+BLOCK_FLOATS = 2**12  # a block of rows, (d + 3, block): in the first cache
 WORK_FLOATS = 2**15  # log-probabilities of a block, (K, block): they should stay in the processor's second cache
 
 
@@ -49,7 +50,7 @@ def pack(layout: Layout, K: int) -> Packed:
     # hidden coordinates first, then the observed ones backwards: the constant comes last
     order = np.argsort(np.where(hidden, np.arange(d), 3 * d - np.arange(d)), axis=1)
     # an odd number of cache lines, so that the rows of the work memory do not all fall on the same few
-    lines = max(3, min(31, WORK_FLOATS // (8 * K)))
+    lines = max(3, min(31, WORK_FLOATS // (8 * K), BLOCK_FLOATS // (8 * (d + 3))))
     sizes = {
         "version": loops.VERSION,
         "rows": n + m,

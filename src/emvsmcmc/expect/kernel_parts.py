@@ -52,7 +52,7 @@ def times_power(typingctx, p, t):
 
 @compiled
 def exponentiate(m, x, top, total):
-    """x (m,) = exp(x - top), x <= top, added to total: to an ulp or two, and several at a time, which the library's exp cannot be."""
+    """x (m,) = exp(x - top), x <= top, added to total. To an ulp or two, and several at a time: the library has one."""
     for i in range(m):
         y = x[i] - top[i]
         t = y * LOG2_E + ROUNDING  # now the last bits of t are n = y log2(e), rounded
@@ -71,9 +71,9 @@ def split(typingctx, x):
 
     def code(context, builder, signature, arguments):
         bits, double = ir.IntType(64), ir.DoubleType()
-        whole = builder.sub(builder.bitcast(arguments[0], bits), ir.Constant(bits, HALF_ROOT_BITS))
-        exponent = builder.ashr(whole, ir.Constant(bits, 52))
-        f = builder.bitcast(builder.sub(builder.bitcast(arguments[0], bits), builder.shl(exponent, ir.Constant(bits, 52))), double)
+        whole = builder.bitcast(arguments[0], bits)
+        exponent = builder.ashr(builder.sub(whole, ir.Constant(bits, HALF_ROOT_BITS)), ir.Constant(bits, 52))
+        f = builder.bitcast(builder.sub(whole, builder.shl(exponent, ir.Constant(bits, 52))), double)
         return context.make_tuple(builder, signature.return_type, (f, builder.sitofp(exponent, double)))
 
     return types.UniTuple(types.float64, 2)(x), code
@@ -144,7 +144,8 @@ def subtract_squares(typingctx, picked, count, z, m, row):
                 e, f = builder.load(sums[2 * a]), builder.load(sums[2 * a + 1])
                 squares = builder.fadd(builder.fmul(e, e, contract), builder.fmul(f, f, contract), contract)
                 target = place(row, shifted(i, a * VECTOR))
-                builder.store(builder.fadd(builder.fmul(half, squares, contract), builder.load(target, align=8), contract), target, align=8)
+                found = builder.fadd(builder.fmul(half, squares, contract), builder.load(target, align=8), contract)
+                builder.store(found, target, align=8)
         return context.get_dummy_value()
 
     return types.void(picked, count, z, m, row), code

@@ -32,7 +32,8 @@ NEXT = {
     "em": ("expect",),
     "mcmc": ("expect", "simulation"),  # posterior predictive draws come from our own simulator
     "comparison": ("em", "mcmc", "density"),  # the contract is checked against the oracle
-    "report": ("comparison",),
+    "experiments": ("comparison",),
+    "report": ("experiments",),
     "explain": ("em", "simulation"),  # reads the EM steps off the compiled M-step; without data it simulates a few rows
     "gallery": ("report", "explain"),
     "cli": ("gallery",),
@@ -52,6 +53,7 @@ HOME = {  # library -> the rooms that may import it
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "typer": {"cli"},
+    "distributed": {"experiments"},
 }
 HEAVY = ("pymc", "pytensor", "nutpie", "numba", "matplotlib", *ARVIZ)
 

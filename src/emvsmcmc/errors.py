@@ -110,6 +110,14 @@ class NotAModel(BadInput):
     """A model file without `spec()`, or an unknown gallery name."""
 
 
+class DifferentSweep(BadInput):
+    """A folder that holds the results of another sweep: other data, another spec, other options, another version."""
+
+
+class StoreBusy(BadInput):
+    """A folder in which another sweep is running."""
+
+
 class FitFailed(EmvsmcmcError):
     """No start reached an optimum. `status` says how the starts ended, `starts` holds every one of them."""
 
@@ -135,6 +143,10 @@ class NotMonotone(FitFailed):
 
 class SamplingFailed(EmvsmcmcError):
     """NUTS could not start or finish."""
+
+
+class WorkersDie(EmvsmcmcError):
+    """Worker processes of a sweep cannot start. What had ended is in the store."""
 
 
 class Degenerate(EmvsmcmcError):

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 
 from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
@@ -22,7 +21,7 @@ from ..spec.graph import Environment, parents
 from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
-from .result import EMFit, Start, assignment_probabilities, hidden_gaussians, parameter_dataset, parameter_history
+from .result import EMFit, Start, parameter_dataset, parameter_history
 from .starts import random_start
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
@@ -127,10 +126,9 @@ def _result(
 ) -> EMFit:
     env = best.environment
     try:
-        log_likelihood, _, rows = expect(plan, coefficients(plan, env), rows=True)
-        probability, latent = assignment_probabilities(plan, rows), hidden_gaussians(plan, rows)
+        log_likelihood, _ = expect(plan, coefficients(plan, env))
     except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
-        log_likelihood, probability, latent = float("nan"), xr.Dataset(), xr.Dataset()
+        log_likelihood = float("nan")
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
     return EMFit(
@@ -144,8 +142,6 @@ def _result(
         history=parameter_history(plan.problem, best.trace, best.path) if best.trace else None,
         starts=_starts(runs),
         optima=optima,
-        probability=probability,
-        latent=latent,
         status=best.status,
         reason=best.reason,
         iterations=best.iterations,

@@ -16,6 +16,7 @@ from ..expect.plan import LevelPart, Part, Plan, TablePart
 from ..expect.rows import add_tables
 from ..expect.typical import typical
 from ..labelling import plain
+from ..numerics import root_of_moments
 from ..spec.graph import names_in, value_names
 from ..spec.variable import Variable
 from .slots import Use, uses_of
@@ -46,20 +47,26 @@ class CompleteData:
 
 def complete_data(plan: Plan) -> CompleteData:
     """The most that rows could say, from their patterns alone."""
-    layout, K, d = plan.full, plan.K, plan.d
+    layout, K, d = plan.layout, plan.K, plan.d
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((layout.n_tables, K))
+
+    def add(ks: np.ndarray, weight: float, moments: np.ndarray, hidden: np.ndarray, tables: np.ndarray) -> None:
+        N[ks] += weight / len(ks)
+        M[ks] += (moments + np.diag(weight * plan.scale**2 * hidden)) / len(ks)
+        S[:, ks] += tables[:, None] / len(ks)
+
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])
-        ks, w, V = np.flatnonzero(layout.allowed[p]), layout.w[at], layout.V[at]
-        if not w.any():
-            continue
-        moments = (V * w[:, None]).T @ V + np.diag(w.sum() * plan.scale**2 * layout.hidden[p])
-        N[ks] += w.sum() / len(ks)
-        M[ks] += moments / len(ks)
-        one = np.zeros((layout.n_tables, 1))
-        add_tables(one, layout, at, np.zeros(1, dtype=int), w[:, None])
-        S[:, ks] += one / len(ks)
-    pattern = np.repeat(np.arange(len(layout.start) - 1), np.diff(layout.start))[plan.inverse]
+        w = layout.w[at]
+        if w.any():
+            R, one = root_of_moments(layout.V[at], w), np.zeros((layout.n_tables, 1))
+            add_tables(one, layout, at, np.zeros(1, dtype=int), w[:, None])
+            add(np.flatnonzero(layout.allowed[p]), w.sum(), R.T @ R, layout.hidden[p], one[:, 0])
+    rows = layout.collapsed
+    for q in np.flatnonzero(rows.weight > 0):
+        R = rows.R[q]
+        add(rows.configuration[[q]], rows.weight[q], R.T @ R, rows.hidden[q], rows.S[q])
+    pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
     return CompleteData(N, M, S, pattern, _seen(plan, pattern))
 
 
@@ -75,8 +82,11 @@ def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
             plate = next(iter(problem.plates))
             there = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, size)
         found = np.zeros((len(allowed), size))
-        for j in range(size):
-            found[:, j] = np.bincount(pattern, weights=there[:, j] & counted, minlength=len(allowed))
+        if there.all():
+            found[:] = np.bincount(pattern, weights=counted, minlength=len(allowed))[:, None]
+        else:
+            for j in range(size):
+                found[:, j] = np.bincount(pattern, weights=there[:, j] & counted, minlength=len(allowed))
         out[name] = allowed.T.astype(float) @ found > 0
     return out
 

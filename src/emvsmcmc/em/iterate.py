@@ -12,7 +12,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.implied import zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
-from ..expect.rows import expect, reference_points
+from ..expect.rows import compiled, expect, reference_points
 from ..spec.graph import Environment
 from .accelerate import extrapolate
 from .climb import climb
@@ -58,12 +58,13 @@ class Loop:
         self.passes = 0
         self.keep, self.trace = False, list[Environment]()
         self.rho: np.ndarray | None = None
+        self.many = compiled(plan)  # only there does a common centre save anything
 
     def evaluate(self, env: Environment) -> _Point:
         C = coefficients(self.plan, env, self.rho)
         value, S = expect(self.plan, C, self.hard)
         self.passes += 1
-        self.rho = reference_points(S, C)
+        self.rho = reference_points(S, C if self.many else None)
         objective = value + (float(log_prior(self.plan, env)) if self.prior else 0.0)
         if not np.isfinite(objective):
             raise Degenerate("objective", "it is not finite")
@@ -98,7 +99,7 @@ class Loop:
             C = coefficients(self.plan, env)
             _, S = expect(self.plan, C, self.hard)
             self.passes += 1
-            self.rho = reference_points(S, C)
+            self.rho = reference_points(S, C if self.many else None)
             if self.prior and not np.isfinite(log_prior(self.plan, env)):
                 env = self.mstep(env, S)  # a given start on a boundary that the prior excludes: the first step leaves it
             point = self.evaluate(env)
@@ -148,8 +149,7 @@ class Loop:
                 rate = float(np.linalg.norm(step)) / length if length > 0 else 0.0
                 look -= 1
                 if look <= 0:
-                    score = chart.score(u1, first.S, self.prior)
-                    gain = 0.5 * float(score @ step) / (1 - rate) if rate < 1 else np.inf
+                    gain = 0.5 * chart.slope(u1, first.S, self.prior, step) / (1 - rate) if rate < 1 else np.inf
                     if rate < 1 and abs(gain) < self.tol:
                         return self._end(first, Status.CONVERGED, Status.CONVERGED.sentence, path, abs(gain), rate)
                     look = self._next_look(abs(gain), rate)

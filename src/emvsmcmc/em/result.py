@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..errors import Status
+from ..errors import Degenerate, Status
+from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
+from ..expect.rows import expect
 from ..problem import Problem, condition
 from ..spec.graph import Environment
 from .uncertainty import Uncertainty
@@ -47,7 +50,7 @@ class EMFit:
         dims), and their objective.
     starts : every start, in order. `optima` : parameters at each distinct optimum, best first.
     probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
-        hidden Gaussian variable and cell.
+        hidden Gaussian variable and cell. Both are of the size of the data, and worked out when first asked for.
     status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
     n_parameters : free parameters: packed length, without those on a boundary and without the angles of rotations.
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
@@ -64,8 +67,6 @@ class EMFit:
     path: np.ndarray
     starts: list[Start]
     optima: list[Environment] = field(repr=False)
-    probability: xr.Dataset
-    latent: xr.Dataset
     status: Status
     reason: str
     iterations: int
@@ -79,6 +80,22 @@ class EMFit:
     history: xr.Dataset | None = field(default=None, repr=False)
     random_seed: int | None = None
     seconds: float = float("nan")
+
+    @cached_property
+    def probability(self) -> xr.Dataset:
+        return xr.Dataset() if self._rows is None else assignment_probabilities(self.plan, self._rows)
+
+    @cached_property
+    def latent(self) -> xr.Dataset:
+        return xr.Dataset() if self._rows is None else hidden_gaussians(self.plan, self._rows)
+
+    @cached_property
+    def _rows(self) -> RowOutput | None:
+        """None where an unbounded path ended outside the model."""
+        try:
+            return expect(self.plan, coefficients(self.plan, self.environment), rows=True)[2]
+        except (Degenerate, np.linalg.LinAlgError):
+            return None
 
     @property
     def information(self) -> np.ndarray | None:
@@ -111,9 +128,6 @@ class EMFit:
         data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable a latent,
         and "log_likelihood" of each row. Raises the same named errors as `condition`.
         """
-        from ..expect.coefficients import coefficients
-        from ..expect.rows import expect
-
         known = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
         problem = condition(self.problem.spec, data, fixed=known)
         plan = make_plan(problem)

@@ -11,6 +11,7 @@ from ..expect.rows import add_lifted, add_tables
 from ..expect.typical import typical
 from ..families.studentt import digamma_less_log
 from ..spec.graph import Environment
+from .completion import completed_moments
 from .mstep import MStep
 
 DEGREES = (2.0, 20.0)  # of freedom: where nu starts, uniform on the log scale
@@ -24,9 +25,11 @@ def random_start(plan: Plan, mstep: MStep, rng: np.random.Generator) -> Environm
     Labels are kept; responsibilities come from k-means++ centres (a labelled class starts at its labelled rows); cells and
     factors are drawn; a little noise breaks every symmetric saddle. Raises Degenerate where the completion already collapses.
     """
-    layout = plan.full
-    V = _complete(plan, layout, rng)
-    S = _statistics(plan, layout, V, _responsibilities(plan, layout, rng), rng)
+    if len(plan.layout.V) == 0:  # nothing is left of the rows but their moments, and nothing more is needed
+        S = completed_moments(plan, rng)
+    else:
+        V = _complete(plan, plan.full, rng)
+        S = _statistics(plan, plan.full, V, _responsibilities(plan, plan.full, rng), rng)
     env = plan.environment({v.label: typical(v, plan) for v in plan.parameters})
     for _ in range(2):
         env = mstep(env, S)

@@ -103,10 +103,19 @@ class Coordinates:
         """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
         if not self.size:
             return np.zeros(0)
-        env = self.unpack(self.steps(u))
+        return self._slopes(u, S, prior, np.eye(self.size))
+
+    def slope(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> float:
+        """score . along, at the price of one evaluation of the coefficients."""
+        return float(self._slopes(u, S, prior, along[:, None])[0]) if self.size else 0.0
+
+    def _slopes(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> np.ndarray:
+        """(batch,) derivatives of Q( . ; S) at u along the columns of `along` (size, batch)."""
+        batch = along.shape[1]
+        env = self.unpack(u[:, None] + 1j * COMPLEX_STEP * along)
         with np.errstate(divide="ignore", invalid="ignore"):
             C = coefficients(self.plan, env, S.rho)
-        gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, self.size))).T @ S.N
+        gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, batch))).T @ S.N
         if C.B.shape[1] and S.root is not None:
             root = S.root[:, None]
             gradient = gradient - np.einsum("kre,krep->p", (root @ C.B.real[..., :1])[..., 0], root @ _imaginary(C.B))
@@ -118,10 +127,10 @@ class Coordinates:
             gradient = gradient - np.einsum("kre,krep->p", AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
         if len(C.T):
             read = S.S != 0
-            T = np.broadcast_to(C.T, (*S.S.shape, self.size))
+            T = np.broadcast_to(C.T, (*S.S.shape, batch))
             gradient = gradient + S.S[read] @ _imaginary(T[read])
         if prior:
-            gradient = gradient + _imaginary(np.broadcast_to(log_prior(self.plan, env), (self.size,)))
+            gradient = gradient + _imaginary(np.broadcast_to(log_prior(self.plan, env), (batch,)))
         return gradient
 
     def value(self, u: np.ndarray, S: Statistics, prior: bool) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..families import GaussianFamily, TableFamily
+from ..numerics import root_of_moments
 from ..problem import Problem
 from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
 from ..spec.named import Named
@@ -16,6 +17,7 @@ from ..spec.variable import Switch, Variable
 from .layout import NO_RADIAL, Collapsed, Layout, Radial
 from .plan import LEVELS, LevelPart, TablePart
 
+SUM_ROWS = 1024
 PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
 
 
@@ -196,34 +198,42 @@ class RowBuilder:
         """
         hole = self.hole
         code, sets, E = self._evidence()
-        if hole.any():
+        holed = hole.any(axis=0)
+        if holed.any() and not hole[:, holed].all():
             holes, hole_code = _unique_rows(hole)
             pattern_key = hole_code * len(sets) + code
-        else:
+        else:  # the same coordinates are hidden in every row
             holes, pattern_key = hole[:1], code
-        distinct, pattern = np.unique(pattern_key, return_inverse=True)
-        pattern = pattern.ravel()
+        if len(holes) == len(sets) == 1:
+            distinct = np.zeros(1, dtype=np.int64)
+            pattern = np.zeros(self.n, dtype=np.int64)
+        else:
+            distinct, pattern = np.unique(pattern_key, return_inverse=True)
+            pattern = pattern.ravel()
         hidden, allowed = holes[distinct // len(sets)], sets[distinct % len(sets)]
-        V = np.where(np.isnan(self.V), 0.0, self.V)
+        V = np.where(np.isnan(self.V), 0.0, self.V) if np.isnan(self.V.sum()) else self.V
         X = np.column_stack(self.X) if self.X else np.zeros((self.n, 0))
         phi = np.column_stack(self.phi) if self.phi else np.zeros((self.n, 0))
         level = np.column_stack(self.level_columns) if self.level_columns else np.zeros((self.n, 0), dtype=np.int64)
         w = self.problem.weights.astype(float)
 
-        first, inverse = _identical_rows([pattern[:, None].astype(float), V[:, 1:], X, phi, level.astype(float), E])
+        first, inverse = _identical_rows([pattern[:, None], V[:, 1:], X, phi, level, E])
         if first is not None:
             w = np.bincount(inverse, weights=w, minlength=len(first))
             V, X, phi, level, pattern = V[first], X[first], phi[first], level[first], pattern[first]
             E = E[first] if len(E) else E
-        order = np.argsort(pattern, kind="stable")
-        position = np.empty_like(order)
-        position[order] = np.arange(len(order))
+        position = np.arange(len(pattern))
+        if len(distinct) > 1:
+            order = np.argsort(pattern, kind="stable")
+            position[order] = np.arange(len(order))
+            V, w, X, phi, level, E = (x[order] if len(x) else x for x in (V, w, X, phi, level, E))
         inverse = position[inverse] if first is not None else position
         start = np.concatenate([[0], np.cumsum(np.bincount(pattern, minlength=len(distinct)))]).astype(np.int64)
 
+        rows = (np.ascontiguousarray(x) for x in (V, w, X, phi, level, E))
+        V, w, X, phi, level, E = rows
         everything = Layout(
-            np.ascontiguousarray(V[order]), w[order], np.ascontiguousarray(X[order]), np.asarray(self.x_row, dtype=np.int64),
-            np.ascontiguousarray(phi[order]), np.ascontiguousarray(level[order]), np.ascontiguousarray(E[order]) if len(E) else E,
+            V, w, X, np.asarray(self.x_row, dtype=np.int64), phi, level, E,
             start, hidden, allowed, _collapsed_none(V.shape[1], self.L), self.L, self._radial(),
         )  # fmt: skip
         return everything, collapse(everything), inverse
@@ -277,8 +287,7 @@ def _moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
         at = slice(layout.start[p], layout.start[p + 1])
         w, phi, level = layout.w[at], layout.phi[at], layout.level[at]
         weight[i] = w.sum()
-        upper = np.linalg.qr(layout.V[at] * np.sqrt(w)[:, None], mode="r")
-        R[i, : len(upper)] = upper
+        R[i] = root_of_moments(layout.V[at], w)
         S[i, layout.x_row] = w @ layout.X[at]
         for t in range(phi.shape[1]):
             S[i] += np.bincount(level[:, t], weights=w * phi[:, t], minlength=L)
@@ -289,15 +298,30 @@ def _moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
 
 def _centre_and_scale(V: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation of each column over its given cells; (0, 1) where a column is wholly hidden."""
-    there = np.isfinite(V)
-    w = there * weights[:, None]
-    total = w.sum(0)
+    total, first = _column_sums(V, weights, 0.0, 1)
     seen = total > 0
     safe = np.where(seen, total, 1.0)
-    centre = np.where(seen, (w * np.where(there, V, 0.0)).sum(0) / safe, 0.0)
+    centre = np.where(seen, first / safe, 0.0)
     centre[0] = 0.0
-    variance = (w * np.where(there, V - centre, 0.0) ** 2).sum(0) / safe
-    return centre, np.where(seen & (variance > 0), np.sqrt(variance), 1.0)
+    _, second = _column_sums(V, weights, centre, 2)
+    return centre, np.where(seen & (second > 0), np.sqrt(second / safe), 1.0)
+
+
+def _column_sums(V: np.ndarray, weights: np.ndarray, centre: Any, power: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the given cells of each column, and the sum of w (v - centre)^power over them; by blocks that stay in the
+    cache.
+    """
+    total, found = np.zeros(V.shape[1]), np.zeros(V.shape[1])
+    for s in range(0, len(V), SUM_ROWS):
+        x, w = V[s : s + SUM_ROWS] - centre, weights[s : s + SUM_ROWS]
+        there = ~np.isnan(x)
+        if there.all():
+            total += w.sum()
+        else:
+            total += w @ there
+            x[~there] = 0.0
+        found += w @ (x * x if power == 2 else x)
+    return total, found
 
 
 def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -310,11 +334,16 @@ def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _identical_rows(columns: list[np.ndarray]) -> tuple[Any, np.ndarray]:
     """(index of the first of each group of identical rows, group of each row), or (None, ...) where collecting would not pay."""
-    table = np.ascontiguousarray(np.hstack([c for c in columns if len(c)]))
-    n = len(table)
-    keys = table.view([("", table.dtype)] * table.shape[1]).ravel()
-    probe = keys[:: max(1, n // PROBE_ROWS)][:PROBE_ROWS]
+    columns = [c for c in columns if c.size]
+    n = len(columns[0])
+    few = slice(None, None, max(1, n // PROBE_ROWS))
+    probe = _keys([c[few][:PROBE_ROWS] for c in columns])
     if len(np.unique(probe)) > 0.8 * len(probe):
         return None, np.zeros(0, dtype=int)
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, group = np.unique(_keys(columns), return_index=True, return_inverse=True)
     return first, group.ravel()
+
+
+def _keys(columns: list[np.ndarray]) -> np.ndarray:
+    table = np.hstack(columns, dtype=float)
+    return table.view([("", table.dtype)] * table.shape[1]).ravel()

@@ -34,15 +34,19 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
     Raises Degenerate where a row has probability zero in every configuration.
     """
     if not rows:
-        careful = delicate(plan)
-        if len(plan.layout.V) * plan.K >= COMPILED_FROM and not careful:
+        if compiled(plan):
             from .compiled import expect_compiled_plan
 
             return expect_compiled_plan(plan, C, hard)
-        return _pass(plan.layout, C, plan.K, hard, None, careful)
+        return _pass(plan.layout, C, plan.K, hard, None, delicate(plan))
     output = _Output(plan)
     value, statistics = _pass(plan.full, C, plan.K, hard, output)
     return value, statistics, output.result()
+
+
+def compiled(plan: Plan) -> bool:
+    """Whether the rows are so many that they are worth loading a compiler for."""
+    return len(plan.layout.V) * plan.K >= COMPILED_FROM and not delicate(plan)
 
 
 class _Output:

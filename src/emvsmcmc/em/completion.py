@@ -1,0 +1,52 @@
+"""A random completion of rows of which only the moments are kept, at a cost that does not depend on their number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..expect.layout import Statistics
+from ..expect.plan import Plan
+
+
+def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
+    """Statistics of rows whose hidden coordinates were drawn: cells around their column, factors as random directions of the
+    standardised data, made uncorrelated.
+
+    Draws Z (n, h) of independent standard normals beside rows V = QR have Z'V = G R and Z'Z = G'G + A'A, with G (d, h) standard
+    normal and A'A Wishart of n - d degrees of freedom. So [[R, G], [0, A]] are a few rows with the moments of all.
+    """
+    rows, d = plan.layout.collapsed, plan.d
+    wholly = rows.hidden.all(axis=0) if len(rows.hidden) else np.zeros(d, dtype=bool)
+    factors, seen = np.flatnonzero(wholly), np.flatnonzero(~wholly)[1:]
+    found, configuration = [], []
+    for q in np.flatnonzero(rows.weight > 0):
+        hidden = np.flatnonzero(rows.hidden[q])
+        few = np.zeros((d + len(hidden), d))
+        few[:d] = rows.R[q]
+        noise = np.vstack([rng.standard_normal((d, len(hidden))), _root_of_wishart(len(hidden), rows.weight[q] - d, rng)])
+        few[:, hidden] = noise * plan.scale[hidden]
+        found.append(few)
+        configuration += [int(rows.configuration[q])] * len(few)
+    V, k = np.vstack(found), np.array(configuration)
+    if len(factors):
+        Z = 0.5 * V[:, factors] / plan.scale[factors]
+        if len(seen):
+            Z = Z + (V[:, seen] / plan.scale[seen]) @ rng.standard_normal((len(seen), len(factors)))
+        one, weight = V[:, 0], float(rows.weight.sum())
+        Z = Z - one[:, None] * (one @ Z / weight)
+        V[:, factors] = np.linalg.solve(np.linalg.cholesky(Z.T @ Z / weight), Z.T).T
+    N, M, S = np.zeros(plan.K), np.zeros((plan.K, d, d)), np.zeros((plan.layout.n_tables, plan.K))
+    np.add.at(N, rows.configuration, rows.weight)
+    np.add.at(S.T, rows.configuration, rows.S)
+    if plan.R:
+        for c in np.unique(k):
+            M[c] = V[k == c].T @ V[k == c]
+    return Statistics(N, M, S, np.zeros((plan.K, d)))
+
+
+def _root_of_wishart(size: int, degrees: float, rng: np.random.Generator) -> np.ndarray:
+    """A (size, size), A'A standard Wishart (Bartlett), of at least as many degrees as it is wide."""
+    degrees = max(degrees, size)
+    A = np.triu(rng.standard_normal((size, size)), 1)
+    A[np.diag_indices(size)] = np.sqrt(rng.chisquare(degrees - np.arange(size)))
+    return A

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 LOG_2PI = float(np.log(2 * np.pi))
 PRODUCT_ROWS = 2048  # rows of a block that stays in the cache
 INDEPENDENT = 1e-3  # smallest eigenvalue of a correlation matrix from which its products are as good as its roots
 COMPLEX_STEP = 1e-30  # Im f(x + ih) / h is f'(x) to the last bit for every h this small, since nothing is subtracted
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def logsumexp(x: np.ndarray, axis: int = -1) -> np.ndarray:

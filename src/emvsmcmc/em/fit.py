@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -14,8 +15,9 @@ from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan, make_plan
 from ..expect.rotation import oriented
-from ..expect.rows import expect
+from ..expect.rows import compiled, expect
 from ..expect.symmetry import canonical
+from ..numerics import cores
 from ..problem import Problem
 from ..spec.graph import Environment, parents
 from .identify import identified
@@ -28,6 +30,7 @@ from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
 SHORT = 300  # iterations that every start gets
 LONG = 3  # unfinished starts, the best ones, that are then run to their end
+ROOM = 2**28  # bytes that the completed rows of all starts under way may take
 FINISHED = (Status.CONVERGED, Status.STALLED, Status.HEYWOOD)
 USABLE = (*FINISHED, Status.MAX_ITER)
 
@@ -74,19 +77,20 @@ def fit_em(
     mstep = MStep(plan, prior)
     if not prior:
         identified(plan, mstep.regressions)
-    loop = Loop(plan, mstep, assignment == "hard", tol, max_iter, accelerate)
+    a_loop = partial(Loop, plan, mstep, assignment == "hard", tol, max_iter, accelerate)
     seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
     runs: list[Run] = []
     with _progress(progress, "EM", 1 if init is not None else starts) as tick:
         if init is not None:
-            runs.append(loop.traced(plan.environment(_declared(plan, init)), max_iter))
+            runs.append(a_loop().traced(plan.environment(_declared(plan, init)), max_iter))
             tick()
         else:
-            for seed in seeds[:starts]:
-                rng = np.random.default_rng(seed)
-                runs.append(_one(loop, partial(random_start, plan, mstep, rng), min(SHORT, max_iter)))
+            for run in _side_by_side(
+                plan, lambda seed: _one(a_loop(), plan, mstep, np.random.default_rng(seed), min(SHORT, max_iter)), seeds[:starts]
+            ):
+                runs.append(run)
                 tick()
-            _finish(loop, runs, max_iter)
+            _finish(a_loop(), runs, max_iter)
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
@@ -157,9 +161,25 @@ def _result(
     )
 
 
-def _one(loop: Loop, start: Callable[[], Environment], iterations: int) -> Run:
+def _side_by_side(plan: Plan, one: Callable[[np.random.SeedSequence], Run], seeds: list[np.random.SeedSequence]) -> Iterator[Run]:
+    """The starts in order; where the rows are many, as many at a time as there are cores.
+
+    A compiled pass leaves the interpreter to others. On few rows the interpreter is most of the work, and threads would wait.
+    """
+    workers = min(len(seeds), cores())
+    if workers == 1 or not compiled(plan) or workers * plan.full.V.nbytes > ROOM:
+        yield from map(one, seeds)
+        return
+    pool = ThreadPoolExecutor(workers)
     try:
-        env = start()
+        yield from pool.map(one, seeds)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one(loop: Loop, plan: Plan, mstep: MStep, rng: np.random.Generator, iterations: int) -> Run:
+    try:
+        env = random_start(plan, mstep, rng)
     except (Degenerate, np.linalg.LinAlgError) as end:
         return Run(None, Status.DEGENERATE, str(end), -np.inf, [], 0, 0, np.inf, np.nan)  # type: ignore[arg-type]
     return loop.run(env, iterations)

@@ -14,7 +14,7 @@ from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rows import compiled, expect, reference_points
 from ..spec.graph import Environment
-from .accelerate import extrapolate
+from .accelerate import Anderson, extrapolate
 from .climb import climb
 from .mstep import MStep
 
@@ -135,11 +135,20 @@ class Loop:
         rounding = ROUNDING * max(1.0, float(self.plan.problem.weights.sum()))
         best, unimproved, previous = np.inf, 0, np.nan
         look = 1
+        memory = Anderson(self.plan, point.env) if self.accelerate else None
         while len(path) <= self.limit:
-            chart = Coordinates(self.plan, point.env)
             first_env = self.mstep(point.env, point.S)
+            if memory is not None:
+                memory.note(point.env, first_env)
+                if (ahead := self._ahead(memory, point, rounding)) is not None:
+                    point = self._last = ahead
+                    self._record(point, path)
+                    continue
+            chart = Coordinates(self.plan, point.env)
             first = self._risen(point, first_env, path, rounding)
             second_env = self.mstep(first.env, first.S)
+            if memory is not None:
+                memory.note(first.env, second_env)
             u0, u1, u2 = chart.pack(point.env), chart.pack(first.env), chart.pack(second_env)
             step = u2 - u1
             if np.isfinite(step).all():
@@ -196,18 +205,43 @@ class Loop:
         self._last = point
         return point
 
+    def _ahead(self, memory: Anderson, point: _Point, rounding: float) -> _Point | None:
+        """The point that Anderson's acceleration finds, if it is near and no worse. None where two plain steps are due: far from
+        the optimum, after a fall, and where so little is left to gain that the stopping rule should look.
+        """
+        way = memory.ahead()
+        if way is None:
+            return None
+        gain = 0.5 * memory.chart.slope(memory.u[-1], point.S, self.prior, way)
+        if abs(gain) < self.tol:
+            return None
+        env = memory.at(way) if 0 < gain < max(1.0, 0.25 * len(way)) else None
+        rho = self.rho
+        found = None if env is None else self._tried(env)
+        # a rise too small to be seen in the objective is taken on trust: the slope says that it is one
+        if found is None or found.objective < point.objective - (rounding if gain < rounding else 0.0):
+            memory.forget()
+            self.rho = rho
+            return None
+        return found
+
+    def _tried(self, env: Environment) -> _Point | None:
+        """The point, with its reference points in use; None where it lies outside the model."""
+        rho = self.rho
+        try:
+            with np.errstate(all="ignore"):
+                return self.evaluate(env)
+        except (Degenerate, np.linalg.LinAlgError):
+            self.rho = rho
+            return None
+
     def _accelerated(self, chart: Coordinates, first: _Point, second_env: Environment) -> _Point | None:
         if not self.accelerate:
             return None
         env = extrapolate(chart, first.env, second_env)
         if env is None:
             return None
-        rho = self.rho
-        try:
-            with np.errstate(all="ignore"):
-                point = self.evaluate(env)
-        except (Degenerate, np.linalg.LinAlgError):
-            point = None
+        rho, point = self.rho, self._tried(env)
         if point is None or point.objective < first.objective:
             self.rho = rho
             return None

@@ -6,7 +6,6 @@ them run at a time as there are cores. The compiled pass takes no lock and alloc
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -16,6 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import Degenerate
+from ..numerics import cores
 from .kernels import expect_compiled, pack
 from .layout import Coefficients, Layout, Statistics
 from .plan import Plan
@@ -69,7 +69,7 @@ def _range(layout: Layout, a: int, b: int, first: bool) -> Layout:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    return ThreadPoolExecutor(cores())
 
 
 def expect_compiled_plan(plan: Plan, C: Coefficients, hard: bool = False) -> tuple[float, Statistics]:

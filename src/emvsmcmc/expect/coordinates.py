@@ -69,6 +69,12 @@ class Coordinates:
             at += int(free.sum())
         self.size = at
 
+    def shares(self, other: Coordinates) -> bool:
+        """Whether both charts have the same coordinates: nothing on a boundary in one only."""
+        return self.size == other.size and all(
+            np.array_equal(a.free, b.free) for a, b in zip(self.blocks, other.blocks, strict=True)
+        )
+
     def pack(self, env: Environment) -> np.ndarray:
         """(size,) coordinates of other parameter values in this chart."""
         parts = [(b.support.to_real(env.values[b.variable.label].array) / b.unit)[b.free] for b in self.blocks]

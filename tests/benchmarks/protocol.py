@@ -204,22 +204,26 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     @contextmanager
-    def row(self, key: str) -> Iterator[Row]:
-        """Measure one row of `rows.ROWS`."""
-        row = Row(key, self.versions)
+    def guarded(self, key: str) -> Iterator[None]:
+        """Within, `Unequal` refuses `key` and `Absent` names a peer; the program goes on behind it."""
         try:
-            yield row
+            yield
         except Unequal as why:
             self.refused[key] = str(why)
             print(f"{key}: REFUSED. {why}", flush=True)
-            return
         except Absent as why:
             self.absent(why.name, why.reason)
             self.unmeasured[key] = f"{why.name} is absent: {why.reason}"
-            return
-        if row.found is not None:
-            self.measurements.append(row.found)
-            print(told(row.found), flush=True)
+
+    @contextmanager
+    def row(self, key: str) -> Iterator[Row]:
+        """Measure one row of `rows.ROWS`."""
+        row = Row(key, self.versions)
+        with self.guarded(key):
+            yield row
+            if row.found is not None:
+                self.measurements.append(row.found)
+                print(told(row.found), flush=True)
 
     def absent(self, name: str, reason: str) -> None:
         """Name a peer that is not there."""

@@ -164,28 +164,37 @@ def add_statistics(data, index, z, e, observed, k, s, m, row, moments, S):
         target, below = at(moments, j * stride), at(moments, min(j + 1, last) * stride)
         for h in range(j, observed, 4):  # past the last column, the last again into cells nobody reads
             z0, z1 = at(z, h * block), at(z, min(h + 1, last) * block)
-            z2, z3 = at(z, min(h + 2, last) * block), at(z, min(h + 3, last) * block)
-            m0, m1, m2, m3 = 0.0, 0.0, 0.0, 0.0
-            n0, n1, n2, n3 = 0.0, 0.0, 0.0, 0.0
-            for i in range(m):
-                x, y = e[i], f[i]
-                m0 += x * z0[i]
-                m1 += x * z1[i]
-                m2 += x * z2[i]
-                m3 += x * z3[i]
-                n0 += y * z0[i]
-                n1 += y * z1[i]
-                n2 += y * z2[i]
-                n3 += y * z3[i]
+            m0, m1, n0, n1 = 0.0, 0.0, 0.0, 0.0
+            if h + 1 >= last:
+                for i in range(m):
+                    x, y = e[i], f[i]
+                    m0 += x * z0[i]
+                    m1 += x * z1[i]
+                    n0 += y * z0[i]
+                    n1 += y * z1[i]
+            else:
+                z2, z3 = at(z, (h + 2) * block), at(z, min(h + 3, last) * block)
+                m2, m3, n2, n3 = 0.0, 0.0, 0.0, 0.0
+                for i in range(m):
+                    x, y = e[i], f[i]
+                    m0 += x * z0[i]
+                    m1 += x * z1[i]
+                    m2 += x * z2[i]
+                    m3 += x * z3[i]
+                    n0 += y * z0[i]
+                    n1 += y * z1[i]
+                    n2 += y * z2[i]
+                    n3 += y * z3[i]
+                target[h + 2] += m2
+                target[h + 3] += m3
+                if j < last:
+                    below[h + 2] += n2
+                    below[h + 3] += n3
             target[h] += m0
             target[h + 1] += m1
-            target[h + 2] += m2
-            target[h + 3] += m3
             if j < last:
                 below[h] += n0
                 below[h + 1] += n1
-                below[h + 2] += n2
-                below[h + 3] += n3
 
 
 def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSION) -> Callable[..., float]:

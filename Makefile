@@ -1,7 +1,7 @@
 # make compare   set up .venv, fit Old Faithful by EM and by NUTS, write reports/old_faithful/index.html
 # make test      lint, types, import direction, tests
-# make bench     figures of public packages beside ours, then times against peers (slow)
-# make clean     remove .venv and every cache
+# make bench     figures and times beside public packages, written to reports/benchmarks (half an hour)
+# make clean     remove every environment and every cache
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,6 +11,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two workers, a whole file each, so that what one file compiles is compiled once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
+# "--only em_iteration" runs one program and prints its rows.
+BENCH_ARGS ?=
 
 .PHONY: help .venv compare test bench clean
 
@@ -49,12 +51,18 @@ test: .venv/.tested
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: .venv/.tested
-	$(BIN)/python tests/benchmarks/agreement.py
-	$(BIN)/python tests/benchmarks/factor_rows.py
-	$(BIN)/python tests/benchmarks/compare_command.py
-	$(BIN)/python tests/benchmarks/nuts_mixture.py
+# Peers live apart, so that nothing of theirs is needed or met elsewhere; those that cannot be installed are named in the report.
+.venv-bench/.installed: BIN := .venv-bench/bin
+.venv-bench/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { echo "Creating .venv-bench"; $(PYTHON) -m venv .venv-bench; }
+	@echo "Installing emvsmcmc and scikit-learn into .venv-bench"
+	@$(call install,.[bench])
+	@touch $@
+
+bench: .venv-bench/.installed
+	.venv-bench/bin/python tests/benchmarks/peers.py
+	.venv-bench/bin/python tests/benchmarks/bench.py $(BENCH_ARGS)
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-bench* .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

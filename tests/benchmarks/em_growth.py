@@ -87,7 +87,7 @@ def rows(found: Findings, repeats: int, largest: int, theirs_up_to: int) -> None
 def curve(found: Findings, key: str, title: str, along: str, mine: dict[int, list[float]], peer: dict[int, list[float]]) -> None:
     points = {"emvsmcmc": mine, "scikit-learn": peer}
     medians = {name: [(float(x), statistics.median(s)) for x, s in side.items() if s] for name, side in points.items() if side}
-    found.curve(Curve(key, title, along, medians, unit="seconds an iteration"))
+    found.curve(Curve(key, title, along, medians, unit="time of an iteration"))
     for name, side in medians.items():
         print(f"{key}, {name}: " + ", ".join(f"{protocol.figure(1e3 * s)} ms at {x:,.0f}" for x, s in side), flush=True)
 

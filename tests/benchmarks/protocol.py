@@ -158,7 +158,7 @@ class Curve:
     along: str
     sides: dict[str, list[tuple[float, float]]]
     note: str = ""
-    unit: str = "seconds"
+    unit: str = "time"
 
 
 class Row:
@@ -183,10 +183,24 @@ class Row:
             raise Unequal("no proof that both sides computed the same thing")
         ratios = timed.ratios(self.asked)
         self.found = Measurement(
-            self.key, self.asked.work, peer, version or self._versions.get(peer, ""), self.asked.ratio, self.asked.sense,
-            self.asked.unit, statistics.median(timed.ours), statistics.median(timed.theirs), statistics.median(ratios),
-            min(ratios), max(ratios), len(ratios), list(proofs), threads, dtype, note,
-        )  # fmt: skip
+            key=self.key,
+            work=self.asked.work,
+            peer=peer,
+            version=self._versions.get(peer, "") if version is None else version,
+            asked=self.asked.ratio,
+            sense=self.asked.sense,
+            unit=self.asked.unit,
+            ours=statistics.median(timed.ours),
+            theirs=statistics.median(timed.theirs),
+            ratio=statistics.median(ratios),
+            least=min(ratios),
+            most=max(ratios),
+            repeats=len(ratios),
+            proofs=list(proofs),
+            threads=threads,
+            dtype=dtype,
+            note=note,
+        )
         return self.found
 
 

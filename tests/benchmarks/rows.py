@@ -100,3 +100,26 @@ ROWS: dict[str, Asked] = {
         "compare old_faithful, whole command, caches empty", "a hand-written script that does the same", 0.8, sense="at most"
     ),
 }
+
+# Each program of this folder, in the order in which the driver runs them, and the rows that it measures.
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "agreement": (),
+    "em_iteration": (
+        "iteration-sklearn",
+        "iteration-pomegranate",
+        "iteration-pomegranate-float64",
+        "iteration-mclust",
+        "iteration-products",
+    ),
+    "em_optimum": ("optimum-sklearn",),
+    "em_passes": ("accelerated-passes",),
+    "em_factors": ("factors-sklearn", "factors-sklearn-randomized"),
+    "em_regressions": ("regressions-flexmix", "regressions-mixtools"),
+    "em_growth": ("rows-constant",),
+    "factor_rows": ("factor-rows-em", "factor-rows-nuts"),
+    "nuts_mixture": ("nuts-mixture", "compile-mixture"),
+    "nuts_old_faithful": ("nuts-old-faithful", "compile-old-faithful"),
+    "nuts_warm_start": ("warm-start",),
+    "nuts_naive": ("naive",),
+    "compare_command": ("compare-warm", "compare-cold"),
+}

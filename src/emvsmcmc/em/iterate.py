@@ -136,12 +136,15 @@ class Loop:
         best, unimproved, previous = np.inf, 0, np.nan
         look = 1
         memory = Anderson(self.plan, point.env) if self.accelerate else None
+        self.forecast = 0.0  # what the last look ahead hoped to gain
+        plain, sure = True, False  # whether EM alone led to this point; whether the stopping rule is asking a second time
         while len(path) <= self.limit:
             first_env = self.mstep(point.env, point.S)
             if memory is not None:
                 memory.note(point.env, first_env)
-                if (ahead := self._ahead(memory, point, rounding)) is not None:
-                    point = self._last = ahead
+                if not sure and (ahead := self._ahead(memory, point, rounding)) is not None:
+                    point, plain = ahead, False
+                    self._last = point
                     self._record(point, path)
                     continue
             chart = Coordinates(self.plan, point.env)
@@ -153,6 +156,14 @@ class Loop:
             step = u2 - u1
             if np.isfinite(step).all():
                 if np.all(np.abs(step) <= 4 * np.finfo(float).eps * np.maximum(np.abs(u1), 1e-3)):
+                    if self.forecast >= self.tol:  # towards a boundary at infinity EM's steps end before the rise does
+                        self.forecast = 0.0
+                        done = self._climbed(first, path, previous)
+                        if isinstance(done, Run):
+                            return done
+                        if done is not None:
+                            point = self._last = done
+                            continue
                     return self._end(first, Status.CONVERGED, "the step no longer changes the parameters", path, 0.0, previous)
                 length = float(np.linalg.norm(u1 - u0))
                 rate = float(np.linalg.norm(step)) / length if length > 0 else 0.0
@@ -160,6 +171,10 @@ class Loop:
                 if look <= 0:
                     gain = 0.5 * chart.slope(u1, first.S, self.prior, step) / (1 - rate) if rate < 1 else np.inf
                     if rate < 1 and abs(gain) < self.tol:
+                        if not plain:
+                            # after an extrapolation the quick directions make the rate: ask again when they have died away
+                            point, plain, sure = first, True, True
+                            continue
                         return self._end(first, Status.CONVERGED, Status.CONVERGED.sentence, path, abs(gain), rate)
                     look = self._next_look(abs(gain), rate)
                     unimproved = 0 if abs(gain) < best else unimproved + 1
@@ -167,6 +182,7 @@ class Loop:
                     if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:
                         return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
                 previous = rate
+            plain, sure = True, False
             if self.accelerate and len(path) > self.climb_from:
                 self.climb_from = 4 * max(len(path), CLIMB_FROM // 4)
                 done = self._climbed(first, path, previous)
@@ -177,7 +193,7 @@ class Loop:
                     continue
             candidate = self._accelerated(chart, first, second_env)
             if candidate is not None:
-                point = candidate
+                point, plain = candidate, False
                 self._record(point, path)
             else:
                 point = self._risen(first, second_env, path, rounding)
@@ -213,7 +229,8 @@ class Loop:
         if way is None:
             return None
         gain = 0.5 * memory.chart.slope(memory.u[-1], point.S, self.prior, way)
-        if abs(gain) < self.tol:
+        self.forecast = abs(gain)
+        if self.forecast < self.tol:
             return None
         env = memory.at(way) if 0 < gain < max(1.0, 0.25 * len(way)) else None
         rho = self.rho

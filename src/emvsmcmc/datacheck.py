@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 MAX_LISTED = 10  # rows that a note names
 
 
-def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray]) -> np.ndarray:
-    """Finite, at least 0, not all 0, one a row."""
+def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray], some: bool = True) -> np.ndarray:
+    """Finite, at least 0, one a row; not all 0, where `some` are asked for."""
     if raw.values.shape != (rows,):
         raise WrongDims(
             "weights", f"{rows} weights, one for each row", f"shape {raw.values.shape}", "Weight 2 counts a row twice."
@@ -50,7 +50,7 @@ def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray]) -> np.ndar
         raise BadWeights(
             "weights", "weights of at least 0", f"{weights[i]:g} in row {i}", "Give 0 to rows that are not to count."
         )
-    if not (weights > 0).any():
+    if some and not (weights > 0).any():
         raise BadWeights(
             "weights", "a positive weight in at least one row", "zero in every row", "Without weights every row counts once."
         )
@@ -182,21 +182,31 @@ def enough_data(problem: Problem) -> None:
     if not problem.parameters:
         return
     counted, indices = problem.weights > 0, indexing_names(problem.spec)
-    for variable in problem.row_variables:
-        if problem.roles[variable.label] == "assignment" and variable.label in indices:
-            _enough_rows(problem, variable, counted)
+    enough_rows(problem, int(counted.sum()))
     if len(problem.plates) != 1:
         return
     for variable in problem.row_variables:
         if problem.roles[variable.label] == "observed" and variable.label not in indices:
-            columns = _columns(problem, variable)
-            columns = columns if counted.all() else columns[counted]
-            _no_empty_column(problem, variable, columns)
-            _no_constant_column(problem, variable, columns)
+            columns = columns_of(problem, variable)
+            check_columns(problem, variable, columns if counted.all() else columns[counted])
 
 
-def _enough_rows(problem: Problem, variable: Variable, counted: np.ndarray) -> None:
-    levels, rows = problem.levels(variable), int(counted.sum())
+def check_columns(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    """A value in every column (rows, cells), and variation where a scale is estimated."""
+    _no_empty_column(problem, variable, columns)
+    _no_constant_column(problem, variable, columns)
+
+
+def enough_rows(problem: Problem, counted: int) -> None:
+    """As many rows with a weight as an assignment has values."""
+    indices = indexing_names(problem.spec)
+    for variable in problem.row_variables:
+        if problem.roles[variable.label] == "assignment" and variable.label in indices:
+            _enough_rows(problem, variable, counted)
+
+
+def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
+    levels = problem.levels(variable)
     # rows of a frequency table stand for more than one observation, normalised weights for less than one
     if rows < levels and problem.weights.sum() < levels:
         raise TooFewRows(
@@ -207,7 +217,7 @@ def _enough_rows(problem: Problem, variable: Variable, counted: np.ndarray) -> N
         )
 
 
-def _columns(problem: Problem, variable: Variable) -> np.ndarray:
+def columns_of(problem: Problem, variable: Variable) -> np.ndarray:
     """(n, cells) values of a row variable."""
     plate = problem.spec.plates_of(variable)[0]
     rest = [d for d in variable.dims if d != plate]
@@ -281,12 +291,30 @@ def notes(problem: Problem) -> list[str]:
     """What is allowed, and worth knowing before a fit: classes without a labelled row, rows without a value."""
     if not problem.parameters or len(problem.plates) != 1:
         return []
+    silent = silent_rows(problem)
+    return [*class_notes(problem), *silent_note(silent[:MAX_LISTED].tolist(), len(silent))]
+
+
+def class_notes(problem: Problem, open_rows: Mapping[str, int] | None = None) -> list[str]:
+    """Classes without a labelled row. open_rows : {variable: rows without a label}, where these rows are only some of them."""
     indices = indexing_names(problem.spec)
     labelled = [v for v in problem.row_variables if v.discrete and v.label in indices]
-    return [*(note for v in labelled for note in _classes_without_label(problem, v)), *_silent_rows(problem)]
+    return [
+        note for v in labelled for note in _classes_without_label(problem, v, None if open_rows is None else open_rows[v.label])
+    ]
 
 
-def _classes_without_label(problem: Problem, variable: Variable) -> list[str]:
+def labelled_rows(problem: Problem, name: str) -> np.ndarray:
+    """(n,) whether anything is known about a row's value of a discrete variable."""
+    if name in problem.given:
+        return np.isfinite(problem.given[name].array).reshape(problem.n, -1)[:, 0]
+    if name in problem.evidence:
+        log = problem.evidence[name].array.reshape(problem.n, -1)
+        return (log != log[:, :1]).any(axis=1)
+    return np.zeros(problem.n, dtype=bool)
+
+
+def _classes_without_label(problem: Problem, variable: Variable, open_rows: int | None = None) -> list[str]:
     """Classes that no labelled row belongs to, nor, with set-valued labels, may belong to."""
     name, levels = variable.label, np.arange(problem.levels(variable))
     known = np.zeros((problem.n, 1), dtype=bool)
@@ -299,7 +327,8 @@ def _classes_without_label(problem: Problem, variable: Variable) -> list[str]:
     counted = problem.weights > 0
     if known.shape[1] != 1 or not (known[:, 0] & counted).any():
         return []
-    open_rows = int((counted & ~known[:, 0]).sum())
+    if open_rows is None:
+        open_rows = int((counted & ~known[:, 0]).sum())
     labels = problem.level_labels(variable)
     without = [repr(plain(labels[k])) for k in np.flatnonzero(~(may & known)[counted].any(axis=0))]
     if not without:
@@ -310,23 +339,25 @@ def _classes_without_label(problem: Problem, variable: Variable) -> list[str]:
     return [f"{name}: every row is labelled, and none {who}: only a prior can say what that class is like."]
 
 
-def _silent_rows(problem: Problem) -> list[str]:
+def silent_rows(problem: Problem) -> np.ndarray:
     """Rows in which nothing that has a distribution is given."""
     plate = next(iter(problem.plates))
     speaks = problem.weights == 0
     for variable in problem.row_variables:
         if variable.label in problem.given:
-            speaks = speaks | np.isfinite(_columns(problem, variable)).any(axis=1)
+            speaks = speaks | np.isfinite(columns_of(problem, variable)).any(axis=1)
         if variable.label in problem.evidence:
             value = problem.evidence[variable.label]
             log = value.to((plate, *[d for d in value.dims if d != plate]))
             speaks = speaks | (log != log[..., :1]).reshape(problem.n, -1).any(axis=1)
-    silent = np.flatnonzero(~speaks)
-    if not len(silent):
+    return np.flatnonzero(~speaks)
+
+
+def silent_note(first: list[int], count: int) -> list[str]:
+    """The first rows without a value, and how many there are."""
+    if not count:
         return []
-    listed = ", ".join(map(str, silent[:MAX_LISTED])) + (
-        f" and {len(silent) - MAX_LISTED} more" if len(silent) > MAX_LISTED else ""
-    )
-    if len(silent) == 1:
+    listed = ", ".join(map(str, first[:MAX_LISTED])) + (f" and {count - MAX_LISTED} more" if count > MAX_LISTED else "")
+    if count == 1:
         return [f"row {listed} has no value: it says nothing about the parameters."]
     return [f"rows {listed} have no value: they say nothing about the parameters."]

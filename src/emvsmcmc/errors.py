@@ -114,6 +114,25 @@ class DifferentSweep(BadInput):
     """A folder that holds the results of another sweep: other data, another spec, other options, another version."""
 
 
+class NotInMemory(BadInput, AttributeError):
+    """Something that needs all rows in memory, asked of rows in chunks."""
+
+    @classmethod
+    def rows(cls, what: str) -> NotInMemory:
+        """The error for `what`."""
+        return cls(
+            what, "rows in memory", "rows in chunks, held by Dask", "Read them into memory (.compute()), or fit_em in chunks."
+        )
+
+
+class DaskMissing(BadInput):
+    """Data in chunks without Dask to read them."""
+
+
+class DifferentFit(BadInput):
+    """A checkpoint of another fit: other data, other chunks, another spec."""
+
+
 class StoreBusy(BadInput):
     """A folder in which another sweep is running."""
 
@@ -143,6 +162,10 @@ class NotMonotone(FitFailed):
 
 class SamplingFailed(EmvsmcmcError):
     """NUTS could not start or finish."""
+
+
+class ChunkFailed(EmvsmcmcError):
+    """A chunk of rows that could not be read, however often it was tried."""
 
 
 class WorkersDie(EmvsmcmcError):

@@ -101,15 +101,17 @@ class Problem:
         return replace(self, weights=np.asarray(weights, dtype=float))
 
 
-def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, ignore_extra: bool = False) -> Problem:
+def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, ignore_extra: bool = False) -> Any:
     """Condition a spec on data: what is given is known, what is not is hidden.
 
     Parameters
     ----------
     spec : the declaration.
     data : dict of arrays, pandas or polars frame, or xarray Dataset; dict values may be arrays, lists, masked arrays, Series,
-        frames and DataArrays. Any variable may be given, wholly or partly; covariates must be, parameters wholly or not at all
-        (they are then fixed). Axes follow `dims` by position, in xarray by name; labels in the data are matched to coords.
+        frames and DataArrays. Dask arrays, Dask frames and xarray objects backed by Dask stay where they are, and what is
+        returned is a `ChunkedProblem`, which `fit_em` takes. Any variable may be given, wholly or partly; covariates must be,
+        parameters wholly or not at all (they are then fixed). Axes follow `dims` by position, in xarray by name; labels in the
+        data are matched to coords.
         Holes are NaN, None, NA, masked entries, and -1 in a label vector. Labels are coordinate values or codes. An array with
         one axis more than a discrete variable holds soft labels, non-negative weights q that multiply p(row, label); 0/1 rows
         are sets.
@@ -117,10 +119,16 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
     fixed : values of parameters beside those that `data` hold, so that a frame can be conditioned on known parameters.
     ignore_extra : leave out columns that the spec does not name, with a note, instead of refusing them.
 
+    Returns a `Problem`, or a `ChunkedProblem` of rows that Dask holds.
+
     Raises
     ------
     A named `errors.BadInput` that says which variable, what was expected, what came, and the way out.
     """
+    from .chunks import condition_chunks, in_chunks
+
+    if in_chunks(data):
+        return condition_chunks(spec, data, weights, fixed, ignore_extra)
     notes: list[str] = []
     raws = read(data)
     columns = list(raws)
@@ -130,8 +138,24 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
         weights = raws.pop(weights)
     raws, own_labels = named(spec, raws, ignore_extra, notes)
     raws |= parameter_values(spec, fixed)
+    return condition_raws(spec, raws, weights, notes, own_labels, columns)
+
+
+def condition_raws(
+    spec: Spec,
+    raws: dict[str, Raw],
+    weights: Any,
+    notes: list[str],
+    own_labels: dict[str, np.ndarray] | None = None,
+    columns: Sequence[str] = (),
+    checked: bool = True,
+) -> Problem:
+    """`condition` for values that were read and named.
+
+    checked : whether rows are looked at together (enough of them, columns that vary), and noted.
+    """
     datacheck.something_measured(spec, set(raws))
-    known = known_values(spec, raws, own_labels, notes, columns)
+    known = known_values(spec, raws, own_labels or {}, notes, columns)
     datacheck.something_measured(spec, {*known.given, *known.evidence})
     main = next(d for name, v in spec.variables.items() if name in {*known.given, *known.evidence} for d in spec.plates_of(v))
     w = np.ones(known.plates[main].size)
@@ -139,6 +163,8 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
         raw = weights if isinstance(weights, Raw) else read_value(weights)
         w = datacheck.row_weights(raw, len(w), lambda: aligned("weights", raw, (main,), (main,), known.labels, {main}))
     problem = replace(known, weights=w)
+    if not checked:
+        return replace(problem, notes=tuple(notes))
     datacheck.enough_data(problem)
     return replace(problem, notes=(*notes, *datacheck.notes(problem)))
 
@@ -209,8 +235,7 @@ def _index(problem: Problem, data: Data, values: np.ndarray, notes: list[str]) -
     name = str(data.name)
     if is_hole(values).any():
         return np.where(is_hole(values), np.nan, 0.0)  # `covariates_given` refuses it
-    # what also enters a mean as a number must keep its numbers
-    numeric = any(name in value_names(c) for v in problem.spec.variables.values() for c in v.children)
+    numeric = numeric_index(problem.spec, name)
     meanings: dict[str, np.ndarray] = {}
     for base, dim, index in look_ups(problem.spec):
         if index == name:
@@ -225,6 +250,11 @@ def _index(problem: Problem, data: Data, values: np.ndarray, notes: list[str]) -
             wanted = f"labels that mean the same along {first!r} and {dim!r}"
             raise WrongDims(name, wanted, "different positions", "Pass codes that count from 0.")
     return meanings[first]
+
+
+def numeric_index(spec: Spec, name: str) -> bool:
+    """Whether a covariate that looks something up also enters a mean as a number: it must keep its numbers."""
+    return any(name in value_names(c) for v in spec.variables.values() for c in v.children)
 
 
 def _roles(spec: Spec, given: dict[str, Named], evidence: dict[str, Named]) -> dict[str, str]:

@@ -7,19 +7,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from ..chunks import ChunkedProblem
 from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
+from ..expect.chunks import plan_rows
 from ..expect.coefficients import coefficients
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
 from ..expect.rotation import oriented
 from ..expect.rows import compiled, expect
 from ..expect.symmetry import canonical
 from ..numerics import cores
 from ..problem import Problem
 from ..spec.graph import Environment, parents
+from .checkpoint import Journal
+from .chunked import in_memory_only, refined, sampled, start_plan
 from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
@@ -36,7 +41,7 @@ USABLE = (*FINISHED, Status.MAX_ITER)
 
 
 def fit_em(
-    problem: Problem,
+    problem: Problem | ChunkedProblem,
     objective: Literal["ml", "map"] = "ml",
     assignment: Literal["soft", "hard"] = "soft",
     starts: int = 20,
@@ -47,6 +52,7 @@ def fit_em(
     random_seed: int | None = None,
     progress: bool = True,
     init: Mapping[str, Any] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> EMFit:
     """Fit by EM (Dempster, Laird and Rubin 1977; Meng and Rubin 1993 for the conditional steps).
 
@@ -61,6 +67,11 @@ def fit_em(
     accelerate : SQUAREM on unconstrained coordinates, monotone; off for hard assignment.
     standard_errors : "observed" information, weighted-likelihood "bootstrap", or None.
     init : parameter values to start from instead (one start); coordinates in declared shape.
+    checkpoint : a folder, for rows in chunks: every pass over them is written down there, and a fit that was stopped goes on
+        from the last one with the same result.
+
+    Rows in chunks (`ChunkedProblem`): the row pass runs over the blocks by Dask's scheduler. Where they are too many to be all
+    sampled, starts run on the sample and one from each optimum is then run over all rows.
 
     Raises
     ------
@@ -70,34 +81,43 @@ def fit_em(
     """
     _check(objective, assignment, starts, tol, max_iter)
     began = time.perf_counter()
-    plan = make_plan(problem)
+    if standard_errors == "bootstrap":
+        in_memory_only(problem, "standard_errors='bootstrap'")
+    plan = plan_rows(problem)
+    keep_journal(plan, checkpoint)
     prior = objective == "map"
     if not prior:
         _identified(plan)
     mstep = MStep(plan, prior)
     if not prior:
         identified(plan, mstep.regressions)
-    a_loop = partial(Loop, plan, mstep, assignment == "hard", tol, max_iter, accelerate)
+    start = start_plan(plan)
+    options = (mstep, assignment == "hard", tol, max_iter, accelerate)
+    all_rows = partial(Loop, plan, *options)
+    a_loop = partial(Loop, start, *options) if sampled(plan) else all_rows
     seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
     runs: list[Run] = []
     with _progress(progress, "EM", 1 if init is not None else starts) as tick:
         if init is not None:
-            runs.append(a_loop().traced(plan.environment(_declared(plan, init)), max_iter))
+            runs.append(all_rows().traced(plan.environment(_declared(plan, init)), max_iter))
             tick()
         else:
             for run in _side_by_side(
-                plan, lambda seed: _one(a_loop(), plan, mstep, np.random.default_rng(seed), min(SHORT, max_iter)), seeds[:starts]
+                start,
+                lambda seed: _one(a_loop(), start, mstep, np.random.default_rng(seed), min(SHORT, max_iter)),
+                seeds[:starts],
             ):
                 runs.append(run)
                 tick()
             _finish(a_loop(), runs, max_iter)
+            if sampled(plan):
+                there = _group(start, _candidates(runs))
+                runs = refined(all_rows(), runs, there, max_iter)
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
-    # a start that was left on its way is no optimum, unless nothing better ended
-    top = max((r.objective for r in usable if r.status in FINISHED), default=-np.inf)
-    optima = _group(plan, [r for r in usable if r.status in FINISHED or r.objective > top])
+    optima = _group(plan, _candidates(runs))
     best = (
         max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED))
         if usable
@@ -111,6 +131,22 @@ def fit_em(
     found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
+
+
+def _candidates(runs: list[Run]) -> list[Run]:
+    """A start that was left on its way is no optimum, unless nothing better ended."""
+    usable = [r for r in runs if r.status in USABLE]
+    top = max((r.objective for r in usable if r.status in FINISHED), default=-np.inf)
+    return [r for r in usable if r.status in FINISHED or r.objective > top]
+
+
+def keep_journal(plan: Plan, checkpoint: str | Path | None) -> None:
+    """Passes over rows in chunks are remembered in a folder. Raises BadInput for rows in memory."""
+    if checkpoint is None:
+        return
+    if plan.chunks is None:
+        raise BadInput("checkpoint", "rows in chunks, whose passes take long", "rows in memory", "Leave it out.")
+    plan.chunks.journal = Journal(checkpoint, plan.chunks.fingerprint, [v.label for v in plan.parameters])
 
 
 def _uncertainty(
@@ -136,7 +172,7 @@ def _result(
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
     return EMFit(
-        problem=plan.problem,
+        problem=plan.problem if plan.chunks is None else plan.chunks.problem,
         estimate=parameter_dataset(plan.problem, values),
         standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
         reasons=found.reasons,

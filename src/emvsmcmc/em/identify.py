@@ -42,17 +42,27 @@ def moments(plan: Plan) -> int | None:
     """
     if plan.K != 1 or len(plan.gaussians) != len(plan.parts):
         return None
-    layout = plan.full
-    pattern = np.repeat(np.arange(len(layout.hidden)), np.diff(layout.start))
-    hidden = layout.hidden[np.bincount(pattern, weights=layout.w, minlength=len(layout.hidden)) > 0].all(axis=0)
+    hidden, rows = _all_rows(plan)
     columns = {c for part in plan.gaussians for c in range(part.columns.start, part.columns.stop)}
     p = sum(1 for c in columns if not hidden[c])
     known = [c for c in range(plan.d) if c not in columns]
-    X = (layout.V[:, known] + plan.centre[known]) * np.sqrt(layout.w)[:, None]
+    X = rows[:, known]
     size = np.sqrt((X**2).sum(axis=0))
     X = X[:, size > 0] / size[size > 0]
     values = np.linalg.eigvalsh(X.T @ X)
     return p * int((values > SINGULAR * values[-1]).sum()) + p * (p + 1) // 2
+
+
+def _all_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """(columns that are hidden in every row that counts, (m, d) weighted rows in original units, or rows with their moments)."""
+    if plan.chunks is not None:
+        p = plan.chunks.patterns
+        R = p.R.reshape(-1, plan.d)
+        return p.hidden[p.weight > 0].all(axis=0), R + R[:, :1] * plan.centre
+    layout = plan.full
+    pattern = np.repeat(np.arange(len(layout.hidden)), np.diff(layout.start))
+    hidden = layout.hidden[np.bincount(pattern, weights=layout.w, minlength=len(layout.hidden)) > 0].all(axis=0)
+    return hidden, (layout.V + plan.centre) * np.sqrt(layout.w)[:, None]
 
 
 def degrees_of_freedom(plan: Plan, free: int) -> int | None:

@@ -19,6 +19,7 @@ from ..labelling import plain
 from ..numerics import root_of_moments
 from ..spec.graph import names_in, value_names
 from ..spec.variable import Variable
+from .chunked import told
 from .slots import Use, uses_of
 
 PRIOR = "Give objective='map' with priors that have a mode inside (InverseGamma on a variance, Gamma or Beta with alpha > 1)"
@@ -47,6 +48,10 @@ class CompleteData:
 
 def complete_data(plan: Plan) -> CompleteData:
     """The most that rows could say, from their patterns alone."""
+    pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
+    if plan.chunks is not None:
+        N, M, S, seen = told(plan.chunks, plan)
+        return CompleteData(N, M, S, pattern, seen)
     layout, K, d = plan.layout, plan.K, plan.d
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((layout.n_tables, K))
 
@@ -66,7 +71,6 @@ def complete_data(plan: Plan) -> CompleteData:
     for q in np.flatnonzero(rows.weight > 0):
         R = rows.R[q]
         add(rows.configuration[[q]], rows.weight[q], R.T @ R, rows.hidden[q], rows.S[q])
-    pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
     return CompleteData(N, M, S, pattern, _seen(plan, pattern))
 
 

@@ -123,6 +123,8 @@ class Loop:
 
     def _record(self, point: _Point, path: list[float]) -> None:
         path.append(point.objective)
+        if self.plan.chunks is not None and self.plan.chunks.journal is not None:
+            self.plan.chunks.journal.note(point.env, point.objective)
         if self.keep:
             self.trace.append(point.env)
 

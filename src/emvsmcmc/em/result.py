@@ -10,12 +10,14 @@ import numpy as np
 import xarray as xr
 
 from ..errors import Degenerate, Status
+from ..expect.chunks import plan_rows
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..problem import Problem, condition
 from ..spec.graph import Environment
+from .chunked import lazily
 from .uncertainty import Uncertainty
 
 
@@ -50,13 +52,14 @@ class EMFit:
         dims), and their objective.
     starts : every start, in order. `optima` : parameters at each distinct optimum, best first.
     probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
-        hidden Gaussian variable and cell. Both are of the size of the data, and worked out when first asked for.
+        hidden Gaussian variable and cell. Both are of the size of the data, and worked out when first asked for; for rows in
+        chunks they are Dask arrays.
     status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
     n_parameters : free parameters: packed length, without those on a boundary and without the angles of rotations.
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """
 
-    problem: Problem
+    problem: Any  # a Problem, or a ChunkedProblem
     estimate: xr.Dataset
     standard_error: xr.Dataset
     reasons: dict[str, str]
@@ -83,10 +86,14 @@ class EMFit:
 
     @cached_property
     def probability(self) -> xr.Dataset:
+        if self.plan.chunks is not None:
+            return lazily(self.plan, self.environment, assignment_probabilities)
         return xr.Dataset() if self._rows is None else assignment_probabilities(self.plan, self._rows)
 
     @cached_property
     def latent(self) -> xr.Dataset:
+        if self.plan.chunks is not None:
+            return lazily(self.plan, self.environment, hidden_gaussians, with_holes(self.plan))
         return xr.Dataset() if self._rows is None else hidden_gaussians(self.plan, self._rows)
 
     @cached_property
@@ -120,22 +127,20 @@ class EMFit:
     @property
     def bic(self) -> float:
         """-2 log likelihood + p log n, n the sum of the row weights."""
-        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.problem.weights.sum()))
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.plan.problem.weights.sum()))
 
     def predict(self, data: Any) -> xr.Dataset:
         """Posterior probabilities of every discrete latent for new rows, at the estimate.
 
-        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable a latent,
-        and "log_likelihood" of each row. Raises the same named errors as `condition`.
+        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable
+        a latent, lazy where Dask holds the data, and "log_likelihood" of each row. Raises the same named errors as `condition`.
         """
         known = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
         problem = condition(self.problem.spec, data, fixed=known)
-        plan = make_plan(problem)
-        _, _, rows = expect(plan, coefficients(plan, plan.environment({})), rows=True)
-        out = assignment_probabilities(plan, rows)
-        plate = next(iter(problem.plates))
-        out["log_likelihood"] = (plate, rows.log_likelihood)
-        return out
+        plan = plan_rows(problem)
+        if plan.chunks is not None:
+            return lazily(plan, plan.environment({}), predictions)
+        return predictions(plan, expect(plan, coefficients(plan, plan.environment({})), rows=True)[2])
 
     def to_datatree(self) -> xr.DataTree:
         """The fit as a DataTree with groups estimate, standard_error, probability and latent; scalars are attributes."""
@@ -184,6 +189,11 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
     return xr.concat(datasets, "iteration").assign(objective=("iteration", path[: len(trace)]))
 
 
+def predictions(plan: Plan, rows: RowOutput) -> xr.Dataset:
+    """`assignment_probabilities`, and "log_likelihood" of each row."""
+    return assignment_probabilities(plan, rows).assign(log_likelihood=(next(iter(plan.problem.plates)), rows.log_likelihood))
+
+
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     """(plate, counted dim) marginal posterior of each discrete latent from the joint responsibilities."""
     problem = plan.problem
@@ -200,18 +210,23 @@ def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     return xr.Dataset(out, coords=coords)
 
 
-def hidden_gaussians(plan: Plan, rows: RowOutput) -> xr.Dataset:
-    """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells: posterior mean and sd (given cells have
-    sd 0).
+def with_holes(plan: Plan) -> list[str]:
+    """Gaussian variables that are hidden, wholly or in some cells."""
+    given = plan.problem.given
+    names = dict.fromkeys(p.variable.label for p in plan.gaussians)
+    return [name for name in names if name not in given or np.isnan(given[name].array).any()]
+
+
+def hidden_gaussians(plan: Plan, rows: RowOutput, names: list[str] | None = None) -> xr.Dataset:
+    """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells, or those named: posterior mean and sd
+    (given cells have sd 0).
     """
     problem = plan.problem
     plate = next(iter(problem.plates))
     out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {}
-    for variable in {p.variable.label: p.variable for p in plan.gaussians}.values():
-        given = problem.given.get(variable.label)
-        if given is not None and not np.isnan(given.array).any():
-            continue
+    for name in with_holes(plan) if names is None else names:
+        variable = problem.spec.variables[name]
         where = plan.slices[variable.label]
         dims = (plate, *[d for d in variable.dims if d != plate])
         shape = tuple(problem.sizes[d] for d in dims)

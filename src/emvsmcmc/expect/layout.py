@@ -26,6 +26,18 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
+class Conventions:
+    """What layouts of different rows have to share for their statistics to be added.
+
+    centre (d,), scale (d,): as those of `Plan`. levels : {covariates of a slot: (levels, values) their distinct values}.
+    """
+
+    centre: Array
+    scale: Array
+    levels: dict[tuple[str, ...], Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Radial:
     """What rows bring to the t radial rows."""
 

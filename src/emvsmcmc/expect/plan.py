@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..chunks import ChunkedProblem
+from ..errors import NotInMemory
 from ..families import GaussianFamily, LevelFamily, RadialFamily, TableFamily
 from ..problem import Problem
 from ..spec.expression import Expression, Index
@@ -20,7 +22,10 @@ from ..spec.graph import Environment, covariate_expressions, index_names, value_
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from . import refuse
-from .layout import Layout
+from .layout import Conventions, Layout
+
+if TYPE_CHECKING:
+    from .chunks import Chunks
 
 BATCH = "#"  # trailing dim of all derivatives in one evaluation
 LEVELS = "%"  # distinct values of the row data that a slot depends on
@@ -118,6 +123,7 @@ class Plan:
     full: Layout  # every distinct row, nothing collapsed
     layout: Layout  # what the iteration reads
     inverse: np.ndarray
+    chunks: Chunks | None = None  # the rows that are not in `layout`: `full` is then a sample, `layout` what is collapsed of all
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -192,11 +198,14 @@ class Plan:
         return np.indices(self.shape)[axis].ravel() if self.axes else np.zeros(1, dtype=int)
 
 
-def make_plan(problem: Problem) -> Plan:
-    """Plan a problem.
+def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
+    """Plan a problem. conventions : shared with other rows, whose statistics are added to those of these.
 
-    Raises UnsupportedModel, NotAffine or TooManyConfigurations, each naming the variable, the reason and what to do.
+    Raises NotInMemory for rows in chunks (`chunks.plan_rows` takes those too), and UnsupportedModel, NotAffine or
+    TooManyConfigurations, each naming the variable, the reason and what to do.
     """
+    if isinstance(problem, ChunkedProblem):
+        raise NotInMemory.rows("what was asked")
     from .rowdata import RowBuilder
 
     spec = problem.spec
@@ -225,7 +234,7 @@ def make_plan(problem: Problem) -> Plan:
         slices[key] = slice(at, at + size)
         at += size
 
-    builder = RowBuilder(problem, plate, axes, coordinates, slices, at)
+    builder = RowBuilder(problem, plate, axes, coordinates, slices, at, conventions)
     gaussians: list[GaussianPart] = []
     radials: list[RadialPart] = []
     tables: list[TablePart] = []

@@ -14,7 +14,7 @@ from ..problem import Problem
 from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
-from .layout import NO_RADIAL, Collapsed, Layout, Radial
+from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
 from .plan import LEVELS, LevelPart, TablePart
 
 SUM_ROWS = 1024
@@ -24,13 +24,24 @@ PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows a
 class RowBuilder:
     """Collects columns while `plan` walks the children; `layouts` then makes the final arrays."""
 
-    def __init__(self, problem: Problem, plate: str, axes: dict[str, int], coordinates: dict, slices: dict, d: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        plate: str,
+        axes: dict[str, int],
+        coordinates: dict,
+        slices: dict,
+        d: int,
+        conventions: Conventions | None = None,
+    ) -> None:
+        self.conventions = conventions
         self.problem, self.plate, self.axes = problem, plate, axes
         self.n, self.K = problem.n, prod(axes.values())
         self.slices = slices
         self.V = self._rows(coordinates, slices, d)
         self.hole = np.isnan(self.V)
-        self.centre, self.scale = _centre_and_scale(self.V, problem.weights)
+        found = conventions or Conventions(*_centre_and_scale(self.V, problem.weights))
+        self.centre, self.scale = found.centre, found.scale
         self.V -= self.centre
         self.L = 0
         self.X: list[np.ndarray] = []
@@ -121,7 +132,11 @@ class RowBuilder:
             return np.zeros(self.n, dtype=np.int64), 1, {}
         own = {k: tuple(d for d in self.problem.given[k].dims if d != self.plate) for k in names}
         blocks = [self.problem.given[k].to((self.plate, *own[k])).reshape(self.n, -1) for k in names]
-        distinct, codes = np.unique(np.hstack(blocks), axis=0, return_inverse=True)
+        if self.conventions is None:
+            distinct, codes = np.unique(np.hstack(blocks), axis=0, return_inverse=True)
+        else:
+            distinct = self.conventions.levels[tuple(names)]
+            codes = np.unique(np.vstack([distinct, np.hstack(blocks)]), axis=0, return_inverse=True)[1].ravel()[len(distinct) :]
         data, at = {}, 0
         for k, block in zip(names, blocks, strict=True):
             sizes = [self.problem.sizes[d] for d in own[k]]
@@ -268,7 +283,7 @@ def collapse(layout: Layout) -> Layout:
         start=start,
         hidden=layout.hidden[~single],
         allowed=layout.allowed[~single],
-        collapsed=_moments(layout, np.flatnonzero(single)),
+        collapsed=moments(layout, np.flatnonzero(single)),
     )
 
 
@@ -278,7 +293,8 @@ def _collapsed_none(d: int, L: int) -> Collapsed:
     )
 
 
-def _moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
+def moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
+    """What is left of the rows of some patterns when only their moments are kept."""
     q, d, L = len(patterns), layout.V.shape[1], layout.n_tables
     R, S = np.zeros((q, d, d)), np.zeros((q, L))
     weight, constant = np.zeros(q), np.zeros(q)

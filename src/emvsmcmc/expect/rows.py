@@ -34,6 +34,8 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
     Raises Degenerate where a row has probability zero in every configuration.
     """
     if not rows:
+        if plan.chunks is not None:
+            return plan.chunks.expect(plan, C, hard)
         if compiled(plan):
             from .compiled import expect_compiled_plan
 
@@ -46,6 +48,8 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
 
 def compiled(plan: Plan) -> bool:
     """Whether the rows are so many that they are worth loading a compiler for."""
+    if plan.chunks is not None:
+        return plan.chunks.compiled
     return len(plan.layout.V) * plan.K >= COMPILED_FROM and not delicate(plan)
 
 

@@ -68,5 +68,9 @@ def cheap() -> list[Task]:
     return [Task(f"size={10 + i % 3}/repeat={i}", 100 + i, draw, {"size": 10 + i % 3, "seconds": 0.02}) for i in range(60)]
 
 
+def slow() -> list[Task]:
+    return [Task(f"repeat={i}", i, draw, {"size": 2, "seconds": 60.0}) for i in range(2)]
+
+
 def fits() -> list[Task]:
     return [Task(f"repeat={i}", i, em, {"n": 100}) for i in range(12)]

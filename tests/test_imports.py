@@ -40,8 +40,8 @@ NEXT = {
     "__main__": ("cli",),
 }
 # Files that share a room: what `condition` does takes several.
-ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck", "chunks", "block"), "problem")
-ROOM |= dict.fromkeys(("cli_choose", "cli_files", "cli_model", "cli_show"), "cli")
+ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck"), "problem")
+ROOM |= dict.fromkeys(("cli_choose", "cli_files", "cli_labels", "cli_model", "cli_options", "cli_show"), "cli")
 ARVIZ = ("arviz", "arviz_base", "arviz_plots", "arviz_stats")
 HOME = {  # library -> the rooms that may import it
     "pymc": {"mcmc"},
@@ -54,7 +54,6 @@ HOME = {  # library -> the rooms that may import it
     "jinja2": {"report"},
     "typer": {"cli"},
     "distributed": {"experiments"},
-    "dask": {"problem", "expect", "em", "experiments"},
 }
 HEAVY = ("pymc", "pytensor", "nutpie", "numba", "matplotlib", *ARVIZ)
 

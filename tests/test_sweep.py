@@ -14,6 +14,7 @@ import pytest
 import sweep_tasks
 from sweep_tasks import cheap, die_once, draw, fail, fits, threads
 
+import emvsmcmc
 from emvsmcmc.errors import BadInput, DifferentSweep, StoreBusy
 from emvsmcmc.experiments.sweep import Outcome, Store, Task, run_sweep, seed_of
 
@@ -43,7 +44,9 @@ def starts_of(store: Store) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------------ kill -9
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sweep_tasks.__file__).parent)}
+# the package that is tested here, wherever it lies, and the module of the tasks
+PLACES = str(Path(emvsmcmc.__file__).parents[1]), str(Path(sweep_tasks.__file__).parent)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(PLACES)}
 
 
 def outside(kind: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -102,8 +105,8 @@ def test_killed_at_random_moments(
 
 
 def test_orphans_leave(tmp_path: Path) -> None:
-    """Workers end with the process that started them, even when that alone is killed."""
-    process = outside("cheap", tmp_path)
+    """Workers end with the process that started them, even when that alone is killed and they are in the middle of a task."""
+    process = outside("slow", tmp_path)
     store = Store(tmp_path)
     while not starts_of(store):
         time.sleep(0.01)

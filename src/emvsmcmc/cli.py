@@ -5,21 +5,35 @@ Exit status: 0 done; 1 the fit failed, with its named status; 2 bad input, with 
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from . import __version__
+from .cli_labels import labels
 from .cli_model import chosen, problem_of
-from .errors import BadInput, EmvsmcmcError, FitFailed, Status
-
-DONE, FAILED, BAD = 0, 1, 2
+from .cli_options import (
+    DONE,
+    FAILED,
+    MODEL_OPTIONS,
+    Chains,
+    Data,
+    Draws,
+    Errors,
+    Json,
+    Likelihood,
+    ModelName,
+    Seed,
+    Starts,
+    Tune,
+    as_typed,
+    guarded,
+    stdout_kept,
+    watched,
+)
+from .errors import Status
 
 app = typer.Typer(
     help="Declare a latent-variable model once, fit it by EM and by NUTS, and see whether the point estimate would do.",
@@ -29,39 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# options of the model itself (--both) are not known before its file is read
-MODEL_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A name of the gallery or a path to a Python file.")]
-Data = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="Your rows: CSV, Parquet or NetCDF.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result for programs.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Repeats a run.")]
-Starts = Annotated[int, typer.Option("--starts", min=1, help="Random starts of EM.")]
-Errors = Annotated[Literal["observed", "bootstrap", "none"], typer.Option("--standard-errors", help="Where they come from.")]
-Draws = Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")]
-Tune = Annotated[int, typer.Option("--tune", min=0, help="Draws that tune the sampler.")]
-Chains = Annotated[int, typer.Option("--chains", min=1, help="Chains.")]
-Likelihood = Annotated[
-    Literal["fused", "native"], typer.Option("--likelihood", help="The shared expectation, or plain PyTensor.")
-]
-
-
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Named errors end the command with their sentence and status; anything else is a bug and keeps its traceback."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        from .cli_show import print_json, warn
-
-        try:
-            command(*args, **kwargs)
-        except EmvsmcmcError as error:
-            if isinstance(error, FitFailed) and kwargs.get("as_json"):
-                print_json({"status": error.status.value, "error": str(error)})
-            warn(f"emvsmcmc: {error}")
-            raise typer.Exit(BAD if isinstance(error, BadInput) else FAILED) from None
-
-    return run
 
 
 def main() -> int:
@@ -177,7 +158,7 @@ def fit(
     found, options = chosen(model, context.args)
     problem = problem_of(found, options, data)
     errors = None if standard_errors == "none" else standard_errors
-    with _stdout_kept():
+    with stdout_kept():
         result = fit_em(problem, objective, assignment, starts, standard_errors=errors, random_seed=seed)
     if as_json:
         print_json(fit_dict(found.name, result))
@@ -215,8 +196,8 @@ def sample(
     from .comparison.run import fit_mcmc  # PyMC loads here, after bad input has been refused
     from .comparison.summary import summary
 
-    with _stdout_kept():
-        tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=_watched())
+    with stdout_kept():
+        tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=watched())
     if out is not None:
         write_file(out, lambda path: tree.to_netcdf(path, engine="h5netcdf"))
     numbers = summary(tree["posterior"].to_dataset(), {v.label for v in problem.parameters if v.family.event_dims == 2})
@@ -257,13 +238,13 @@ def compare(
     truth = found.truth(**options) if data is None else None
     from .comparison.run import compare as both  # PyMC loads here, after bad input has been refused
 
-    with _stdout_kept():
+    with stdout_kept():
         result = both(
             problem, starts=starts, standard_errors=standard_errors, draws=draws, tune=tune, chains=chains, likelihood=likelihood,
-            marginalize=marginalize, truth=truth, random_seed=seed, progress=_watched(), name=found.name,
+            marginalize=marginalize, truth=truth, random_seed=seed, progress=watched(), name=found.name,
         )  # fmt: skip
 
-        result.posterior.attrs["command"] = _as_typed()
+        result.posterior.attrs["command"] = as_typed()
 
         def write(temporary: Path) -> None:
             from .comparison.result import pages_by
@@ -306,9 +287,9 @@ def choose(
     problems = candidates([model, *context.args], option or [], data)
     from .comparison.choose import choose as judge
 
-    with _stdout_kept():
+    with stdout_kept():
         choice = judge(
-            problems, mcmc=mcmc, starts=starts, draws=draws, tune=tune, chains=chains, random_seed=seed, progress=_watched()
+            problems, mcmc=mcmc, starts=starts, draws=draws, tune=tune, chains=chains, random_seed=seed, progress=watched()
         )
     if as_json:
         print_json(choice.to_dict())
@@ -318,9 +299,7 @@ def choose(
         raise typer.Exit(FAILED)
 
 
-def _as_typed() -> str:
-    """The command line, for the page's "to run it again"."""
-    return shlex.join(["emvsmcmc", *sys.argv[1:]])
+app.command(context_settings=MODEL_OPTIONS)(guarded(labels))
 
 
 @app.command()
@@ -340,27 +319,12 @@ def report(
     saved = load(file)
     from .report.page import write
 
-    with _stdout_kept():
+    with stdout_kept():
         write_folder(folder, lambda temporary: write(saved, temporary))
     if as_json:
         print_json({"report": str(folder / "index.html")})
     else:
         say(f"Page: {folder / 'index.html'}")
-
-
-# ------------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _watched() -> bool:
-    """Progress bars are for a terminal."""
-    return sys.stderr.isatty()
-
-
-@contextmanager
-def _stdout_kept() -> Iterator[None]:
-    """What a library prints while it works goes to standard error, so that standard output holds the result alone."""
-    with redirect_stdout(sys.stderr):
-        yield
 
 
 if __name__ == "__main__":

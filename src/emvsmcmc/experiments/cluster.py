@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import BadInput
 from .task import ERROR, WORKER_DIED, Outcome, Task, execute
 
-CONNECT = "20s"  # how long a scheduler may take to answer
+CONNECT = "10s"  # how long a scheduler may take to answer
 
 
 @contextmanager

@@ -62,10 +62,9 @@ def execute(task: Task) -> Outcome:
         began = time.perf_counter()
         try:
             status, message, values = DONE, "", _checked(task.function(seed=task.seed, **task.arguments))
-        except FitFailed as error:
-            status, message, values = error.status.value, str(error), {}
-        except EmvsmcmcError as error:
-            status, message, values = type(error).__name__, str(error), {}
+        except EmvsmcmcError as error:  # a plain FitFailed says by its status how; its subclasses have names that say more
+            status = error.status.value if isinstance(error, FitFailed) and type(error) is FitFailed else type(error).__name__
+            message, values = str(error), {}
         except Exception as error:
             at = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{at.filename.rpartition('/')[2]}:{at.lineno}"

@@ -40,7 +40,7 @@ NEXT = {
     "__main__": ("cli",),
 }
 # Files that share a room: what `condition` does takes several.
-ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck"), "problem")
+ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck", "chunks", "block"), "problem")
 ROOM |= dict.fromkeys(("cli_choose", "cli_files", "cli_labels", "cli_model", "cli_options", "cli_show"), "cli")
 ARVIZ = ("arviz", "arviz_base", "arviz_plots", "arviz_stats")
 HOME = {  # library -> the rooms that may import it
@@ -54,6 +54,7 @@ HOME = {  # library -> the rooms that may import it
     "jinja2": {"report"},
     "typer": {"cli"},
     "distributed": {"experiments"},
+    "dask": {"problem", "expect", "em", "experiments"},
 }
 HEAVY = ("pymc", "pytensor", "nutpie", "numba", "matplotlib", *ARVIZ)
 

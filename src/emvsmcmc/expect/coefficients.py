@@ -18,21 +18,22 @@ from .layout import Coefficients
 from .plan import BATCH, LevelPart, Plan, RadialPart, ResidualPart, TablePart
 
 
-def coefficients(plan: Plan, env: Environment, rho: Any | None = None) -> Coefficients:
+def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: Any | None = None) -> Coefficients:
     """c, B, T (and A, nu) of `Layout`'s formula at the parameter values of `env`, about the reference points rho (K, d), zero if
-    None.
+    None, counted from `centre` (d,), the plan's own if None (a graph takes it as an input).
 
     Every array carries a trailing batch axis where the parameters do. Holomorphic: a complex step differentiates it.
     """
     xp = env.xp
     rho = np.zeros((plan.K, plan.d)) if rho is None else rho
+    origin = (plan.centre if centre is None else centre) + rho
     c = xp.zeros(_tail(env, plan.K))
     with np.errstate(divide="ignore"):
         for latent in plan.latents:
             c = c + _spread(plan, log_probabilities(latent, env), env)[:, 0]
         blocks = []
         for part in plan.gaussians:
-            block, half_logdet = whitened_rows(plan, part, env, plan.centre + rho)
+            block, half_logdet = whitened_rows(plan, part, env, origin)
             constant = half_logdet - 0.5 * part.size * LOG_2PI
             c = c + _masked(part, constant, env)
             blocks.append(_masked(part, block, env))
@@ -44,7 +45,7 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None) -> Coeffi
         T = _concatenate(xp, [t for _, t in tables], 0) if tables else xp.zeros(_tail(env, 0, plan.K))
         if not plan.radials:
             return Coefficients(c, B, T, rho)
-        A = [_masked(p, whitened_rows(plan, p, env, plan.centre + rho)[0], env) for p in plan.radials]
+        A = [_masked(p, whitened_rows(plan, p, env, origin)[0], env) for p in plan.radials]
         nu = [_wide(degrees_of_freedom(plan, p, env), env) for p in plan.radials]
     return Coefficients(c, B, T, rho, _concatenate(xp, A, 1), _concatenate(xp, nu, 1))
 
@@ -134,7 +135,7 @@ def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any)
         if key in blocks:
             column = column - blocks[key]
             offset = origin[:, where].reshape((K, 1, width, *tail))
-            if np.any(offset):
+            if not isinstance(offset, np.ndarray) or offset.any():
                 first = first - (blocks[key] * offset).sum(axis=2)[:, :, None]
         columns[order[key]] = column
     columns[0] = first

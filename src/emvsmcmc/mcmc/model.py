@@ -71,7 +71,8 @@ def fused(plan: Plan, env: Environment) -> Any:
     from .fused import Expectation
 
     floats, ints = packed_rows(plan)
-    C = coefficients(plan, env)
+    # as a constant it would be part of the compiled code, and other rows would be compiled anew
+    C = coefficients(plan, env, centre=pytensor.shared(plan.centre, name="centre"))
     # pm.Data would turn the 64-bit offsets into 32-bit ones
     rows, layout = pm.Data("rows", floats), pytensor.shared(ints, name="layout")
     op = Expectation(general=bool(plan.layout.hidden.any() or plan.layout.collapsed.hidden.any()))

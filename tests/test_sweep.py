@@ -112,7 +112,8 @@ def test_orphans_leave(tmp_path: Path) -> None:
         time.sleep(0.01)
     workers = {line["worker"] for line in store.log() if line["event"] == "start"}
     process.kill()
-    process.communicate()
+    process.wait()  # not for the end of its standard error, which the workers hold too
+    process.stderr.close()  # type: ignore[union-attr]
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.02)

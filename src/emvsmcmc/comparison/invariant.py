@@ -28,17 +28,17 @@ def invariant(
     plan = em.plan
     if implied(plan, em.environment) is None:
         return pd.DataFrame(columns=["parameter", *COLUMNS]).set_index("parameter")
-    errors = _errors(em)
+    errors = errors_at(em)
     counted = {z.counts for z in plan.latents}
     relabelled = any(counted & set(x.dims) and not x.equals(unaligned[k]) for k, x in posterior.data_vars.items())
-    draws = _of_draws(plan, posterior)
-    before = _of_draws(plan, unaligned) if relabelled else draws
+    draws = values_of_draws(plan, posterior)
+    before = values_of_draws(plan, unaligned) if relabelled else draws
     known = None
     if truth is not None and {v.label for v in plan.parameters} <= set(truth):
-        found = _of(plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters}))
+        found = values_at(plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters}))
         known = {str(k): x.values for k, x in found.data_vars.items()}
     return beside(
-        _of(plan, em.environment), errors[0], errors[1], _of(plan, mode.environment), draws, before, {"implied_cov"}, known
+        values_at(plan, em.environment), errors[0], errors[1], values_at(plan, mode.environment), draws, before, {"implied_cov"}, known
     )
 
 
@@ -47,7 +47,8 @@ def turned_parameters(plan: Plan) -> set[str]:
     return {n for r in rotations(plan) if r.density is Turn.ROTATION for n in r.carriers}
 
 
-def _of(plan: Plan, env: Environment) -> xr.Dataset:
+def values_at(plan: Plan, env: Environment) -> xr.Dataset:
+    """At one parameter value. The model must have them (`implied` is not None)."""
     found = implied(plan, env)
     assert found is not None
     return _dataset(plan, named(plan, found))
@@ -58,14 +59,14 @@ def _dataset(plan: Plan, values: Mapping[str, tuple[tuple[str, ...], np.ndarray]
     return xr.Dataset(dict(values), coords={d: x for d, x in coords(plan).items() if d in used})
 
 
-def _errors(em: EMFit) -> tuple[xr.Dataset, xr.Dataset]:
+def errors_at(em: EMFit) -> tuple[xr.Dataset, xr.Dataset]:
     """Standard errors and fractions of missing information, by the delta method; NaN for the communality of a column whose
     residual variance is zero, which has none there.
     """
     chart: Coordinates = em.uncertainty.coordinates
     found = implied(em.plan, chart.unpack(chart.steps(chart.pack(em.environment))))
     assert found is not None
-    at = _of(em.plan, em.environment)
+    at = values_at(em.plan, em.environment)
     pairs = {}
     for name, (dims, x) in named(em.plan, found).items():
         beyond = (at[name].values >= 1 - HEYWOOD) if name == "communality" else np.zeros(at[name].shape, dtype=bool)
@@ -74,7 +75,7 @@ def _errors(em: EMFit) -> tuple[xr.Dataset, xr.Dataset]:
     return both[0], both[1]
 
 
-def _of_draws(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
+def values_of_draws(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
     """Over (chain, draw, ...)."""
     chains, size = posterior.sizes["chain"], posterior.sizes["draw"]
     flat = {v.label: posterior[v.label].transpose("chain", "draw", *v.dims).values for v in plan.parameters}

@@ -29,7 +29,7 @@ class Uncertainty:
     information, complete, covariance : (size, size) observed and complete-data information in the chart's unconstrained
     coordinates, and the inverse of the first across the flat directions; None under the bootstrap. flat : (size, g) directions
     along which a rotation leaves the objective as it is. rate : that of plain EM, the largest eigenvalue of
-    I - complete^-1 information; NaN where it is not known.
+    I - complete^-1 information; NaN where it is not known. replicates : {parameter: (kept replicates, *shape)} of the bootstrap.
     """
 
     standard_error: dict[str, np.ndarray]
@@ -41,6 +41,7 @@ class Uncertainty:
     coordinates: Coordinates
     flat: np.ndarray
     rate: float = float("nan")
+    replicates: dict[str, np.ndarray] | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -156,6 +157,7 @@ def bootstrap(
     reasons = {} if not lost else dict.fromkeys(draws, f"{lost} of {replicates} bootstrap replicates collapsed and are left out")
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
-    errors = {name: np.std(np.stack(kept), axis=0, ddof=1) for name, kept in draws.items()}
+    found = {name: np.stack(kept) for name, kept in draws.items()}
+    errors = {name: np.std(x, axis=0, ddof=1) for name, x in found.items()}
     counted = unknown(plan, env, "", prior)
-    return replace(counted, standard_error=errors, reasons=reasons)
+    return replace(counted, standard_error=errors, reasons=reasons, replicates=found)

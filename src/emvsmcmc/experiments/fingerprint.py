@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 LENGTH = 16  # hexadecimal digits kept of SHA-256: 64 bits
+UNNAMED = re.compile(r"_(\d+)_(\d+)")  # dim of a constant without names: its address in this process, and the axis
 
 
 def digest(value: Any) -> str:
@@ -31,8 +33,11 @@ class _Walk:
     def __init__(self) -> None:
         self.finished: dict[int, tuple[bytes, Any]] = {}  # with the object, so that no other one gets its id meanwhile
         self.inside: dict[int, int] = {}
+        self.unnamed: dict[str, int] = {}  # address -> in which order constants without names came
 
     def of(self, value: Any) -> bytes:
+        if isinstance(value, str) and (found := UNNAMED.fullmatch(value)):
+            value = f"_{self.unnamed.setdefault(found[1], len(self.unnamed))}_{found[2]}"
         if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
             return _hash(type(value).__name__.encode(), repr(value).encode())
         if isinstance(value, (FunctionType, BuiltinFunctionType, type)):

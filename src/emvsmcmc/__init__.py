@@ -27,6 +27,7 @@ _WHERE = {
     "comparison.result": ["Comparison"],
     "comparison.choose": ["choose", "Choice"],
     "experiments.labels": ["semisupervised"],
+    "experiments.gain": ["suggest"],
     "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .em.fit import fit_em
     from .em.result import EMFit
     from .errors import Status
+    from .experiments.gain import suggest
     from .experiments.labels import semisupervised
     from .mcmc.model import to_pymc
     from .mcmc.recover import recover

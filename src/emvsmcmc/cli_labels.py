@@ -72,7 +72,9 @@ def labels(
     ] = "em,mcmc,supervised",
     held_out: Annotated[float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")] = 0.25,
     truth: Annotated[bool, typer.Option("--truth", help="Parameter error against the truth of simulated data.")] = False,
-    objective: Annotated[str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit.")] = "ml",
+    objective: Annotated[
+        str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
+    ] = "ml",
     starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
     draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
     tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 250,
@@ -84,6 +86,13 @@ def labels(
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of learning curves.")] = None,
+    suggest: Annotated[
+        int | None,
+        typer.Option("--suggest", min=1, metavar="N", help="Instead: the N rows to label next, of those without a label."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="What --suggest ranks by: information, log_score, or log_determinant (EM alone).")
+    ] = "information",
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -92,6 +101,16 @@ def labels(
     from .cli_show import print_json, say
 
     found, options = chosen(model, context.args)
+    if suggest is not None:
+        from .cli_suggest import suggest_rows
+
+        source = context.get_parameter_source("objective")
+        goal = "map" if source is None or source.name == "DEFAULT" else objective
+        engines = words_of(methods)
+        suggest_rows(
+            found, options, data, suggest, label, by, engines, goal, starts, draws, tune, chains, seed, as_json
+        )  # fmt: skip
+        return
     if report is not None:
         check_folder(report)
     known = found.truth(**options) if truth and data is None else None

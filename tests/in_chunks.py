@@ -16,14 +16,17 @@ from emvsmcmc import block, chunks
 from emvsmcmc.expect import rows
 
 
+CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, rows.COMPILED_FROM
+
+
 @contextmanager
 def engine(sample: int | None = None, compiled: bool = False, merge: bool = False) -> Iterator[None]:
     """Chunks as they come, in this thread. sample : rows that are kept to start from. compiled : even a few rows are packed."""
     with (
         dask.config.set(scheduler="synchronous"),
-        mock.patch.object(block, "CELLS", block.CELLS if merge else 1),
-        mock.patch.object(chunks, "SAMPLE_ROWS", chunks.SAMPLE_ROWS if sample is None else sample),
-        mock.patch.object(rows, "COMPILED_FROM", 1 if compiled else rows.COMPILED_FROM),
+        mock.patch.object(block, "CELLS", CELLS if merge else 1),
+        mock.patch.object(chunks, "SAMPLE_ROWS", SAMPLE_ROWS if sample is None else sample),
+        mock.patch.object(rows, "COMPILED_FROM", 1 if compiled else COMPILED_FROM),
     ):
         yield
 

@@ -68,7 +68,8 @@ def tried(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(*arguments: Any) -> Any:
-        block = next((a for a in arguments if isinstance(a, Block)), None)
+        held = (a if isinstance(a, Block) else getattr(a, "block", None) for a in arguments)
+        block = next((b for b in held if isinstance(b, Block)), None)
         where = f"rows {block.first} to {block.first + block.rows - 1}" if block is not None else "rows"
         for attempt in range(TRIES):
             try:
@@ -107,10 +108,7 @@ def collected(tasks: Sequence[tuple[Any, ...]], verb: str) -> list[Any]:
 
     Raises ChunkFailed where a block cannot be read.
     """
-    import dask
-
-    with dask.annotate(retries=RETRIES):
-        return list(computed([task(function, *arguments, name=f"{verb}-block") for function, *arguments in tasks]))
+    return list(computed([task(function, *arguments, name=f"{verb}-block") for function, *arguments in tasks]))
 
 
 def computed(delayed: list[Any]) -> tuple[Any, ...]:
@@ -130,7 +128,8 @@ def task(function: Callable[..., Any], *arguments: Any, name: str = "block") -> 
     import cloudpickle
     import dask
 
-    return dask.delayed(_call, name=name, pure=False, traverse=False)(cloudpickle.dumps((function, arguments)))
+    with dask.annotate(retries=RETRIES):
+        return dask.delayed(_call, name=name, pure=False, traverse=False)(cloudpickle.dumps((function, arguments)))
 
 
 def _call(pickled: bytes) -> Any:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..chunks import ChunkedProblem
 from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
-from ..errors import FitFailed
+from ..errors import FitFailed, NotInMemory
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
@@ -26,6 +27,7 @@ from .agree import contract
 from .align import Alignment, align
 from .invariant import invariant, turned_parameters
 from .metrics import k_hat, table
+from .moments import sample_moments
 from .result import Comparison
 from .verdict import verdict
 
@@ -36,7 +38,7 @@ HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has n
 
 
 def fit_mcmc(
-    problem: Problem,
+    problem: Problem | ChunkedProblem,
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -56,6 +58,8 @@ def fit_mcmc(
     init : "em" starts around EM's MAP optima and whitens by the Hessian there; "prior" starts from the prior.
     optima : EM's optima where they are known already; otherwise `init="em"` runs EM.
 
+    Rows in chunks are sampled where they collapse to their moments (see `moments.sample_moments`), else NotInMemory is raised.
+
     Returns
     -------
     DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable),
@@ -65,6 +69,8 @@ def fit_mcmc(
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
 
+    if isinstance(problem, ChunkedProblem):
+        return sample_moments(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
     plan = make_plan(problem)
     if init == "em" and optima is None and marginalize != "none":
         optima = _map_optima(problem, random_seed)
@@ -183,6 +189,8 @@ def compare(
     from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
     simulated. Raises what those two raise.
     """
+    if isinstance(problem, ChunkedProblem):
+        raise NotInMemory.rows("compare")
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
     # the mode stands for the best optimum; the likelihood's other optima within reach get chains of their own

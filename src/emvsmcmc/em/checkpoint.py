@@ -56,9 +56,8 @@ class Journal:
             )
         for frame in frames[1:]:
             self._read(frame)
-        self._file = open(self.folder / PASSES, "r+b" if frames else "w+b")  # noqa: SIM115
-        self._file.truncate(good)
-        self._file.seek(good)
+        with (self.folder / PASSES).open("ab") as file:
+            file.truncate(good)
         if not frames:
             self._append(fingerprint.encode())
 
@@ -98,9 +97,6 @@ class Journal:
                 file.write(content.getbuffer())
             os.replace(draft, self.folder / PARAMETERS)
 
-    def close(self) -> None:
-        self._file.close()
-
     def _write(self, C: Coefficients, hard: bool, arrays: dict[str, np.ndarray]) -> None:
         content = io.BytesIO()
         np.savez(content, key=np.frombuffer(_digest(C, hard), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
@@ -109,9 +105,10 @@ class Journal:
             self._read(content.getvalue())
 
     def _append(self, frame: bytes) -> None:
-        self._file.write(len(frame).to_bytes(8, "little") + hashlib.sha256(frame).digest() + frame)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with (self.folder / PASSES).open("ab") as file:
+            file.write(len(frame).to_bytes(8, "little") + hashlib.sha256(frame).digest() + frame)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _read(self, frame: bytes) -> None:
         with np.load(io.BytesIO(frame), allow_pickle=False) as stored:

@@ -148,17 +148,17 @@ class Store:
         """Written under another name first, so that a file is whole or not there. A full disk keeps nothing: the block is then
         read anew in each pass.
         """
-        _folder(self.folder)
-        path = self.path(block, kind)
-        handle, draft = tempfile.mkstemp(dir=self.folder)
+        draft = ""
         try:
+            _folder(self.folder)
+            handle, draft = tempfile.mkstemp(dir=self.folder)
             with os.fdopen(handle, "wb") as file:
                 if kind == COMPILED:
                     for array in content:
                         np.save(file, array)
                 else:
                     pickle.dump(content, file, protocol=5)
-            os.replace(draft, path)
+            os.replace(draft, self.path(block, kind))
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(draft)
@@ -171,7 +171,7 @@ class Store:
                 with path.open("rb") as file:
                     return pickle.load(file)
             return _mapped(path)
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def remove(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..block import Refused, computed, raise_refusal, task
+from ..block import RETRIES, Refused, computed, raise_refusal, task
 from ..chunks import ChunkedProblem
 from ..errors import UnsupportedModel
 from ..problem import Problem
@@ -142,13 +142,13 @@ def tree(delayed: list[Any], add: Callable[[Any], Any]) -> Any:
     """All results added, some at a time, in an order that depends on their number alone."""
     import dask
 
-    from ..block import RETRIES
-
+    joined = dask.delayed(add, name="add", pure=False, traverse=False)
     with dask.annotate(retries=RETRIES):
-        joined = dask.delayed(add, name="add", pure=False, traverse=False)
-        while len(delayed) > 1:
+        while True:
             delayed = [joined(delayed[i : i + BRANCHES]) for i in range(0, len(delayed), BRANCHES)]
-        return computed(delayed)[0]
+            if len(delayed) == 1:
+                break
+    return computed(delayed)[0]
 
 
 def plan_rows(problem: Problem | ChunkedProblem) -> Plan:

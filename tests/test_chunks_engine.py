@@ -227,7 +227,7 @@ PROGRAM = """
     from emvsmcmc import block
     from test_chunks_engine import mixture
     block.CELLS = 1
-    dask.config.set(scheduler="synchronous")
+    dask.config.set({{"scheduler": "synchronous", "temporary-directory": {folder!r}}})
     ev.fit_em(mixture(), starts=3, random_seed=4, checkpoint={folder!r})
     print("finished")
 """

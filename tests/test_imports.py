@@ -41,7 +41,9 @@ NEXT = {
 }
 # Files that share a room: what `condition` does takes several.
 ROOM = dict.fromkeys(("reading", "labelling", "aligning", "datacheck", "chunks", "block"), "problem")
-ROOM |= dict.fromkeys(("cli_choose", "cli_files", "cli_labels", "cli_model", "cli_options", "cli_show", "cli_suggest"), "cli")
+ROOM |= dict.fromkeys(
+    ("cli_calibrate", "cli_choose", "cli_files", "cli_labels", "cli_model", "cli_options", "cli_show", "cli_suggest"), "cli"
+)
 ARVIZ = ("arviz", "arviz_base", "arviz_plots", "arviz_stats")
 HOME = {  # library -> the rooms that may import it
     "pymc": {"mcmc"},

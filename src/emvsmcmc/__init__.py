@@ -26,6 +26,7 @@ _WHERE = {
     "comparison.run": ["compare", "fit_mcmc"],
     "comparison.result": ["Comparison"],
     "comparison.choose": ["choose", "Choice"],
+    "experiments.calibration": ["calibrate"],
     "experiments.labels": ["semisupervised"],
     "experiments.gain": ["suggest"],
     "errors": ["Status"],
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .em.fit import fit_em
     from .em.result import EMFit
     from .errors import Status
+    from .experiments.calibration import calibrate
     from .experiments.gain import suggest
     from .experiments.labels import semisupervised
     from .mcmc.model import to_pymc
@@ -82,9 +84,10 @@ def __getattr__(name: str) -> Any:
     if name in ("compare", "Comparison"):
         result = import_module(".comparison.result", __name__)
         result.pages_by(lambda: import_module(".report.page", __name__).write)
-    if name == "semisupervised":
+    if name in ("semisupervised", "calibrate"):
         accessor = import_module(".experiments.accessor", __name__)
         accessor.pages_by("labels", lambda: import_module(".report.labels", __name__).write)
+        accessor.pages_by("calibration", lambda: import_module(".report.calibration", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

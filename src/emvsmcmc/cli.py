@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import __version__
+from .cli_calibrate import calibrate
 from .cli_labels import labels
 from .cli_model import chosen, problem_of
 from .cli_options import (
@@ -300,6 +301,7 @@ def choose(
 
 
 app.command(context_settings=MODEL_OPTIONS)(guarded(labels))
+app.command(context_settings=MODEL_OPTIONS)(guarded(calibrate))
 
 
 @app.command()

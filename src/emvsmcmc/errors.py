@@ -137,6 +137,10 @@ class StoreBusy(BadInput):
     """A folder in which another sweep is running."""
 
 
+class WidePrior(BadInput):
+    """A prior from which no data can be simulated in earnest: improper, or spread over many powers of ten."""
+
+
 class FitFailed(EmvsmcmcError):
     """No start reached an optimum. `status` says how the starts ended, `starts` holds every one of them."""
 

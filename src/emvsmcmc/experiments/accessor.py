@@ -37,7 +37,11 @@ class Experiment:
     @property
     def table(self) -> pd.DataFrame:
         """Mean over the repeats, its standard error, and in how many repeats there is one; a row a score, by what the score
-        varies over beside "repeat"."""
+        varies over beside "repeat". Of a calibration, its `coverage`."""
+        if self.dataset.attrs.get("experiment") == "calibration":
+            from .calibration_judge import coverage
+
+            return coverage(self.dataset)
         frames = {}
         for name, x in self.dataset.data_vars.items():
             if x.dtype.kind == "f" and {"repeat", "method"} <= {*x.dims}:

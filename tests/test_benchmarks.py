@@ -104,6 +104,14 @@ def test_ratios_say_how_much_better_ours_is():
     assert replace(m, asked=None).met is None
 
 
+def test_each_side_gets_the_loosest_tolerance_that_reaches_the_optimum():
+    tried = []
+    found = protocol.loosest([1e-1, 1e-3, 1e-5], lambda tol: tried.append(tol) or -7.0 - tol, -7.0, 1e-2)
+    assert (found, tried) == (1e-3, [1e-1, 1e-3])
+    with pytest.raises(Unequal, match="more than 1e-07"):
+        protocol.loosest([1e-1, 1e-3], lambda tol: -7.0 - tol, -7.0, 1e-7)
+
+
 def test_sides_take_turns_and_a_worker_reports_its_own_seconds():
     order = []
     timed = protocol.alternate(lambda: order.append("ours"), lambda: order.append("theirs") or 12.5, 2)

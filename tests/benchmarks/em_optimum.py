@@ -2,7 +2,7 @@
 
 The optimum is found first, to 1e-11. Plain EM, whose iterations are scikit-learn's own, then says after how many of them
 scikit-learn is within 1e-6, and it is given exactly so many: no tolerance of its own is held against it. Ours is the whole of
-what a user calls, `condition` and `fit_em`, stopped by its own estimate of what it still has to gain.
+what a user calls, `condition` and `fit_em`, with the loosest of some tolerances that ends within 1e-6.
 
     python tests/benchmarks/em_optimum.py [--json FILE] [--repeats N] [--small]
 """
@@ -14,11 +14,12 @@ import sys
 import numpy as np
 import protocol
 from mixtures import mixture, sklearn_fitted, sklearn_version
-from protocol import Findings, Unequal, alternate, equal
+from protocol import Findings, Unequal, alternate, equal, loosest
 
 import emvsmcmc as ev
 
 WITHIN = 1e-6  # nats
+TOLERANCES = (1e-6, 3e-7, 1e-7, 1e-8)  # ours: its rule estimates what is still to gain, and may be out by a little
 LIMIT = 50_000
 
 
@@ -40,7 +41,7 @@ def main() -> int:
     init = {"weight": np.full(3, 1 / 3), "mean": poor, "cov": np.tile(covariance, (3, 1, 1))}
     found = Findings(options.json, sklearn_version())
 
-    def fitted(tol: float = WITHIN, accelerate: bool = True) -> ev.EMFit:
+    def fitted(tol: float, accelerate: bool = True) -> ev.EMFit:
         return ev.fit_em(
             mixture(x, 3), init=init, tol=tol, max_iter=LIMIT, accelerate=accelerate, standard_errors=None, progress=False
         )
@@ -53,14 +54,18 @@ def main() -> int:
             raise Unequal(f"plain EM ended {top - plain.log_likelihood:.3g} nats below the optimum, at another one")
         iterations = int(near.argmax())
         print(f"plain EM is within {WITHIN:g} of the optimum after {iterations:,} iterations", flush=True)
-        mine, theirs = fitted(), sklearn_fitted(x, poor, covariance, iterations)
+        tol = loosest(TOLERANCES, lambda tol: fitted(tol).log_likelihood, top, WITHIN)
+        mine, theirs = fitted(tol), sklearn_fitted(x, poor, covariance, iterations)
         proofs = [
             equal("log-likelihood of ours, beside the optimum", mine.log_likelihood, top, WITHIN, absolute=True),
             equal("log-likelihood of scikit-learn, beside the optimum", float(theirs.score(x)) * n, top, WITHIN, absolute=True),
         ]
-        note = f"scikit-learn in {iterations:,} iterations, ours in {mine.iterations}; ours with condition(), from the array on."
+        note = (
+            f"scikit-learn in {iterations:,} iterations, ours in {mine.iterations} (tol={tol:g}); ours with condition(), from the "
+            "array on."
+        )
         run = lambda: sklearn_fitted(x, poor, covariance, iterations)  # noqa: E731
-        row.measured("scikit-learn", alternate(fitted, run, options.repeats or 3, warm=False), proofs, note)
+        row.measured("scikit-learn", alternate(lambda: fitted(tol), run, options.repeats or 3, warm=False), proofs, note)
     return found.finish()
 
 

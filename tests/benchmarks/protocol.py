@@ -21,7 +21,8 @@ In outline:
 Within `found.row`, `Unequal` refuses that row and `Absent` names the peer and leaves the row unmeasured; the program goes on.
 `alternate` calls each side once unmeasured, then in turn, and takes the time around the call; a side that returns a float is a
 worker that took its own time, around the fit only. `Timed.of(ours, theirs)` takes pairs that were measured elsewhere, of any
-unit (effective draws a second, passes over the data). The ratio is what the row of `rows.ROWS` says: how many times better
+unit (effective draws a second, passes over the data). `loosest` finds the tolerance that each side is given where all run to the
+same log-likelihood. The ratio is what the row of `rows.ROWS` says: how many times better
 ours is ("at least"), or the share of the peer's cost that ours takes ("at most"). Ratios are formed pair by pair; the figure is
 their median, its spread the least and the largest.
 """
@@ -81,6 +82,17 @@ def equal(quantity: str, ours: float, theirs: float, tolerance: float, absolute:
         kind = "" if absolute else " relatively"
         raise Unequal(f"{quantity}: {ours!r} and {theirs!r} differ by {difference:.2g}{kind}, more than {tolerance:.2g}")
     return Proof(quantity, ours, theirs, difference, tolerance, absolute)
+
+
+def loosest(tolerances: Sequence[float], log_likelihood: Callable[[float], float], top: float, within: float) -> float:
+    """The first of `tolerances`, loosest first, at which a side ends within `within` nats of `top`: a tighter one would only make
+    it slower. Raises Unequal where none does."""
+    off = math.inf
+    for tol in tolerances:
+        off = abs(log_likelihood(tol) - top)
+        if off <= within:
+            return tol
+    raise Unequal(f"with a tolerance of {tolerances[-1]:g} it still ended {off:.2g} nats from {top!r}, more than {within:g}")
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def main() -> int:
             equal("log-likelihood of scikit-learn, beside the optimum", float(theirs.score(x)) * n, top, WITHIN, absolute=True),
         ]
         note = (
-            f"scikit-learn in {iterations:,} iterations, ours in {mine.iterations} (tol={tol:g}); ours with condition(), from the "
-            "array on."
+            f"scikit-learn in {iterations:,} iterations, ours in {mine.iterations} (tol={tol:g}); ours with condition(), from "
+            "the array on."
         )
         run = lambda: sklearn_fitted(x, poor, covariance, iterations)  # noqa: E731
         row.measured("scikit-learn", alternate(lambda: fitted(tol), run, options.repeats or 3, warm=False), proofs, note)

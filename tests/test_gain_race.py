@@ -1,6 +1,7 @@
 """Following the suggestions beats labelling at random, and doing the reverse does not."""
 
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import xarray as xr
 import emvsmcmc as ev
 from emvsmcmc.errors import BadInput
 from emvsmcmc.experiments.gain_race import hide, paired, race
+from emvsmcmc.report.gain import write
 
 REPEATS = 32
 TRUTH = {"weight": np.array([0.1, 0.1, 0.8]), "mean": np.array([-1.0, 1.0, 10.0])}
@@ -114,3 +116,29 @@ def test_rows_without_a_label_are_refused_by_name() -> None:
 def test_a_difference_needs_two_repeats() -> None:
     with pytest.raises(BadInput, match="repeats: expected at least 2"):
         paired(small(repeats=1), "suggested", "random")
+
+
+def test_the_page_says_what_was_found(tmp_path: Path) -> None:
+    found = small(repeats=3, rounds=2)
+    page = write(found, tmp_path, "Three kinds", "race(spec, ...)").read_text(encoding="utf-8")
+    assert "Three kinds" in page
+    assert page.count("<svg") == 3
+    assert "rows at random" in page
+    mean, error = paired(found, "suggested", "random", "parameter_error")
+    assert f"{mean:+.4f}".replace("-", "−") in page
+    assert f"{error:.4f}" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(1.0, "beat rows at random in parameter error"), (-1.0, "Rows at random beat")])
+def test_the_headline_follows_the_numbers(ahead: float, told: str, tmp_path: Path) -> None:
+    """Negative control: with the strategies exchanged the page says the opposite; without a difference, that there is none."""
+    found = small(repeats=3)
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(3, 2))
+    same = found.isel(strategy=1)["parameter_error"].values
+    error = np.stack([same - ahead * np.array([0, 1]) + noise, same, same], axis=1)
+    quiet = {k: (found[k].dims, np.repeat(found[k].values[:, 1:2], 3, axis=1)) for k in ("log_score", "accuracy")}
+    made = found.assign(parameter_error=(found["parameter_error"].dims, error), **quiet)
+    assert told in write(made, tmp_path, "x", "y").read_text(encoding="utf-8")
+    none = made.assign(parameter_error=(found["parameter_error"].dims, np.repeat(error[:, 1:2], 3, axis=1)))
+    assert "No difference beyond chance" in write(none, tmp_path, "x", "y").read_text(encoding="utf-8")

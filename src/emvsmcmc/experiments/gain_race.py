@@ -101,7 +101,14 @@ def race(
             "round": np.arange(rounds + 1),
             "labelled": ("round", first * K + batch * np.arange(rounds + 1)),
         },
-        attrs={"by": by, "method": method, "first": first, "batch": batch, "labels": labels},
+        attrs={
+            "by": by,
+            "method": method,
+            "first": first,
+            "batch": batch,
+            "labels": labels,
+            "reference": "truth" if truth is not None else "all labels",
+        },
     )
 
 

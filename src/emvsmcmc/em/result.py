@@ -185,13 +185,10 @@ def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dat
 
 def parameter_history(problem: Problem, trace: list[Environment], path: list[float]) -> xr.Dataset:
     """Parameters after each iteration, (iteration, dims), and "objective"."""
-    datasets = [parameter_dataset(problem, {v.label: e.values[v.label].array for v in problem.parameters}) for e in trace]
-    return xr.concat(datasets, "iteration").assign(objective=("iteration", path[: len(trace)]))
-
-
-def predictions(plan: Plan, rows: RowOutput) -> xr.Dataset:
-    """`assignment_probabilities`, and "log_likelihood" of each row."""
-    return assignment_probabilities(plan, rows).assign(log_likelihood=(next(iter(plan.problem.plates)), rows.log_likelihood))
+    found = {v.label: (("iteration", *v.dims), np.stack([e.values[v.label].array for e in trace])) for v in problem.parameters}
+    dims = sorted({d for v in problem.parameters for d in v.dims})
+    history = xr.Dataset(found, coords={d: problem.labels(d) for d in dims})
+    return history.assign(objective=("iteration", path[: len(trace)]))
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:

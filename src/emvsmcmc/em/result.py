@@ -191,6 +191,11 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
     return history.assign(objective=("iteration", path[: len(trace)]))
 
 
+def predictions(plan: Plan, rows: RowOutput) -> xr.Dataset:
+    """`assignment_probabilities`, and "log_likelihood" of each row."""
+    return assignment_probabilities(plan, rows).assign(log_likelihood=(next(iter(plan.problem.plates)), rows.log_likelihood))
+
+
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     """(plate, counted dim) marginal posterior of each discrete latent from the joint responsibilities."""
     problem = plan.problem

@@ -330,7 +330,7 @@ def lean(inputs: list, outputs: list) -> Callable:
     from pytensor.compile.mode import Mode, get_mode
 
     numba_mode = get_mode("NUMBA")
-    query = numba_mode.provided_optimizer.register((wrappers.dfs_rewriter(wrappers._lean), 1000))
+    query = numba_mode.provided_optimizer.register((wrappers.dfs_rewriter(wrappers.lean), 1000))
     return pytensor.function(inputs, outputs, mode=Mode(numba_mode.linker, query))
 
 
@@ -341,32 +341,37 @@ def test_replaced_nodes_compute_and_refuse_the_same() -> None:
     rng = np.random.default_rng(6)
     x, sizes, y = pt.dmatrix("x"), pt.lvector("sizes"), pt.dtensor3("y")
     a, b = pt.tensor("a", shape=(2, 3, 4)), pt.tensor("b", shape=(2, 4, None))
+    m = pt.tensor("m", shape=(4, 5))
     outputs = [
         *Split(2, 1)(x, sizes),
         pt.specify_shape(y, (None, 2, None)),
         BatchedDot()(a, b),
         a.sum(axis=1),
         a.sum(axis=(0, 2)),
+        a[0] @ m,
     ]
-    f = lean([x, sizes, y, a, b], outputs)
+    f = lean([x, sizes, y, a, b, m], outputs)
     used = {type(node.op).__name__ for node in f.maker.fgraph.apply_nodes}
-    assert {"_LeanSplit", "_LeanSpecifyShape", "_SmallBatchedDot", "_SmallSum"} <= used
+    assert {"_LeanSplit", "_LeanSpecifyShape", "_SmallBatchedDot", "_SmallDot", "_SmallSum"} <= used
     X, Y, A, B = rng.normal(size=(3, 5)), rng.normal(size=(4, 2, 1)), rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 4, 40))
-    left, right, same, product, one, two = f(X, np.array([2, 3]), Y, A, B)
+    M = rng.normal(size=(5, 4)).T
+    left, right, same, product, one, two, plain = f(X, np.array([2, 3]), Y, A, B, M)
+    np.testing.assert_allclose(plain, A[0] @ M, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(left, X[:, :2])
     np.testing.assert_array_equal(right, X[:, 2:])
     np.testing.assert_array_equal(same, Y)
     np.testing.assert_allclose(product, A @ B, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(one, A.sum(axis=1), rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(two, A.sum(axis=(0, 2)), rtol=1e-13, atol=1e-14)
-    for bad in ((X, np.array([2, 2]), Y, A, B), (X, np.array([6, -1]), Y, A, B), (X, np.array([2, 3]), X[..., None], A, B)):
+    for bad in ((X, np.array([2, 2]), Y), (X, np.array([6, -1]), Y), (X, np.array([2, 3]), X[..., None])):
         with pytest.raises((ValueError, AssertionError)):
-            f(*bad)
+            f(*bad, A, B, M)
 
 
 def test_large_arrays_keep_pytensors_own_nodes() -> None:
     from pytensor.tensor.blas import BatchedDot
 
     a, b = pt.tensor("a", shape=(2, None, None)), pt.tensor("b", shape=(2, None, 3))
-    f = lean([a, b], [BatchedDot()(a, b), a.sum(axis=1)])
-    assert not {"_SmallBatchedDot", "_SmallSum"} & {type(node.op).__name__ for node in f.maker.fgraph.apply_nodes}
+    m = pt.tensor("m", shape=(30, 40))
+    f = lean([a, b, m], [BatchedDot()(a, b), a.sum(axis=1), m @ m.T])
+    assert not {"_SmallBatchedDot", "_SmallDot", "_SmallSum"} & {type(node.op).__name__ for node in f.maker.fgraph.apply_nodes}

@@ -116,10 +116,23 @@ def draw_variable(problem: Problem, variable: Variable, env: Environment, rng: n
     """(samples, *dims) draws of one variable given the values of its parents in env, which may have the dim SAMPLE."""
     dims, shape = (SAMPLE, *variable.dims), (samples, *problem.shape(variable))
     if not isinstance(variable, Switch):
-        return np.asarray(variable.family.sample(rng, shape, **argument_values(variable, env, dims)))
+        return np.asarray(variable.family.sample(rng, shape, **_arguments(variable, env, dims)))
     index = np.broadcast_to(env.values[variable.index.label].to(dims), shape)
     branches = [np.broadcast_to(b.family.sample(rng, shape, **argument_values(b, env, dims)), shape) for b in variable.branches]
     return np.choose(index.astype(int), branches)
+
+
+def _arguments(variable: Variable, env: Environment, dims: tuple[str, ...]) -> dict[str, Any]:
+    """`argument_values`, but of a parameter's covariance matrix its lower Cholesky factor, "factor": one for each component, not
+    one for each row.
+    """
+    expression = variable.arguments.get("cov")
+    base = getattr(expression, "base", expression)
+    if not isinstance(base, Variable) or base.label not in env.values:
+        return argument_values(variable, env, dims)
+    cov = env.values[base.label]
+    by_factor = argument_values(variable, env.with_values({base.label: Named(np.linalg.cholesky(cov.array), cov.dims)}), dims)
+    return {("factor" if k == "cov" else k): x for k, x in by_factor.items()}
 
 
 def _coords(problem: Problem, dims: set[str]) -> dict[str, np.ndarray]:

@@ -60,13 +60,19 @@ def standard_errors(x, weight, mean, sd):
     return np.r_[se[0], se[0]], se[1:3], se[3:5]
 
 
-def fit_nuts(x, seed):
-    """Four chains with nutpie; pointwise log-likelihood and posterior predictive draws added."""
-    with pm.Model(coords={"component": range(2), "eruption": range(len(x))}):
+def build(x):
+    """Groups summed out by `pm.NormalMixture`."""
+    with pm.Model(coords={"component": range(2), "eruption": range(len(x))}) as model:
         weight = pm.Dirichlet("weight", np.ones(2), dims="component")
         mean = pm.Normal("mean", 65, 30, dims="component")
         sd = pm.HalfNormal("sd", 20, dims="component")
         pm.NormalMixture("waiting", weight, mean, sigma=sd, observed=x, dims="eruption")
+    return model
+
+
+def fit_nuts(x, seed):
+    """Four chains with nutpie; pointwise log-likelihood and posterior predictive draws added."""
+    with build(x):
         idata = pm.sample(draws=1000, tune=1000, chains=4, nuts_sampler="nutpie", random_seed=seed, progressbar=False)
         pm.compute_log_likelihood(idata, progressbar=False)
         pm.sample_posterior_predictive(idata, random_seed=seed, extend_inferencedata=True, progressbar=False)

@@ -60,11 +60,10 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
         log_likelihood[at] = rows.T
         r = np.exp(lp - rows[:, None, :])
         for d in dims:
-            for s in range(r.shape[2]):
-                G = _agreement(plan, d, target, r[:, :, s], w)
+            for s, G in enumerate(_agreement(plan, d, target, r, w), start=at.start):
                 _, order = linear_sum_assignment(-G)
-                orders[d][at.start + s] = order
-                margins[d][at.start + s] = _margin(G[:, order]) / w.sum()
+                orders[d][s] = order
+                margins[d][s] = _margin(G[:, order]) / w.sum()
         total += _relabelled(plan, r, {d: orders[d][at] for d in dims}).sum(axis=2)
     aligned = {k: np.array(x, dtype=float) for k, x in draws.items()}
     for v in plan.parameters:
@@ -106,12 +105,15 @@ def _responsibilities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray
 
 
 def _agreement(plan: Plan, dim: str, target: np.ndarray, r: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(draws, size, size) G of `align`, for responsibilities r (n, K, draws), by one matrix product for all draws."""
     size = plan.problem.sizes[dim]
-    G = np.zeros((size, size))
+    G = np.zeros((r.shape[2], size, size))
+    flat = r.reshape(len(r), -1)
     for latent in plan.latents:
         if latent.counts == dim:
             to = np.eye(size)[plan.configurations(latent.label)]
-            G += (target @ to * w[:, None]).T @ (r @ to)
+            by_configuration = ((target @ to * w[:, None]).T @ flat).reshape(size, *r.shape[1:])
+            G += np.einsum("iks,kj->sij", by_configuration, to)
     return G
 
 

@@ -24,7 +24,8 @@ class MvNormal(Family, GaussianFamily, Prior):
         return Real()
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
-        factor = np.linalg.cholesky(arguments["cov"])
+        # rows of the same component have the same factor: who looks covariances up by row may look their factors up instead
+        factor = arguments["factor"] if "factor" in arguments else np.linalg.cholesky(arguments["cov"])
         return arguments["mu"] + (factor @ rng.standard_normal(shape)[..., None])[..., 0]
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:

@@ -175,17 +175,24 @@ def constrained(model: pm.Model, x: np.ndarray, var_names: Sequence[str] | None 
     All points at once, in numpy: a numba function of the same graph takes seconds to compile (a matrix inverse, ten and more).
     Raises UnknownName, WrongDims.
     """
-    layout, names, x = layout_of(model), requested(model, var_names), np.asarray(x, dtype=np.float64)
+    layout, x = layout_of(model), np.asarray(x, dtype=np.float64)
     if x.ndim == 0 or x.shape[-1] != layout.n:
         raise WrongDims("x", f"last dim of {layout.n}", str(x.shape))
+    names, function = prepare(model, var_names)
+    rows = x.reshape(-1, layout.n)
+    # Blocks bound the memory of what the graph holds in between.
+    blocks = [function(*layout.split(b)) for b in np.split(rows, range(1000, len(rows), 1000))]
+    columns = zip(*blocks, strict=True)
+    return {k: np.concatenate(c).reshape(x.shape[:-1] + c[0].shape[1:]) for k, c in zip(names, columns, strict=True)}
+
+
+def prepare(model: pm.Model, var_names: Sequence[str] | None = None) -> tuple[list[str], Callable]:
+    """The names, and the function of `constrained` for them, built once for each model. Raises UnknownName."""
+    names = requested(model, var_names)
     functions = _EXPAND.setdefault(model, {})
     if tuple(names) not in functions:
         functions[tuple(names)] = _expand(model, names)
-    rows = x.reshape(-1, layout.n)
-    # Blocks bound the memory of what the graph holds in between.
-    blocks = [functions[tuple(names)](*layout.split(b)) for b in np.split(rows, range(1000, len(rows), 1000))]
-    columns = zip(*blocks, strict=True)
-    return {k: np.concatenate(c).reshape(x.shape[:-1] + c[0].shape[1:]) for k, c in zip(names, columns, strict=True)}
+    return names, functions[tuple(names)]
 
 
 def _expand(model: pm.Model, names: Sequence[str]) -> Callable:

@@ -17,6 +17,7 @@ from ..spec.named import Named
 from ..spec.variable import Variable
 
 JACOBIAN = "_jacobian"  # ends the name of a Potential that is part of a change of variables, not of the model
+PLACED = 10_000  # multiplications up to which a covariance's coordinates are placed by a product
 
 
 def declare(plan: Plan) -> Environment:
@@ -72,12 +73,8 @@ def _covariance(plan: Plan, v: Variable, env: Environment) -> tuple[Any, Any]:
     shape = plan.problem.shape(v)
     lead, p = shape[:-2], shape[-1]
     count = prod(lead)
-    i, j = np.tril_indices(p)
-    diagonal = np.flatnonzero(i == j)
-    raw = pm.Flat(f"{v.label}_whitener", shape=(count, len(i)), initval=_initial(plan, v, count))
-    logs = raw[:, diagonal]
-    packed = pt.set_subtensor(raw[:, diagonal], pt.exp(logs))
-    W = pt.zeros((count, p, p))[:, i, j].set(packed)
+    raw = pm.Flat(f"{v.label}_whitener", shape=(count, p * (p + 1) // 2), initval=_initial(plan, v, count))
+    W = _unpacked(raw, count, p)
     inverse = pt.linalg.solve_triangular(W, np.eye(p), lower=True)
     arguments = argument_values(v, env)
     for key, value in arguments.items():
@@ -89,11 +86,29 @@ def _covariance(plan: Plan, v: Variable, env: Environment) -> tuple[Any, Any]:
         arguments["inverse_whitener"] = inverse
     flat = {k: _flatten(a, lead, count) for k, a in arguments.items()}
     pm.Potential(f"{v.label}_prior", v.family.log_prior(pt, W, **flat).sum())  # type: ignore[attr-defined]
-    weights = np.arange(1, p + 1) - 2.0 * (p + 1) + 1.0
-    pm.Potential(f"{v.label}{JACOBIAN}", np.float64(count * p * np.log(2.0)) + (logs * weights).sum())
+    i, j = np.tril_indices(p)
+    weights = np.where(i == j, i - 2.0 * p, 0.0)  # i - 2 (p + 1) + 1 with i from 1
+    pm.Potential(f"{v.label}{JACOBIAN}", np.float64(count * p * np.log(2.0)) + (raw * weights).sum())
     matrix = (inverse @ inverse.mT).reshape(shape)
     pm.Deterministic(v.label, matrix, dims=v.dims)
     return matrix, W.reshape(shape)
+
+
+def _unpacked(raw: Any, count: int, p: int) -> Any:
+    """Coordinates (count, p (p + 1) / 2), row by row of a lower triangle with log W_ii on its diagonal -> W (count, p, p).
+
+    Looking up and setting by integer vectors take numba seconds each to compile, and so do their gradients. Small blocks are
+    placed by a product with zeros and ones instead, which costs nanoseconds more at every draw.
+    """
+    i, j = np.tril_indices(p)
+    on = (i == j).astype(np.float64)
+    # below the diagonal exp(0): an entry of W may be larger than any logarithm, and 0 x inf would follow
+    packed = on * pt.exp(on * raw) + (1.0 - on) * raw
+    if count * len(i) * p * p > PLACED:
+        return pt.zeros((count, p, p))[:, i, j].set(packed)
+    place = np.zeros((len(i), p * p))
+    place[np.arange(len(i)), i * p + j] = 1.0
+    return (packed @ place).reshape((count, p, p))
 
 
 def _flatten(value: Any, lead: tuple[int, ...], count: int) -> Any:

@@ -16,8 +16,9 @@ from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rotation import directions_at
 from ..spec.graph import Environment
-from .compile import compile_model, log_density, unconstrained, whitening_at
+from .compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile import sample as run_nutpie
+from .coordinates import prepare
 from .model import LIKELIHOOD, Likelihood, Marginalize, build_model
 from .parameters import starting_point
 
@@ -27,7 +28,11 @@ DISPERSION = 2.0  # posterior standard deviations around an optimum from which c
 
 @dataclass(frozen=True)
 class Sampled:
-    """Raw draws. posterior holds the spec's parameters only, over (chain, draw, dims)."""
+    """Raw draws. posterior holds the spec's parameters only, over (chain, draw, dims).
+
+    compile_seconds : building the model and its machine code. sampling_seconds : whitening, tuning and drawing. The
+    log-likelihood of the draws is computed afterwards, and is part of neither.
+    """
 
     posterior: xr.Dataset
     sample_stats: xr.Dataset
@@ -66,8 +71,10 @@ def sample(
     seed = int(np.random.SeedSequence(random_seed).generate_state(1)[0])
     if marginalize == "none":
         return _compound(plan, model, draws, tune, chains, seed, progress, began)
-    names = [v.label for v in plan.parameters] + ([TOTAL] if fused else [])
+    names = [v.label for v in plan.parameters]
     compiled = compile_model(model, var_names=names)
+    prepare(model, names)
+    ready = time.perf_counter()
     starts = None
     if optima:
         inside = [(env, u) for env in optima[:chains] if (u := _interior(plan, model, env)) is not None]
@@ -77,12 +84,10 @@ def sample(
             if (whitening := whitening_at(log_density(compiled), points[0], turns=turns)) is not None:
                 compiled = compiled.whiten(whitening)
         starts = _dispersed(points, compiled.whitening, chains, seed) if points else None
-    ready = time.perf_counter()
     tree = run_nutpie(compiled, draws=draws, tune=tune, chains=chains, seed=seed, initial_points=starts, progress=progress)
     done = time.perf_counter()
-    posterior = tree["posterior"].to_dataset()
-    total = posterior[TOTAL].values if TOTAL in posterior else None
-    kept = _labelled(plan, posterior)
+    kept = _labelled(plan, tree["posterior"].to_dataset())
+    total = constrained(model, tree["unconstrained_posterior"]["x"].to_numpy(), [TOTAL])[TOTAL] if fused else None
     return Sampled(
         kept, tree["sample_stats"].to_dataset(), total, model, ready - began, done - ready, compiled.whitening is not None
     )

@@ -1,4 +1,5 @@
-"""The C functions that nutpie calls, cached on disk. Every private name of PyTensor and nutpie is used here and only here.
+"""The C functions that nutpie calls, cached on disk. Every private name of PyTensor and nutpie is used here and in
+`lean.py`, and nowhere else.
 
 `nutpie.compile_pymc_model` compiles its two C wrappers anew in every process, because they close over record fields with random
 names. Here the wrappers are source text with a cache key, and what differs from run to run (data, whitening) reaches them through
@@ -9,11 +10,7 @@ Where the rest of a cold start goes, and what is done about it:
 * every PyTensor node is compiled on its own, so the graph gets one input and one output per value variable instead of a vector
   that is cut into pieces, reshaped and joined again;
 * the graph function is compiled once, inside the wrapper, not first as a function that Python could call;
-* `Split` and `SpecifyShape` format an f-string when they fail, and numba compiles the string formatting: seconds each. They are
-  replaced by nodes with the same checks and a constant message, and numba's own message for arrays of unequal shape by its short
-  form;
-* a batched product of small matrices goes through every case of BLAS, a partial sum sorts the strides: 10 and 4 seconds. Small
-  ones are plain loops here;
+* nodes that are dear to compile are replaced (`lean.py`), and numba's own message for arrays of unequal shape by its short form;
 * nothing but the unconstrained draw is computed while sampling; `compile.constrained` computes the rest afterwards, in numpy.
 """
 
@@ -40,20 +37,11 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import clone_replace
-from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
+from pytensor.graph.rewriting.basic import dfs_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.link.numba.dispatch.basic import (
-    numba_njit,
-    register_funcify_and_cache_key,
-    register_funcify_default_op_cache_key,
-)
-from pytensor.tensor.basic import Split
-from pytensor.tensor.blas import BatchedDot
-from pytensor.tensor.math import Sum
-from pytensor.tensor.shape import SpecifyShape
-from pytensor.tensor.type_other import NoneTypeT
 
 from .lazy import import_nutpie
+from .lean import lean
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -71,91 +59,6 @@ _HEAD = 2  # entries of the table before the shared data: addresses of mode and 
 
 
 # ---- the graph ------------------------------------------------------------------------------------------------------------
-
-
-class _LeanSplit(Split):
-    """`Split` whose failure has a constant message."""
-
-
-class _LeanSpecifyShape(SpecifyShape):
-    """`SpecifyShape` whose failure has a constant message."""
-
-
-@register_funcify_default_op_cache_key(_LeanSplit)
-def _funcify_split(op: _LeanSplit, **_: Any) -> tuple[Callable, int]:
-    k, axis = op.len_splits, op.axis
-    lines = ["def split(x, sizes):", f"    bad = len(sizes) != {k}", "    e0 = 0"]
-    for i in range(k):
-        lines += [f"    e{i + 1} = e{i} + sizes[{i}]", f"    bad |= sizes[{i}] < 0"]
-    lines += [f"    if bad or e{k} != x.shape[{axis}]:", "        raise ValueError('Split: sizes do not fit the input')"]
-    lines += ["    return (" + "".join(f"x[{':, ' * axis}e{i}:e{i + 1}], " for i in range(k)) + ")"]
-    return numba_njit(numba_cache.compile_numba_function_src("\n".join(lines), "split", {})), 1
-
-
-@register_funcify_default_op_cache_key(_LeanSpecifyShape)
-def _funcify_specify_shape(op: _LeanSpecifyShape, node: Any, **_: Any) -> tuple[Callable, int]:
-    sizes = [f"s{i}" for i in range(len(node.inputs) - 1)]
-    lines = [f"def specify_shape(x, {', '.join(sizes)}):"]
-    for i, size in enumerate(node.inputs[1:]):
-        if not isinstance(size.type, NoneTypeT):
-            lines += [f"    if x.shape[{i}] != s{i}.item():", "        raise AssertionError('SpecifyShape: another shape')"]
-    return numba_njit(numba_cache.compile_numba_function_src("\n".join([*lines, "    return x"]), "specify_shape", {})), 1
-
-
-class _SmallSum(Sum):
-    """`Sum` of a small float64 array over some of its axes."""
-
-
-class _SmallBatchedDot(BatchedDot):
-    """`BatchedDot` (b, i, l) x (b, l, j) of float64 matrices, narrow in all but one dim."""
-
-
-@register_funcify_and_cache_key(_SmallSum)
-def _funcify_sum(op: _SmallSum, node: Any, **_: Any) -> tuple[Callable, str]:
-    ndim = node.inputs[0].type.ndim
-    kept = [d for d in range(ndim) if d not in op.axis]
-    lines = ["def small_sum(x):", f"    out = np.zeros(({''.join(f'x.shape[{d}], ' for d in kept)}))"]
-    lines += ["    " * (d + 1) + f"for i{d} in range(x.shape[{d}]):" for d in range(ndim)]
-    where, what = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
-    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{what}]", "    return out"]
-    function = numba_cache.compile_numba_function_src("\n".join(lines), "small_sum", {"np": np})
-    return numba_njit(function), f"emvsmcmc-small-sum-1-{ndim}-{op.axis}"
-
-
-@register_funcify_default_op_cache_key(_SmallBatchedDot)
-def _funcify_batched_dot(op: _SmallBatchedDot, **_: Any) -> tuple[Callable, int]:
-    @numba_njit
-    def small_batched_dot(x: Any, y: Any) -> Any:
-        if x.shape[0] != y.shape[0] or x.shape[2] != y.shape[1]:
-            raise ValueError("BatchedDot: shapes do not fit")
-        out = np.zeros((x.shape[0], x.shape[1], y.shape[2]))
-        for b in range(x.shape[0]):
-            for i in range(x.shape[1]):
-                for k in range(x.shape[2]):
-                    for j in range(y.shape[2]):
-                        out[b, i, j] += x[b, i, k] * y[b, k, j]
-        return out
-
-    return small_batched_dot, 1
-
-
-@node_rewriter([Split, SpecifyShape, Sum, BatchedDot])
-def _lean(fgraph: Any, node: Any) -> list | None:
-    op, inputs = node.op, node.inputs
-    if type(op) is Split:
-        return _LeanSplit(op.len_splits, op.axis)(*inputs, return_list=True)
-    if type(op) is SpecifyShape:
-        return [_LeanSpecifyShape()(*inputs)]
-    types = [v.type for v in [*inputs, *node.outputs]]
-    if not all(t.dtype == "float64" for t in types):
-        return None
-    if type(op) is Sum and op.axis is not None and 0 < len(op.axis) < types[0].ndim and op.acc_dtype in (None, "float64"):
-        small = None not in types[0].shape and prod(types[0].shape) <= 10_000
-        return [_SmallSum(axis=op.axis, dtype=op.dtype, acc_dtype=op.acc_dtype)(*inputs)] if small else None
-    if type(op) is BatchedDot and types[0].ndim == types[1].ndim == 3:
-        sizes = [types[0].shape[1], types[0].shape[2], types[1].shape[2]]
-        return [_SmallBatchedDot()(*inputs)] if sum(size is None or size > 16 for size in sizes) <= 1 else None
-    return None
 
 
 @contextmanager
@@ -191,7 +94,7 @@ def graph_function(model: pm.Model, shapes: Sequence[tuple[int, ...]]) -> Any:
         moved = {v: i if v.dtype == "float64" else i.astype(v.dtype) for v, i in zip(values, inputs, strict=True)}
         outputs = clone_replace([logp, *pt.grad(logp, values)], moved)
         numba_mode = get_mode("NUMBA")
-        query = numba_mode.provided_optimizer.including("random_make_inplace", bounds).register((dfs_rewriter(_lean), 1000))
+        query = numba_mode.provided_optimizer.including("random_make_inplace", bounds).register((dfs_rewriter(lean), 1000))
         mode = Mode(linker=numba_mode.linker, optimizer=query)
         return pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
 

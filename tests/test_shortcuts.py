@@ -1,0 +1,74 @@
+"""What is computed a quicker way gives what the plain way gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+import emvsmcmc as ev
+from emvsmcmc.comparison import align
+from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.mcmc import parameters
+from emvsmcmc.simulation import SAMPLE, draw_variable
+from emvsmcmc.spec.graph import Environment, argument_values
+from emvsmcmc.spec.named import Named
+
+MODE = pytensor.compile.mode.Mode(linker="py", optimizer=None)
+
+
+def clusters(n: int = 12) -> ev.Problem:
+    with ev.Spec(coords={"component": 3, "feature": 2, "feature_bis": 2}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 0, 10, dims=("component", "feature"))
+        cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("component", "feature", "feature_bis"))
+        group = ev.Categorical("group", weight, dims="row")
+        ev.MvNormal("x", mean[group], cov[group], dims=("row", "feature"))
+    return ev.condition(spec, {"x": np.random.default_rng(0).normal(size=(n, 2))})
+
+
+@pytest.mark.parametrize(("count", "p"), [(1, 1), (3, 2), (2, 4)])
+def test_placed_coordinates_are_those_set_by_index(count: int, p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W and its gradient, bit by bit; also where an entry below the diagonal is beyond any logarithm."""
+    rng = np.random.default_rng(p)
+    u = rng.normal(size=(count, p * (p + 1) // 2))
+    i, j = np.tril_indices(p)
+    u[:, i > j] *= 1e4
+    weights = rng.normal(size=(count, p, p))
+    found = []
+    for limit in (parameters.PLACED, 0):
+        monkeypatch.setattr(parameters, "PLACED", limit)
+        raw = pt.dmatrix("raw")
+        W = parameters._unpacked(raw, count, p)
+        gradient = pytensor.grad((W * weights).sum(), raw)
+        found.append(pytensor.function([raw], [W, gradient], mode=MODE)(u))
+    expected = np.zeros((count, p, p))
+    expected[:, i, j] = np.where(i == j, np.exp(np.where(i == j, u, 0.0)), u)
+    for W, gradient in found:
+        np.testing.assert_array_equal(W, expected)
+        np.testing.assert_array_equal(gradient, np.where(i == j, weights[:, i, j] * expected[:, i, j], weights[:, i, j]))
+
+
+def test_factors_of_components_draw_what_covariances_of_rows_draw() -> None:
+    problem = clusters()
+    x, rng = problem.spec.variables["x"], np.random.default_rng(1)
+    A = rng.normal(size=(5, 3, 2, 4))
+    values = {
+        "mean": Named(rng.normal(size=(5, 3, 2)), (SAMPLE, "component", "feature")),
+        "cov": Named(A @ A.swapaxes(-1, -2), (SAMPLE, "component", "feature", "feature_bis")),
+        "group": Named(rng.integers(0, 3, (5, problem.n)), (SAMPLE, "row")),
+    }
+    env, dims, shape = Environment(values), (SAMPLE, "row", "feature"), (5, problem.n, 2)
+    plain = x.family.sample(np.random.default_rng(2), shape, **argument_values(x, env, dims))
+    np.testing.assert_array_equal(draw_variable(problem, x, env, np.random.default_rng(2), 5), plain)
+
+
+def test_agreement_of_all_draws_is_that_of_each() -> None:
+    plan = make_plan(clusters())
+    n, rng = len(plan.full.V), np.random.default_rng(3)
+    target, w = rng.dirichlet(np.ones(3), n), rng.uniform(0.5, 2.0, n)
+    r = rng.dirichlet(np.ones(3), (n, 7)).transpose(0, 2, 1)
+    found = align._agreement(plan, "component", target, r, w)
+    for s in range(7):
+        np.testing.assert_allclose(found[s], (target * w[:, None]).T @ r[:, :, s], rtol=1e-13)

@@ -15,7 +15,6 @@ import emvsmcmc as ev
 from emvsmcmc import block, chunks
 from emvsmcmc.expect import rows
 
-
 CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, rows.COMPILED_FROM
 
 

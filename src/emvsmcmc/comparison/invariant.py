@@ -38,7 +38,14 @@ def invariant(
         found = values_at(plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters}))
         known = {str(k): x.values for k, x in found.data_vars.items()}
     return beside(
-        values_at(plan, em.environment), errors[0], errors[1], values_at(plan, mode.environment), draws, before, {"implied_cov"}, known
+        values_at(plan, em.environment),
+        errors[0],
+        errors[1],
+        values_at(plan, mode.environment),
+        draws,
+        before,
+        {"implied_cov"},
+        known,
     )
 
 

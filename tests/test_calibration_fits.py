@@ -83,7 +83,8 @@ def test_the_command_writes_its_page_and_its_numbers(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     said: dict[str, Any] = json.loads(found.stdout)
     assert said["sizes"] == [20, 40]
-    assert {row["quantity"] for row in said["uniformity"]} == {"t", "log likelihood", "log prior"}
+    assert {row["quantity"] for row in said["uniformity"]} == {"t", "log likelihood"}  # its prior is flat
+    assert said["verdict"] == "Too few simulations to tell"
     assert {row["interval"] for row in said["coverage"]} == {"wald", "eti", "hdi"}
     assert (tmp_path / "page" / "index.html").is_file()
     assert (tmp_path / "page" / "calibration.nc").is_file()

@@ -244,7 +244,8 @@ def ranks(truth: np.ndarray, draws: np.ndarray, most: int, rng: np.random.Genera
     Of each quantity at most `most` draws are kept, at equal distances, and no more than its bulk effective sample size, so that
     they are as good as independent (Talts, Betancourt, Simpson, Vehtari and Gelman 2018, section 5.1). rank : how many of the
     `ranked` draws lie below the truth; ties are broken at random. pit : (rank + u) / (ranked + 1) with u uniform on (0, 1), which
-    under a right posterior is exactly uniform whatever `ranked` is.
+    under a right posterior is exactly uniform whatever `ranked` is. NaN where the truth and all draws are one and the same number
+    (the log density of a flat prior), which says nothing.
     """
     size = len(truth)
     total = draws.shape[0] * draws.shape[1]
@@ -257,8 +258,8 @@ def ranks(truth: np.ndarray, draws: np.ndarray, most: int, rng: np.random.Genera
         if len(draws) > 1:
             r_hat[~constant] = array_stats.rhat(moving, **axes)
     flat = draws.reshape(total, size)
-    rank, ranked = np.zeros(size), np.zeros(size)
-    for i in range(size):
+    rank, ranked = np.full(size, np.nan), np.full(size, np.nan)
+    for i in np.flatnonzero(~constant | (flat[0] != truth)):
         count = int(np.clip(np.nan_to_num(ess[i], nan=1.0), 1, min(most, total)))
         kept = flat[np.linspace(0, total - 1, count).round().astype(int), i]
         rank[i] = (kept < truth[i]).sum() + rng.integers((kept == truth[i]).sum() + 1)

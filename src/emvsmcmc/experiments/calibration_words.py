@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .calibration_judge import ALPHA, coverage, honest_from, uniformity
+from .calibration_judge import LEAST, coverage, honest_from, uniformity
 
 GOOD = {"em_status": ("converged", "stalled"), "mcmc_status": ("sampled",), "bootstrap_status": ("done", "none")}
 ENGINES = {"em_status": "EM", "bootstrap_status": "The bootstrap", "mcmc_status": "MCMC"}
@@ -40,14 +40,18 @@ def findings(result: xr.Dataset) -> Findings:
     kind, told = _of_ranks(ranks, about["sampler"])
     sizes = [int(n) for n in result["size"].values]
     methods = [m for m in INTERVALS if m in table.index.get_level_values("interval")]
-    sentences = [told, *[_of_intervals(table, m, sizes) for m in methods]]
-    if "wald" in methods or "bootstrap" in methods:
-        sentences.append(_chance(table, methods))
+    enough = result.sizes["simulation"] >= LEAST
+    sentences = [told]
+    if enough:
+        sentences += [_of_intervals(table, m, sizes) for m in methods]
+        sentences += [_chance(table, methods)] if methods else []
+    else:
+        sentences.append("Nor is coverage judged: its Monte Carlo error is as wide as the tables show.")
     sentences += _of_failures(result)
     headline = {"uniform": "The posterior is calibrated", "not uniform": "The posterior is not calibrated"}.get(
-        kind, "Too few simulations to test the posterior"
+        kind, "The posterior was not tested" if enough else "Too few simulations to tell"
     )
-    honest = honest_from(table, "wald") if "wald" in methods else {}
+    honest = honest_from(table, "wald") if "wald" in methods and enough else {}
     if honest:
         every = None if None in honest.values() else max(n for n in honest.values() if n is not None)
         first = f"{headline}; EM's 95% interval"
@@ -58,7 +62,8 @@ def findings(result: xr.Dataset) -> Findings:
 def _of_ranks(ranks: pd.DataFrame, sampler: str) -> tuple[str, str]:
     tested = ranks[ranks["ecdf_p"].notna()]
     if not len(tested):
-        return "untested", f"Ranks were not tested: {int(ranks['count'].max())} simulations of a size are too few."
+        most = int(ranks["count"].max()) if len(ranks) else 0
+        return "untested", f"Ranks were not tested: {most} of a size are too few, {LEAST} are wanted."
     name, n = tested["ecdf_p"].idxmin()
     least = tested.loc[(name, n)]
     figures = (
@@ -169,6 +174,3 @@ def _listed(names: list[str]) -> str:
 
 def _p(p: float) -> str:
     return f"{p:.2g}" if p >= 1e-4 else "below 0.0001"
-
-
-__all__ = ["ALPHA", "Findings", "failures", "findings"]

@@ -77,10 +77,10 @@ def _tone(found: Any) -> str:
 def _ranks(result: xr.Dataset, table: pd.DataFrame) -> list[dict[str, Any]]:
     sheet = Sheet(PANEL, (38, 26, 6, 6))
     out = []
-    for quantity in result["quantity"].values:
+    for quantity in table.index.get_level_values("quantity").unique():
         pits = {int(n): _finite(result["pit"].sel(size=n, quantity=quantity).values) for n in result["size"].values}
-        drawn = _difference(sheet, str(quantity), pits)
-        bad = [str(n) for n in pits if not table.loc[(str(quantity), n), "uniform"]]
+        drawn = _difference(sheet, quantity, pits)
+        bad = [str(n) for n in pits if not table.loc[(quantity, n), "uniform"]]
         out.append({"drawing": drawn, "flag": f"not uniform at n = {', '.join(bad)}" if bad else ""})
     return out
 

@@ -139,6 +139,7 @@ class Loop:
         look = 1
         memory = Anderson(self.plan, point.env) if self.accelerate else None
         self.forecast = 0.0  # what the last look ahead hoped to gain
+        climbed = False  # whether a run that no longer rises has climbed once
         plain, sure = True, False  # whether EM alone led to this point; whether the stopping rule is asking a second time
         while len(path) <= self.limit:
             first_env = self.mstep(point.env, point.S)
@@ -182,6 +183,14 @@ class Loop:
                     unimproved = 0 if abs(gain) < best else unimproved + 1
                     best = min(best, abs(gain))
                     if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:
+                        unimproved = 0
+                        done = self._climbed(first, path, rate) if self.accelerate and not climbed else None
+                        climbed = True
+                        if isinstance(done, Run):
+                            return done
+                        if done is not None:
+                            point = self._last = done
+                            continue
                         return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
                 previous = rate
             plain, sure = True, False

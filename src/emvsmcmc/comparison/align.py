@@ -73,12 +73,12 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
                 index = orders[d].reshape([size if a == 0 else -1 if a == axis else 1 for a in range(aligned[v.label].ndim)])
                 aligned[v.label] = np.take_along_axis(aligned[v.label], index, axis=axis)
     uncertain = {d: float((margins[d] < UNCERTAIN).mean()) if size else 0.0 for d in dims}
-    moved, loose = _turn(plan, aligned, reference)
+    moved, loose = to_axes(plan, aligned, reference)
     rows_of = plan.inverse
     return Alignment(aligned, orders, uncertain, moved, loose, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
 
 
-def _turn(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:
+def to_axes(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:
     """Turn the carriers of every rotation in place; (share of draws that were turned, share that stay far from the reference)."""
     moved, loose, units = {}, {}, natural_units(plan)
     variables = {v.label: v for v in plan.parameters}

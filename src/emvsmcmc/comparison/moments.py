@@ -13,7 +13,7 @@ from ..expect.chunks import chunked_plan
 from ..expect.plan import Plan
 from ..expect.symmetry import exchangeable
 from ..spec.graph import Environment
-from .align import _turn as to_axes
+from .align import to_axes
 
 
 def sample_moments(

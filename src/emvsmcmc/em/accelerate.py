@@ -55,8 +55,10 @@ class Anderson:
         """Keep the last point only."""
         del self.u[:-1], self.g[:-1]
 
-    def note(self, env: Environment, step: Environment) -> None:
-        """A point and where EM goes from it. A parameter that arrived at its boundary, or left it, begins a new chart."""
+    def note(self, env: Environment, step: Environment) -> Coordinates:
+        """Keep a point and where EM goes from it. Returns the chart at the point; it becomes that of the memory, which is
+        emptied, where a parameter arrived at its boundary or left it.
+        """
         now = Coordinates(self.plan, env)
         if not now.shares(self.chart):
             self._begin(now)
@@ -64,10 +66,11 @@ class Anderson:
         g = self.chart.pack(step) - u
         if not (np.isfinite(u).all() and np.isfinite(g).all()):
             self._begin(now)
-            return
+            return now
         self.u.append(u)
         self.g.append(g)
         del self.u[: -MEMORY - 1], self.g[: -MEMORY - 1]
+        return now
 
     def ahead(self) -> np.ndarray | None:
         """The way (size,) from the last point to the combination with the least step; None where too little is known."""

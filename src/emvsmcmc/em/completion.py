@@ -12,8 +12,9 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
     """Statistics of rows whose hidden coordinates were drawn: cells around their column, factors as random directions of the
     standardised data, made uncorrelated.
 
-    Draws Z (n, h) of independent standard normals beside rows V = QR have Z'V = G R and Z'Z = G'G + A'A, with G (d, h) standard
-    normal and A'A Wishart of n - d degrees of freedom. So [[R, G], [0, A]] are a few rows with the moments of all.
+    Draws Z (n, h) of independent standard normals beside rows V = QR have Z'V = G R and Z'Z = G'G + A'A, with G (r, h) standard
+    normal, r the rows of R, and A'A Wishart of n - r degrees of freedom. So [[R, G], [0, A]] are a few rows with the moments of
+    all.
     """
     rows, d = plan.layout.collapsed, plan.d
     wholly = rows.hidden.all(axis=0) if len(rows.hidden) else np.zeros(d, dtype=bool)
@@ -21,10 +22,10 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
     found, configuration = [], []
     for q in np.flatnonzero(rows.weight > 0):
         hidden = np.flatnonzero(rows.hidden[q])
-        few = np.zeros((d + len(hidden), d))
-        few[:d] = rows.R[q]
-        noise = np.vstack([rng.standard_normal((d, len(hidden))), _root_of_wishart(len(hidden), rows.weight[q] - d, rng)])
-        few[:, hidden] = noise * plan.scale[hidden]
+        R = rows.R[q][rows.R[q].any(axis=1)]
+        A = _root_of_wishart(len(hidden), rows.weight[q] - len(R), rng)
+        few = np.vstack([R, np.zeros((len(A), d))])
+        few[:, hidden] = np.vstack([rng.standard_normal((len(R), len(hidden))), A]) * plan.scale[hidden]
         found.append(few)
         configuration += [int(rows.configuration[q])] * len(few)
     V, k = np.vstack(found), np.array(configuration)
@@ -45,8 +46,11 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
 
 
 def _root_of_wishart(size: int, degrees: float, rng: np.random.Generator) -> np.ndarray:
-    """A (size, size), A'A standard Wishart (Bartlett), of at least as many degrees as it is wide."""
-    degrees = max(degrees, size)
+    """A (rows, size), A'A of a standard Wishart distribution: as many draws as it has degrees, or a triangle of Bartlett's where
+    that is fewer rows.
+    """
+    if degrees < size:
+        return rng.standard_normal((max(0, round(degrees)), size))
     A = np.triu(rng.standard_normal((size, size)), 1)
     A[np.diag_indices(size)] = np.sqrt(rng.chisquare(degrees - np.arange(size)))
     return A

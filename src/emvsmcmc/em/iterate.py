@@ -144,13 +144,14 @@ class Loop:
         while len(path) <= self.limit:
             first_env = self.mstep(point.env, point.S)
             if memory is not None:
-                memory.note(point.env, first_env)
+                chart = memory.note(point.env, first_env)
                 if not sure and (ahead := self._ahead(memory, point, rounding)) is not None:
                     point, plain = ahead, False
                     self._last = point
                     self._record(point, path)
                     continue
-            chart = Coordinates(self.plan, point.env)
+            else:
+                chart = Coordinates(self.plan, point.env)
             first = self._risen(point, first_env, path, rounding)
             second_env = self.mstep(first.env, first.S)
             if memory is not None:
@@ -159,14 +160,13 @@ class Loop:
             step = u2 - u1
             if np.isfinite(step).all():
                 if np.all(np.abs(step) <= 4 * np.finfo(float).eps * np.maximum(np.abs(u1), 1e-3)):
-                    if self.forecast >= self.tol:  # towards a boundary at infinity EM's steps end before the rise does
-                        self.forecast = 0.0
-                        done = self._climbed(first, path, previous)
+                    # towards a boundary at infinity EM's steps end before the rise does
+                    hoped, self.forecast = self.forecast >= self.tol, 0.0
+                    if hoped and (done := self._climbed(first, path, previous)) is not None:
                         if isinstance(done, Run):
                             return done
-                        if done is not None:
-                            point = self._last = done
-                            continue
+                        point = done
+                        continue
                     return self._end(first, Status.CONVERGED, "the step no longer changes the parameters", path, 0.0, previous)
                 length = float(np.linalg.norm(u1 - u0))
                 rate = float(np.linalg.norm(step)) / length if length > 0 else 0.0
@@ -183,24 +183,21 @@ class Loop:
                     unimproved = 0 if abs(gain) < best else unimproved + 1
                     best = min(best, abs(gain))
                     if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:
-                        unimproved = 0
-                        done = self._climbed(first, path, rate) if self.accelerate and not climbed else None
-                        climbed = True
-                        if isinstance(done, Run):
-                            return done
-                        if done is not None:
-                            point = self._last = done
+                        again, climbed, unimproved = climbed or not self.accelerate, True, 0
+                        if not again and (done := self._climbed(first, path, rate)) is not None:
+                            if isinstance(done, Run):
+                                return done
+                            point = done
                             continue
                         return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
                 previous = rate
             plain, sure = True, False
             if self.accelerate and len(path) > self.climb_from:
                 self.climb_from = 4 * max(len(path), CLIMB_FROM // 4)
-                done = self._climbed(first, path, previous)
-                if isinstance(done, Run):
-                    return done
-                if done is not None:
-                    point = self._last = done
+                if (done := self._climbed(first, path, previous)) is not None:
+                    if isinstance(done, Run):
+                        return done
+                    point = done
                     continue
             candidate = self._accelerated(chart, first, second_env)
             if candidate is not None:
@@ -255,12 +252,10 @@ class Loop:
 
     def _tried(self, env: Environment) -> _Point | None:
         """The point, with its reference points in use; None where it lies outside the model."""
-        rho = self.rho
         try:
             with np.errstate(all="ignore"):
                 return self.evaluate(env)
         except (Degenerate, np.linalg.LinAlgError):
-            self.rho = rho
             return None
 
     def _accelerated(self, chart: Coordinates, first: _Point, second_env: Environment) -> _Point | None:
@@ -288,6 +283,7 @@ class Loop:
                 risen = None
             if risen is not None and risen.objective >= point.objective - ROUNDING * abs(point.objective):
                 self._record(risen, path)
+                self._last = risen
                 if found.gain < self.tol:
                     return self._end(risen, Status.CONVERGED, Status.CONVERGED.sentence, path, found.gain, rate, climbed=True)
                 return risen

@@ -132,6 +132,16 @@ def test_the_page_is_self_contained_and_escapes(gain: float, tmp_path: Path) -> 
     assert "(4 of 6)" in text
 
 
+def test_the_page_names_the_methods_that_ran_and_no_other(tmp_path: Path) -> None:
+    curves = fabricated(0.1)
+    every = curves.ev.report(tmp_path / "every").read_text(encoding="utf-8")
+    two = curves.sel({"method": ["em", "supervised"]}).ev.report(tmp_path / "two").read_text(encoding="utf-8")
+    assert ">MCMC</b>" in every
+    assert "EM and MCMC also see the rows without a label" in every
+    assert "MCMC" not in two.partition('id="run"')[0].partition("</style>")[2]
+    assert "EM also sees the rows without a label; the other method drops them" in two
+
+
 def test_a_dataset_that_is_no_experiment_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="experiment"):
         fabricated(0.1).drop_attrs().ev.report(tmp_path)

@@ -195,6 +195,8 @@ def show(curves: xr.Dataset) -> None:
     for evaluation in curves["evaluation"].values:
         rows = []
         for f in curves["fraction"].values:
+            if evaluation == "hidden" and f == 1:
+                continue  # no label is hidden there
             for m in curves["method"].values:
                 part = curves[list(SHOWN)].sel({"fraction": f, "method": m, "evaluation": evaluation})
                 count = int(part["accuracy"].notnull().sum())

@@ -59,6 +59,8 @@ def context(curves: xr.Dataset) -> dict[str, Any]:
         "tone": TONE[found.kind],
         "sentences": found.sentences,
         "methods": [{"name": m, "told": NAMES[m], "cls": CLASSES[m]} for m in methods],
+        "with_unlabelled": " and ".join(NAMES[m] for m in methods if m != "supervised"),
+        "alone": "supervised" in methods,
         "groups": [_group(curves, str(e)) for e in reversed(curves["evaluation"].values)],
         "parameter": _curve(curves["parameter_error"], methods, "Parameter error", "standard errors"),
         "unnamed": 0.0 in curves["fraction"].values,

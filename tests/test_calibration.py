@@ -23,7 +23,7 @@ from emvsmcmc.experiments.calibration_judge import (
     uniformity,
     wilson,
 )
-from emvsmcmc.experiments.calibration_task import ranks
+from emvsmcmc.experiments.calibration_task import LEVELS, percentiles, ranks
 from emvsmcmc.experiments.calibration_words import failures, findings
 from emvsmcmc.gallery import load
 
@@ -295,7 +295,7 @@ def test_holes_covariates_and_labels_are_taken_over() -> None:
         {"sizes": [1]},
         {"sizes": [5.5]},
         {"simulations": 0},
-        {"bootstrap": 1},
+        {"bootstrap": 38},
         {"em_options": {"stars": 3}},
         {"mcmc_options": {"init": "prior"}},
         {"random_seed": None, "store": "somewhere"},
@@ -317,3 +317,14 @@ def test_tables_are_frames() -> None:
     result = calibrated(posteriors.exact, posteriors.spec(), [5], 2)
     assert uniformity(result)["ecdf_p"].isna().all()  # two ranks say nothing
     pd.testing.assert_frame_equal(result.ev.table, coverage(result))
+
+
+def test_percentiles_of_few_replicates_hold_one_more_as_often_as_they_say() -> None:
+    """Among exchangeable replicates; numpy's usual quantiles do not, by far."""
+    z = np.random.default_rng(0).normal(size=(40, 40_000))
+    low, high = percentiles(z[:39])
+    held = ((low <= z[39]) & (z[39] <= high)).mean(axis=1)
+    error = np.sqrt(np.array(LEVELS) * (1 - np.array(LEVELS)) / z.shape[1])
+    assert (np.abs(held - LEVELS) < 4 * error).all()
+    low, high = np.quantile(z[:39], [0.025, 0.975], axis=0)
+    assert ((low <= z[39]) & (z[39] <= high)).mean() < 0.92

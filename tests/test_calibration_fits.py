@@ -14,7 +14,7 @@ from emvsmcmc.experiments.calibration_data import design_of, simulated
 from emvsmcmc.experiments.calibration_judge import coverage
 from emvsmcmc.gallery import load
 
-FEW = {"bootstrap": 8, "em_options": {"starts": 2}, "mcmc_options": {"draws": 50, "tune": 50}, "workers": 0, "progress": False}
+FEW = {"bootstrap": 39, "em_options": {"starts": 2}, "mcmc_options": {"draws": 50, "tune": 50}, "workers": 0, "progress": False}
 
 
 def test_both_engines_on_simulated_data(tmp_path: Path) -> None:

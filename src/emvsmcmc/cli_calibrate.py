@@ -35,7 +35,9 @@ def calibrate(
         Path | None,
         typer.Option("--data", metavar="FILE", help="Rows whose holes, labels and covariates are taken; else the model's own."),
     ] = None,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap; 0 for none.")] = 100,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
+    ] = 100,
     ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
     starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
     draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,

@@ -22,6 +22,7 @@ from .sweep import Outcome, Task, run_sweep, seed_of
 
 EM_OPTIONS: Mapping[str, Any] = {"starts": 10}
 MCMC_OPTIONS: Mapping[str, Any] = {"draws": 250, "tune": 200, "chains": 2}
+REPLICATES = 39  # the fewest whose least and greatest are the ends of a 95% interval
 STATUSES = ("em_status", "em_message", "bootstrap_status", "bootstrap_message", "mcmc_status", "mcmc_message")
 DECIDED = {"problem", "plan", "random_seed", "progress", "standard_errors", "init", "optima", "objective", "assignment"}
 
@@ -61,16 +62,17 @@ def calibrate(
     covariances and communalities of latents, the log-likelihood and the log prior density. A simulation without a rank because of
     its data (EM finds no reference) leaves the others exact, since ranks are uniform given y.
 
-    Intervals. `wald`: estimate +- z standard error; `bootstrap`: percentiles of the weighted-likelihood bootstrap's replicates;
-    `eti`, `hdi`: the posterior's equal-tailed and highest-density intervals; at 50, 80 and 95%, the truth aligned as above.
+    Intervals. `wald`: estimate +- z standard error; `bootstrap`: percentiles of the B replicates of the weighted-likelihood
+    bootstrap, order statistics (B + 1) p; `eti`, `hdi`: the posterior's equal-tailed and highest-density intervals; at 50, 80
+    and 95%, the truth aligned as above.
 
     Parameters
     ----------
     sizes : numbers of rows, each calibrated on its own. simulations : of each size; more may be added later to the same store.
     data : rows whose covariates, holes, given labels and fixed parameters simulated rows take over, repeated in one fixed order
         to each size. Needed where the spec has covariates. Row weights of it do not enter: a simulated row counts once.
-    bootstrap : replicates; 0 for none. ranked : posterior draws among which the truth is ranked, fewer where the effective sample
-        size is smaller.
+    bootstrap : replicates, 39 or more; 0 for none. ranked : posterior draws among which the truth is ranked, fewer where the
+        effective sample size is smaller.
     em_options, mcmc_options : of `fit_em` (default 10 starts) and of the sampler (draws 250, tune 200, chains 2, likelihood).
         Chains start around EM's optima (init="em"). The rows are data: one compiled model serves all simulations.
     posterior : a function of a module, (problem, seed) -> {parameter: draws (chain, draw, *shape)}, to be calibrated in the place
@@ -183,8 +185,8 @@ def _checked(sizes: Sequence[int], simulations: int, bootstrap: int, ranked: int
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2 for n in found)
     if not found or not whole or len(set(found)) < len(found):
         raise BadInput("sizes", "different whole numbers of rows, 2 or more each", str(found), "Such as sizes=[50, 200, 800].")
-    if simulations < 1 or ranked < 1 or bootstrap < 0 or bootstrap == 1:
-        wanted = "at least 1 simulation, 1 draw to rank among, and 0 or at least 2 replicates"
+    if simulations < 1 or ranked < 1 or not (bootstrap == 0 or bootstrap >= REPLICATES):
+        wanted = f"at least 1 simulation, 1 draw to rank among, and 0 or at least {REPLICATES} replicates"
         raise BadInput("simulations, ranked, bootstrap", wanted, f"{simulations}, {ranked}, {bootstrap}")
     if store is not None and seed is None:
         raise BadInput("random_seed", "a seed, without which a store could never be resumed", "none")

@@ -84,7 +84,7 @@ def simulation(
             found, bootstrap_status, bootstrap_message = _replicates(em, replicates, int(seeds[3]))
             if found is not None:
                 x = _flat_quantities(em.plan, found)
-                ends = np.quantile(x, [0.5 - np.array(LEVELS) / 2, 0.5 + np.array(LEVELS) / 2], axis=0)
+                ends = percentiles(x)
                 lower[1, : x.shape[1]], upper[1, : x.shape[1]] = ends[0].T, ends[1].T
     if draws is not None:
         chains = next(iter(draws.values())).shape[0]
@@ -236,6 +236,16 @@ def _ambiguous(plan: Plan) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------- the truth
+
+
+def percentiles(replicates: np.ndarray) -> np.ndarray:
+    """(2, levels, *shape) ends of the percentile intervals of replicates (B, *shape): order statistics (B + 1) p.
+
+    Were the truth one more replicate, these would hold it as often as they say; numpy's usual quantiles of 20 replicates 86% of
+    the time instead of 95, of 100 replicates 93%.
+    """
+    levels = np.array(LEVELS)
+    return np.quantile(replicates, [0.5 - levels / 2, 0.5 + levels / 2], axis=0, method="weibull")
 
 
 def ranks(truth: np.ndarray, draws: np.ndarray, most: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

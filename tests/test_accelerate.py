@@ -18,7 +18,7 @@ from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import compiled
 from emvsmcmc.spec.graph import Environment
 
-SLOW = 150  # passes of plain EM from which a gallery model counts as slow
+SLOW = 130  # passes of plain EM, on average over starts, from which a gallery model counts as slow
 
 
 @cache
@@ -36,12 +36,14 @@ def run(name: str, seed: int, accelerated: bool) -> Run:
 
 @pytest.mark.parametrize("name", ["factor_analysis", "mixture_of_factor_analysers", "poisson_mixture", "probabilistic_pca"])
 def test_a_slow_model_takes_a_fifth_of_the_passes(name: str) -> None:
-    plain, quick = run(name, 0, accelerated=False), run(name, 0, accelerated=True)
-    assert plain.passes > SLOW
-    assert 5 * quick.passes <= plain.passes
-    assert quick.status is plain.status is ev.Status.CONVERGED
-    assert abs(quick.objective - plain.objective) < 1e-8
-    assert (np.diff(quick.path) >= -1e-12 * abs(quick.objective) * 100).all()
+    pairs = [(run(name, seed, accelerated=False), run(name, seed, accelerated=True)) for seed in range(3)]
+    plain, quick = (sum(one.passes for one in side) for side in zip(*pairs, strict=True))
+    assert plain > SLOW * len(pairs)
+    assert 5 * quick <= plain
+    for slow, fast in pairs:
+        assert slow.status is fast.status is ev.Status.CONVERGED
+        assert abs(fast.objective - slow.objective) < 1e-8
+        assert (np.diff(fast.path) >= -1e-12 * abs(fast.objective) * 100).all()
 
 
 def test_a_linear_map_is_solved_after_as_many_steps_as_it_has_directions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,18 @@ import numpy as np
 from ..errors import Degenerate, NotMonotone, Status
 from ..expect.coefficients import coefficients, log_prior
 from ..expect.coordinates import Coordinates
-from ..expect.implied import zero_uniquenesses
+from ..expect.implied import HELD, zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rows import compiled, expect, reference_points
 from ..spec.graph import Environment
 from .accelerate import Anderson, extrapolate
-from .climb import climb
+from .climb import NEAR, climb
 from .mstep import MStep
 
 ROUNDING = 1e-12  # relative fall of the objective that rounding explains
+# Residuals carry the rounding of their column and are weighed by its inverse uniqueness u: it grows by 1 / sqrt(u) as u vanishes
+ROUNDING_AT_ZERO = float(16 * np.finfo(float).eps / np.sqrt(HELD))
 CLIMB_FROM = 300  # iterations
 HALTED = "a residual variance went to zero, where EM stands still, and no climb from there reached a maximum"
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
@@ -217,14 +219,17 @@ class Loop:
 
     def _risen(self, before: _Point, env: Environment, path: list[float], rounding: float) -> _Point:
         point = self.evaluate(env)
-        if point.objective < before.objective - max(rounding, ROUNDING * abs(before.objective)):
+        fall, size = before.objective - point.objective, abs(before.objective)
+        if fall > max(rounding, ROUNDING * size):
             if self.hard and zero_uniquenesses(self.plan, env):
                 raise Degenerate("residual variance", "it went to zero: the filled-in latent follows that column exactly")
-            raise NotMonotone(
-                f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
-                "wrong, or the data are beyond float64 (rescale the columns)",
-                Status.STALLED,
-            )
+            explained = max(rounding / ROUNDING, size) * ROUNDING_AT_ZERO if zero_uniquenesses(self.plan, env, NEAR) else 0.0
+            if fall > explained:
+                raise NotMonotone(
+                    f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
+                    "wrong, or the data are beyond float64 (rescale the columns)",
+                    Status.STALLED,
+                )
         self._record(point, path)
         self._last = point
         return point

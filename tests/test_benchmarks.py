@@ -215,6 +215,26 @@ def test_a_program_that_fails_is_told_without_the_paths_of_the_machine(tmp_path,
     assert str(tmp_path) not in done["failed"]
 
 
+def test_a_program_run_again_replaces_its_own_findings_only(tmp_path, monkeypatch):
+    everything(tmp_path)
+    ledger = [{"name": n, "seconds": 2.0, "failed": None} for n in PROGRAMS]
+    (tmp_path / bench.LEDGER).write_text(json.dumps([*ledger, {"name": "gone", "seconds": 1.0, "failed": None}]))
+    assert bench.remembered(tmp_path) == ledger
+    (tmp_path / "em_growth.json").unlink()
+    assert [p["name"] for p in bench.remembered(tmp_path)] == [n for n in PROGRAMS if n != "em_growth"]
+
+    monkeypatch.setattr(bench, "HERE", tmp_path / "tests" / "benchmarks")
+    bench.HERE.mkdir(parents=True)
+    (bench.HERE / "em_factors.py").write_text("raise SystemExit('no data')")
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "em_factors", "--findings", str(tmp_path), "--out", str(tmp_path)])
+    bench.main()
+    report = json.loads((tmp_path / "benchmarks.json").read_text())
+    ran = {p["name"]: p["failed"] for p in report["programs"]}
+    assert list(ran) == [n for n in PROGRAMS if n != "em_growth"]
+    assert [n for n, failed in ran.items() if failed] == ["em_factors"]
+    assert {m["key"] for m in report["measurements"]} == set(ROWS) - {k for n in ("em_growth", "em_factors") for k in PROGRAMS[n]}
+
+
 def test_every_row_has_one_program_that_measures_it():
     keys = [key for of_program in PROGRAMS.values() for key in of_program]
     assert sorted(keys) == sorted(ROWS)

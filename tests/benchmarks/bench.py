@@ -3,8 +3,9 @@
 Figures of public packages are compared with ours first (`agreement.py`): times of programs that answer differently say nothing.
 Each program then runs in a process of its own, one at a time, with threads held at the number of cores. What fails or is absent
 is named in the report and stops nothing. A whole run writes index.html and benchmarks.json; a partial one only where --out says.
+With --findings, what each program found is kept in that folder, and a later run with --only replaces those programs' figures.
 
-    python tests/benchmarks/bench.py [--only PROGRAM ...] [--out FOLDER] [--repeats N] [--small]
+    python tests/benchmarks/bench.py [--only PROGRAM ...] [--out FOLDER] [--findings FOLDER] [--repeats N] [--small]
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "reports" / "benchmarks"
 PACKAGES = ("emvsmcmc", "numpy", "scipy", "numba", "pymc", "pytensor", "nutpie", "arviz", "scikit-learn")
 TAIL = 20  # lines of a program that failed that are looked through for its reason
+LEDGER = "programs.json"  # which programs ran, in how many seconds, and which of them failed
 AGREEMENT = "agreement"  # the one program with a file of its own kind
 
 
@@ -62,6 +64,13 @@ def run(name: str, folder: Path, extra: list[str], told: Callable[[str], None]) 
         (folder / f"{name}.json").unlink(missing_ok=True)
         failed = f"it ended with status {status}: {plain_reason(lines)}"
     return {"name": name, "seconds": time.perf_counter() - began, "failed": failed}
+
+
+def remembered(folder: Path) -> list[dict[str, Any]]:
+    """The programs of earlier runs whose findings are still there, or that failed."""
+    ledger = folder / LEDGER
+    known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else []
+    return [p for p in known if p["name"] in PROGRAMS and (p["failed"] or (folder / f"{p['name']}.json").is_file())]
 
 
 def plain_reason(lines: list[str]) -> str:
@@ -201,6 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, metavar="PROGRAM", help=f"of {', '.join(PROGRAMS)}")
     parser.add_argument("--out", type=Path, help="folder of the report; a whole run has reports/benchmarks")
+    parser.add_argument("--findings", type=Path, help="folder where what each program found is kept for a later run")
     parser.add_argument("--repeats", type=int, help="of every measurement, instead of each program's own numbers")
     parser.add_argument("--small", action="store_true", help="small data: shows that everything runs, measures nothing")
     options = parser.parse_args()
@@ -213,17 +223,23 @@ def main() -> int:
         console.print(f"[yellow]The machine is busy (load {busy:.1f}): times taken now say little.[/]")
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory() as name, Progress(*columns, console=console) as bar:
-        folder, programs = Path(name), []
+        folder = (options.findings or Path(name)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        programs = [p for p in remembered(folder) if p["name"] not in chosen]
         task = bar.add_task("benchmarks", total=len(chosen))
         for program in chosen:
             bar.update(task, description=program)
             # the last line of a program is what it is doing now
+            (folder / f"{program}.json").unlink(missing_ok=True)
             programs.append(
                 run(program, folder, extra, lambda line, p=program: bar.update(task, description=f"{p}: {line[:80]}"))  # type: ignore[misc]
             )
+            programs.sort(key=lambda p: list(PROGRAMS).index(p["name"]))
+            (folder / LEDGER).write_text(json.dumps(programs) + "\n", encoding="utf-8")
+            done = next(p for p in programs if p["name"] == program)
             bar.advance(task)
-            ended = programs[-1]["failed"] or "done"
-            bar.console.print(f"{program:<18} {programs[-1]['seconds']:7.1f} s  {ended}")
+            ended = done["failed"] or "done"
+            bar.console.print(f"{program:<18} {done['seconds']:7.1f} s  {ended}")
         bar.update(task, description="benchmarks")
         report = collate(programs, folder, nothing_to_compare(), options.small)
     report["machine"]["load when it began"] = round(busy, 1)

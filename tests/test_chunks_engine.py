@@ -313,7 +313,7 @@ def test_on_a_cluster_and_when_a_worker_dies() -> None:
 
 
 def test_nuts_where_moments_say_everything() -> None:
-    """The same density as in memory at every draw, whatever the chunks; where rows stay in the loop it says what to do."""
+    """The same density as in memory at every draw, whatever the chunks; for rows that stay in the loop see test_chunks_nuts."""
     problem = EXAMPLES["all_labels"].build()
     tree = ev.fit_mcmc(chunked(problem, 7), draws=40, tune=60, chains=2, random_seed=3, progress=False)
     plan = make_plan(problem)
@@ -323,7 +323,3 @@ def test_nuts_where_moments_say_everything() -> None:
         env = plan.environment({name: x[i] for name, x in draws.items()})
         assert difference(expect(plan, coefficients(plan, env))[0], told[i]) < CLOSE
     assert np.ptp(told) > 0.1
-    with pytest.raises(errors.NotInMemory, match="every leapfrog step"):
-        ev.fit_mcmc(chunked(EXAMPLES["normal_mixture"].build(), 7), draws=40, tune=60, chains=2)
-    with pytest.raises(errors.BadInput, match="fused"):
-        ev.fit_mcmc(chunked(problem, 7), likelihood="native")

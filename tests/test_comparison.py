@@ -15,7 +15,7 @@ import emvsmcmc as ev
 from emvsmcmc.comparison.agree import contract
 from emvsmcmc.comparison.align import align
 from emvsmcmc.comparison.metrics import k_hat, log_posterior_density, pareto_k
-from emvsmcmc.comparison.run import REACH, within_reach
+from emvsmcmc.comparison.starting import REACH, within_reach
 from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, SUFFICES, UNDECIDED, verdict
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates

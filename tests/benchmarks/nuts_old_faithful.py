@@ -37,7 +37,7 @@ def main() -> int:
 
     def ours(seed: int) -> tuple[float, float]:
         began = time.perf_counter()
-        optima = run._map_optima(problem, seed)
+        optima = run.map_optima(problem, seed)
         em = time.perf_counter() - began
         tree = ev.fit_mcmc(problem, size, size, random_seed=seed, progress=False, optima=optima)
         draws = nuts_models.values(tree["posterior_unaligned"], names)

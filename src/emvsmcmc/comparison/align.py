@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from ..expect.many import joint_log_densities
 from ..expect.plan import Plan
-from ..expect.rotation import DETERMINED, Turn, as_rows, nearest, rotations, turned
-from ..expect.symmetry import exchangeable
+from ..expect.rotation import DETERMINED, Turn, as_rows, nearest, oriented, rotations, turned
+from ..expect.symmetry import canonical, exchangeable
 from ..expect.units import natural_units
 from ..numerics import logsumexp
 from ..spec.graph import Environment
@@ -39,32 +40,36 @@ class Alignment:
     probability: np.ndarray
 
 
-def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -> Alignment:
+def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment, by_row: bool = True) -> Alignment:
     """Relabel every exchangeable dim of every draw by the Hungarian method on expected responsibilities.
 
     For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim;
     the draw takes the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010,
     with probabilities in the place of allocations). Then the axes of every latent that may be turned without changing the
     posterior are brought nearest to the reference by orthogonal Procrustes, or by a change of sign where that is all there is.
+
+    by_row : keep what is of the size of the rows; without, `log_likelihood` and `probability` are empty.
     """
     dims = [d for d, reason in exchangeable(plan).items() if reason is None]
     size = len(next(iter(draws.values()))) if draws else 0
     target = _responsibilities(plan, {v.label: reference.values[v.label].array[None] for v in plan.parameters})[:, :, 0]
     orders = {d: np.tile(np.arange(plan.problem.sizes[d]), (size, 1)) for d in dims}
     margins = {d: np.zeros(size) for d in dims}
-    log_likelihood = np.empty((size, len(plan.full.V)))
-    total = np.zeros((len(plan.full.V), plan.K))
+    kept = len(plan.full.V) if by_row else 0
+    log_likelihood = np.empty((size, kept))
+    total = np.zeros((kept, plan.K))
     w = plan.full.w
     for at, lp in joint_log_densities(plan, draws):
         rows = logsumexp(lp, axis=1)
-        log_likelihood[at] = rows.T
         r = np.exp(lp - rows[:, None, :])
         for d in dims:
             for s, G in enumerate(_agreement(plan, d, target, r, w), start=at.start):
                 _, order = linear_sum_assignment(-G)
                 orders[d][s] = order
                 margins[d][s] = _margin(G[:, order]) / w.sum()
-        total += _relabelled(plan, r, {d: orders[d][at] for d in dims}).sum(axis=2)
+        if by_row:
+            log_likelihood[at] = rows.T
+            total += _relabelled(plan, r, {d: orders[d][at] for d in dims}).sum(axis=2)
     aligned = {k: np.array(x, dtype=float) for k, x in draws.items()}
     for v in plan.parameters:
         for d in dims:
@@ -74,8 +79,15 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment) -
                 aligned[v.label] = np.take_along_axis(aligned[v.label], index, axis=axis)
     uncertain = {d: float((margins[d] < UNCERTAIN).mean()) if size else 0.0 for d in dims}
     moved, loose = to_axes(plan, aligned, reference)
-    rows_of = plan.inverse
+    rows_of = plan.inverse if by_row else slice(0)
     return Alignment(aligned, orders, uncertain, moved, loose, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
+
+
+def best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> Environment:
+    """The draw of highest density as the reference of alignment, in canonical order."""
+    name = "logp" if "logp" in stats else "lp"
+    best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
+    return oriented(plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), prior=True)
 
 
 def to_axes(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:

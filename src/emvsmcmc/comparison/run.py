@@ -18,22 +18,22 @@ from ..errors import FitFailed, NotInMemory
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
-from ..expect.rotation import oriented, rotations
+from ..expect.rotation import rotations
 from ..expect.rows import expect
-from ..expect.symmetry import canonical, exchangeable
+from ..expect.symmetry import exchangeable
 from ..problem import Problem
 from ..spec.graph import Environment
 from .agree import contract
-from .align import Alignment, align
+from .align import Alignment, align, best_draw
+from .chunked import sample_chunks
 from .invariant import invariant, turned_parameters
 from .metrics import k_hat, table
-from .moments import sample_moments
 from .result import Comparison
+from .starting import map_optima, within_reach
 from .verdict import verdict
 
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
 PREDICTIVE_DRAWS = 400
-REACH = 10.0  # nats
 HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has no maximum
 
 
@@ -58,7 +58,7 @@ def fit_mcmc(
     init : "em" starts around EM's MAP optima and whitens by the Hessian there; "prior" starts from the prior.
     optima : EM's optima where they are known already; otherwise `init="em"` runs EM.
 
-    Rows in chunks are sampled where they collapse to their moments (see `moments.sample_moments`), else NotInMemory is raised.
+    Rows in chunks are sampled as well (see `chunked.sample_chunks`), without the groups that are of the size of the data.
 
     Returns
     -------
@@ -70,14 +70,14 @@ def fit_mcmc(
     from ..mcmc.sample import flat_draws, sample, unflattened
 
     if isinstance(problem, ChunkedProblem):
-        return sample_moments(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
+        return sample_chunks(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
     plan = make_plan(problem)
     if init == "em" and optima is None and marginalize != "none":
-        optima = _map_optima(problem, random_seed)
+        optima = map_optima(problem, random_seed)
     began = time.perf_counter()
     done = sample(plan, draws, tune, chains, likelihood, marginalize, optima if init == "em" else None, random_seed, progress)
     flat = flat_draws(done.posterior)
-    reference = optima[0] if optima else _best_draw(plan, flat, done.sample_stats)
+    reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan, flat, reference)
     tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
     tree.attrs |= {
@@ -88,30 +88,6 @@ def fit_mcmc(
         "recovery_seconds": time.perf_counter() - began - done.compile_seconds - done.sampling_seconds,
     }
     return tree
-
-
-def within_reach(fit: EMFit) -> list[Environment]:
-    """EM's best optimum, then the others at most REACH nats below it: where chains start, so that R-hat sees several modes.
-
-    An optimum farther down holds no posterior mass worth a chain; one that started there would stay and spoil the run.
-    """
-    heights = [max(s.objective for s in fit.starts if s.optimum == i) for i in range(len(fit.optima))]
-    return [env for env, height in zip(fit.optima, heights, strict=True) if height >= heights[0] - REACH]
-
-
-def _map_optima(problem: Problem, random_seed: int | None) -> list[Environment] | None:
-    try:
-        fit = fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False)
-        return within_reach(fit)
-    except FitFailed:
-        return None  # no mode to start from: the prior's support points serve
-
-
-def _best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> Environment:
-    """The draw of highest density as the reference of alignment, in canonical order."""
-    name = "logp" if "logp" in stats else "lp"
-    best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
-    return oriented(plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), prior=True)
 
 
 def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:

@@ -78,6 +78,11 @@ def expected_logs(W: Array, counts: Array, nu: Array) -> Array:
     return W + counts * digamma_less_log(0.5 * (nu + 1))
 
 
+def unexpected_logs(L: Array, counts: Array, nu: Array) -> Array:
+    """W of `expected_logs`, back from `Statistics.L`."""
+    return L - counts * digamma_less_log(0.5 * (nu + 1))
+
+
 def nu_gradient(W: Array, counts: Array, nu: Array) -> Array:
     """Derivative of the log-likelihood along nu where the tables stay as they are (they hold the constant of nu as well)."""
     return 0.5 * (W + counts * (1 / nu - np.log1p(1 / nu)))

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from ..comparison.align import align
 from ..comparison.invariant import errors_at, values_at, values_of_draws
 from ..comparison.metrics import scalar_names
-from ..comparison.run import within_reach
+from ..comparison.starting import within_reach
 from ..em.fit import FINISHED, fit_em
 from ..em.result import EMFit, parameter_dataset
 from ..em.uncertainty import bootstrap

@@ -41,8 +41,8 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     return build_model(make_plan(problem), likelihood, marginalize)
 
 
-def build_model(plan: Plan, likelihood: Likelihood, marginalize: Marginalize) -> pm.Model:
-    """`to_pymc` for a plan that is there already."""
+def build_model(plan: Plan, likelihood: Likelihood, marginalize: Marginalize, near: Environment | None = None) -> pm.Model:
+    """`to_pymc` for a plan that is there already. near : parameters about whose means rows in chunks are summed."""
     if likelihood not in ("fused", "native"):
         raise BadInput("likelihood", "'fused' or 'native'", repr(likelihood))
     if marginalize not in ("all", "discrete", "none"):
@@ -54,7 +54,12 @@ def build_model(plan: Plan, likelihood: Likelihood, marginalize: Marginalize) ->
     with pm.Model(coords={d: problem.labels(d) for d in problem.sizes}) as model:
         env = declare(plan)
         if likelihood == "fused":
-            pm.Potential(LIKELIHOOD, fused(plan, env))
+            if plan.chunks is not None and plan.chunks.in_loop:
+                from .chunked import chunked
+
+                pm.Potential(LIKELIHOOD, chunked(plan, env, near))
+            else:
+                pm.Potential(LIKELIHOOD, fused(plan, env))
         else:
             hidden = _sampled_cells(plan, hidden_gaussian) if marginalize != "all" else {}
             if marginalize == "none":

@@ -63,7 +63,7 @@ def sample(
     if draws < 4 or tune < 1 or chains < 1:
         raise BadInput("draws, tune, chains", "at least 4 draws, 1 tuning step and 1 chain", f"{draws}, {tune}, {chains}")
     began = time.perf_counter()
-    model = build_model(plan, likelihood, marginalize)
+    model = build_model(plan, likelihood, marginalize, optima[0] if optima else None)
     fused = "rows" in model.named_vars
     if fused:
         with model:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
@@ -36,6 +37,27 @@ def test_both_engines_on_simulated_data(tmp_path: Path) -> None:
     page = result.ev.report(tmp_path).read_text(encoding="utf-8")
     assert "Too few simulations" in page
     assert coverage(result)["simulations"].eq(3).all()
+
+
+def test_on_a_cluster_and_by_the_command() -> None:
+    """The same numbers as here, by a client and by the address of a scheduler."""
+    from distributed import Client, LocalCluster
+
+    options = {k: v for k, v in FEW.items() if k != "workers"}
+    spec = load("genetic_linkage").spec()
+    here = ev.calibrate(spec, [30], 2, random_seed=2, **FEW)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        there = ev.calibrate(spec, [30], 2, random_seed=2, client=client, **options)
+        xr.testing.assert_allclose(
+            here.drop_vars("seconds", errors="ignore"), there.drop_vars("seconds", errors="ignore"), rtol=1e-6
+        )
+        sizes = ["--sizes", "30", "--simulations", "1", "--bootstrap", "0", "--draws", "40", "--tune", "40", "--starts", "2"]
+        done = CliRunner().invoke(app, ["calibrate", "genetic_linkage", *sizes, "--scheduler", cluster.scheduler_address])
+        assert done.exit_code == 0, done.output
+        assert "Too few simulations" in done.output
 
 
 def keys_of(spec: ev.Spec, data: list[tuple[int, int]]) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sweep_tasks
+from distributed import WorkerPlugin
 from sweep_tasks import cheap, die_once, draw, fail, fits, threads
 
 import emvsmcmc
@@ -167,6 +168,16 @@ def test_every_engine_gives_the_same(tmp_path: Path) -> None:
     assert not equal(run_sweep(other, workers=0), straight)
 
 
+class _Path(WorkerPlugin):
+    """Workers of a cluster find the module of the tasks."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        self.places = places
+
+    def setup(self, worker: Any) -> None:
+        sys.path[:0] = self.places
+
+
 def test_on_a_cluster(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
@@ -178,6 +189,22 @@ def test_on_a_cluster(tmp_path: Path) -> None:
     assert equal(found, run_sweep(tasks, workers=0))
     assert equal(found, by_address)
     assert sorted(starts_of(Store(tmp_path / "client"))) == sorted(t.name for t in tasks)
+
+
+def test_workers_of_a_cluster_may_die(tmp_path: Path) -> None:
+    """The scheduler tries elsewhere what a killed worker held; a task that kills every worker is recorded, and stops nobody."""
+    from distributed import Client, LocalCluster
+
+    tasks = [Task("dies", 5, die_once, {"folder": str(tmp_path)}), *few(12), Task("kills", 1, fail, {"how": "kill"})]
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        client.register_plugin(_Path(PLACES))
+        found = run_sweep(tasks, tmp_path / "store", client)
+    assert (tmp_path / "died").exists()
+    assert found["dies"].values == {"seed": 5}
+    assert found["kills"].status == "worker_died"
+    assert equal({t.name: found[t.name] for t in few(12)}, run_sweep(few(12), workers=0))
+    assert equal(run_sweep(tasks, tmp_path / "store", workers=2), found), "a recorded result is final"
 
 
 def test_workers_are_told_their_threads_and_do_not_run_the_script() -> None:

@@ -27,9 +27,13 @@ def test_the_example_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_its_command_lines_are_commands() -> None:
     from emvsmcmc.cli import app
 
-    block = re.search(r"```\n(emvsmcmc list.*?)```", TEXT, flags=re.DOTALL)
-    assert block is not None
-    for line in block[1].strip().splitlines():
-        verb = line.split()[1]
-        result = CliRunner().invoke(app, [verb, "--help"])
+    lines = [
+        line for block in re.findall(r"```\n(emvsmcmc .*?)```", TEXT, flags=re.DOTALL) for line in block.strip().splitlines()
+    ]
+    assert len(lines) > 6
+    for line in lines:
+        words = line.partition("  # ")[0].split()
+        result = CliRunner().invoke(app, [words[1], "--help"])
         assert result.exit_code == 0, line
+        for option in (w for w in words if w.startswith("--")):
+            assert option in result.output, line

@@ -6,10 +6,17 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from examples import EXAMPLES
 
 import emvsmcmc as ev
 from emvsmcmc.comparison import align
+from emvsmcmc.em import numeric
+from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.starts import random_start
+from emvsmcmc.expect import coordinates
+from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc import parameters
 from emvsmcmc.simulation import SAMPLE, draw_variable
 from emvsmcmc.spec.graph import Environment, argument_values
@@ -72,3 +79,37 @@ def test_agreement_of_all_draws_is_that_of_each() -> None:
     found = align._agreement(plan, "component", target, r, w)
     for s in range(7):
         np.testing.assert_allclose(found[s], (target * w[:, None]).T @ r[:, :, s], rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_scores_at_many_points_are_those_at_each(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together, and a few points at a time; with their sum as a check that points are not mixed up."""
+    plan = make_plan(EXAMPLES[name].build())
+    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    S = expect(plan, coefficients(plan, env))[1]
+    chart = coordinates.Coordinates(plan, env)
+    points = chart.pack(env)[:, None] + 0.1 * np.random.default_rng(4).normal(size=(chart.size, 5))
+    each = np.stack([chart.score(p, S, True) for p in points.T], axis=1)
+    for together in (coordinates.TOGETHER, 2 * chart.size):
+        monkeypatch.setattr(coordinates, "TOGETHER", together)
+        np.testing.assert_allclose(chart.scores(points, S, True), each, rtol=1e-9, atol=1e-9 * np.abs(each).max())
+    assert np.ptp(each, axis=1).min() > 1e-6 * np.abs(each).max()
+
+
+def test_a_step_that_keeps_its_hessian_ends_at_the_same_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And takes it less often than it steps, where Newton would take it every time."""
+    plan = make_plan(EXAMPLES["tied_covariance_lkj"].build())
+    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    S = expect(plan, coefficients(plan, env))[1]
+    chart = coordinates.Coordinates(plan, env, {"cov"})
+    taken = []
+    plain = numeric.hessian
+    monkeypatch.setattr(numeric, "hessian", lambda *a: taken.append(0) or plain(*a))
+    ends, counts = [], []
+    for shrinks in (numeric.SHRINKS, -1.0):
+        monkeypatch.setattr(numeric, "SHRINKS", shrinks)
+        taken.clear()
+        ends.append(numeric.maximise(chart, S, True).values["cov"].array)
+        counts.append(len(taken))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-7)
+    assert counts[0] < counts[1]

@@ -18,6 +18,8 @@ from .plan import BATCH, Plan
 from .radial import complete, normal_tails
 from .units import natural_units, power_of_two
 
+TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes
+
 
 @dataclass(frozen=True)
 class Block:
@@ -109,28 +111,41 @@ class Coordinates:
         """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
         if not self.size:
             return np.zeros(0)
-        return self._slopes(u, S, prior, np.eye(self.size))
+        return self._slopes(u[:, None], S, prior, np.eye(self.size))
+
+    def scores(self, points: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+        """(size, m) scores at the columns of points (size, m), as many at a time as keep arrays small."""
+        out = np.empty(points.shape)
+        some = max(1, TOGETHER // max(1, self.size))
+        for at in range(0, points.shape[1], some):
+            part = points[:, at : at + some]
+            along = np.tile(np.eye(self.size), part.shape[1])
+            found = self._slopes(np.repeat(part, self.size, axis=1), S, prior, along)
+            out[:, at : at + some] = found.reshape(-1, self.size).T
+        return out
 
     def slope(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> float:
         """score . along, at the price of one evaluation of the coefficients."""
-        return float(self._slopes(u, S, prior, along[:, None])[0]) if self.size else 0.0
+        return float(self._slopes(u[:, None], S, prior, along[:, None])[0]) if self.size else 0.0
 
     def _slopes(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> np.ndarray:
-        """(batch,) derivatives of Q( . ; S) at u along the columns of `along` (size, batch)."""
+        """(batch,) derivatives of Q( . ; S) along the columns of `along` (size, batch), each at its column of u, or all at the
+        same one (size, 1).
+        """
         batch = along.shape[1]
-        env = self.unpack(u[:, None] + 1j * COMPLEX_STEP * along)
+        base = slice(u.shape[1])  # what is the same for all columns is worked out once
+        env = self.unpack(u + 1j * COMPLEX_STEP * along)
         with np.errstate(divide="ignore", invalid="ignore"):
             C = coefficients(self.plan, env, S.rho)
         gradient = _imaginary(np.broadcast_to(C.c, (self.plan.K, batch))).T @ S.N
         if C.B.shape[1] and S.root is not None:
             root = S.root[:, None]
-            gradient = gradient - np.einsum("kre,krep->p", (root @ C.B.real[..., :1])[..., 0], root @ _imaginary(C.B))
+            gradient = gradient - _paired(root @ C.B.real[..., base], root @ _imaginary(C.B))
         elif C.B.shape[1]:
-            BM = np.einsum("krdp,kde->krep", C.B.real[..., :1], S.M)[..., 0]
-            gradient = gradient - np.einsum("kre,krep->p", BM, _imaginary(C.B))
+            gradient = gradient - _paired(np.einsum("krdp,kde->krep", C.B.real[..., base], S.M, optimize=True), _imaginary(C.B))
         if self.plan.radials:
-            AU = np.einsum("krdp,krde->krep", C.A.real[..., :1], S.U)[..., 0]
-            gradient = gradient - np.einsum("kre,krep->p", AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
+            AU = np.einsum("krdp,krde->krep", C.A.real[..., base], S.U, optimize=True)
+            gradient = gradient - _paired(AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
         if len(C.T):
             read = S.S != 0
             T = np.broadcast_to(C.T, (*S.S.shape, batch))
@@ -181,6 +196,13 @@ def _unit(plan: Plan, v: Variable, support: Support, x: np.ndarray, size: int) -
         sd = np.sqrt(np.diagonal(x, axis1=-2, axis2=-1))
         return power_of_two(np.where(i == j, 1.0, 1 / sd[..., j])).ravel()
     return np.ones(size)
+
+
+def _paired(one: np.ndarray, several: np.ndarray) -> np.ndarray:
+    """(p,) sum over all but the last axis of a product; the first of p columns, or of one for all."""
+    if one.shape[-1] == 1:
+        return np.einsum("kre,krep->p", one[..., 0], several)
+    return np.einsum("krep,krep->p", one, several)
 
 
 def _imaginary(x: np.ndarray) -> np.ndarray:

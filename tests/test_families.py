@@ -314,6 +314,12 @@ def test_closed_modes_are_maxima(family: Any, case: Case) -> None:
 
         found = minimize_scalar(loss, bracket=(np.log(mode) - 1, np.log(mode) + 1), tol=1e-12)
         np.testing.assert_allclose(np.log(mode), found.x, atol=1e-5)
+    # an empty component beside another: the prior's own mode, and no warning of a division
+    both = family.mode("sigma", (np.array([0.0, 12.0]), np.array([0.0, 30.0])), **arguments)
+    if both is not None:
+        almost = family.mode("sigma", (np.asarray(1e-12), np.asarray(1e-12)), **arguments)
+        np.testing.assert_allclose(both[0], almost, atol=1e-2)
+        assert both[1] == family.mode("sigma", (np.asarray(12.0), np.asarray(30.0)), **arguments)
 
 
 @pytest.mark.parametrize(("family", "case"), EVERY)

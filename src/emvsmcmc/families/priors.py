@@ -165,7 +165,9 @@ class HalfNormal(Family, Prior):
         n, ss = messages
         s2 = np.asarray(arguments["sigma"], dtype=float) ** 2
         if kind == "sigma":
-            return np.sqrt(2 * ss / (n + np.sqrt(n**2 + 4 * ss / s2)))
+            below = n + np.sqrt(n**2 + 4 * ss / s2)
+            # without rows the prior alone speaks, and it is highest at zero
+            return np.sqrt(np.divide(2 * ss, below, out=np.zeros_like(below), where=below > 0))
         return None
 
 
@@ -200,5 +202,6 @@ class HalfCauchy(Family, Prior):
         if kind == "sigma":
             half = (n * b2 - ss) / 2
             root = np.sqrt(half**2 + (n + 2) * ss * b2)
-            return np.sqrt(np.where(half > 0, ss * b2 / (half + root), (root - half) / (n + 2)))
+            above = np.divide(ss * b2, half + root, out=np.zeros_like(root), where=half > 0)
+            return np.sqrt(np.where(half > 0, above, (root - half) / (n + 2)))
         return None

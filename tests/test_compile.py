@@ -211,6 +211,23 @@ def test_interrupt_stops_the_chains(compiled: ec.Compiled) -> None:
     assert flat(ec.sample(compiled, draws=10, tune=10, chains=2, seed=1)).shape == (2, 10, compiled.layout.n)
 
 
+def test_interrupt_while_starts_are_asked_for(compiled: ec.Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nutpie's own waiting would swallow it, and the chains would run to their end."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals reach the main thread only")
+
+    class Slow(threading.Barrier):
+        def wait(self, timeout: float | None = None) -> int:
+            time.sleep(1.0)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(ec.threading, "Barrier", Slow)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        ec.sample(compiled, draws=20, tune=10, chains=2, seed=1)
+
+
 # ---- caching --------------------------------------------------------------------------------------------------------------
 
 

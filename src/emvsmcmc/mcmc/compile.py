@@ -266,7 +266,7 @@ class _ChainStart:
 def _chain_seeds(nutpie: ModuleType, sampler: Any, chains: int, options: dict[str, Any]) -> list[int]:
     """The seed with which nutpie asks each chain for its start, by asking for 1, 2, ... chains and refusing to start them."""
     known: list[int] = []
-    quiet = {"draws": 10, "tune": 10, "progress_bar": False, "return_raw_trace": True}
+    quiet = {"draws": 10, "tune": 10, "progress_bar": False}
     for k in range(1, chains + 1):
         seen: list[int] = []
         # The first refusal ends the run, so none refuses before all have asked; hence one thread for each.
@@ -277,8 +277,8 @@ def _chain_seeds(nutpie: ModuleType, sampler: Any, chains: int, options: dict[st
             everybody.wait()
             raise ValueError("only asking")
 
-        with suppress(RuntimeError):
-            nutpie.sample(replace(sampler, initial_point_func=refuse), chains=k, **quiet, **(options | {"cores": k}))
+        with suppress(SamplingFailed):
+            _run(nutpie, replace(sampler, initial_point_func=refuse), chains=k, **quiet, **(options | {"cores": k}))
         new = [s for s in seen if s not in known]
         if len(seen) != k or len(new) != 1:
             raise SamplingFailed(f"nutpie asked {len(seen)} times for the starts of {k} chains; expected one new seed a chain")

@@ -113,3 +113,22 @@ def test_a_step_that_keeps_its_hessian_ends_at_the_same_maximum(monkeypatch: pyt
         counts.append(len(taken))
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-7)
     assert counts[0] < counts[1]
+
+
+def test_a_covariance_with_an_lkj_prior_that_collapses_is_named() -> None:
+    """A prior that is no help on three rows in a plane: the step goes to the boundary at once, where Newton alone would creep."""
+    with ev.Spec(coords={"component": 3, "feature": 3, "feature_bis": 3}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 0, 5, dims=("component", "feature"))
+        cov = ev.LKJCov("cov", 2.0, ev.HalfNormal.dist(2), dims=("component", "feature", "feature_bis"))
+        group = ev.Categorical("group", weight, dims="row")
+        ev.MvNormal("y", mean[group], cov=cov[group], dims=("row", "feature"))
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(3, 3))[rng.integers(0, 3, 500)] * 3 + rng.normal(size=(500, 3))
+    fit = ev.fit_em(ev.condition(spec, {"y": y}), "map", starts=2, tol=1e-8, standard_errors=None, random_seed=1)
+    assert [s.status for s in fit.starts].count(ev.Status.DEGENERATE) == 1
+    assert fit.status is ev.Status.CONVERGED
+    (collapsed,) = (s for s in fit.starts if s.status is ev.Status.DEGENERATE)
+    assert collapsed.passes < 150
+    assert "cov" in collapsed.reason
+    assert (np.diff(collapsed.path) >= -1e-9).all()

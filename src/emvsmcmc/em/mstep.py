@@ -24,6 +24,7 @@ from .regression import SINGULAR, Regression
 from .slots import Use, mean_parameters, messages, uses_of
 
 COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
+SCALES = ("sigma", "variance", "cov")  # kinds of slots
 EMPTY = 1e-12  # of the total weight
 
 
@@ -56,18 +57,23 @@ class MStep:
             if solvable:
                 self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
         scales: list[LookUp] = []
+        self.watched: list[LookUp] = []  # scales whose step is numerical: they may collapse like the others
         for v in plan.parameters:
             if v.label in means:
                 continue
             uses = uses_of(plan, v)
             kinds = {u.kind for u in uses or []}
-            if not uses or len(kinds) != 1 or not self._has_mode(v, next(iter(kinds))):
+            if not uses or len(kinds) != 1:
                 rest.add(v.label)
                 continue
             step = LookUp(v, next(iter(kinds)), uses)
-            (scales if step.kind in ("sigma", "variance", "cov") else self.look_ups).append(step)
+            if not self._has_mode(v, step.kind):
+                rest.add(v.label)
+                self.watched += [step] if step.kind in SCALES else []
+                continue
+            (scales if step.kind in SCALES else self.look_ups).append(step)
         self.look_ups += scales
-        self.floors = {step.parameter.label: _floor(plan, step) for step in scales}
+        self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
         self.numeric = self._groups(rest)
 
     def _is_linear(self, v: Variable) -> bool:
@@ -114,10 +120,34 @@ class MStep:
             env = _with(env, {step.parameter.label: self._mode(step, env, S)})
             if step.kind == "cov":
                 env = whitened(self.plan, env)
+        env = self._ahead(env, S)
         for names in self.numeric:
             env = maximise(Coordinates(self.plan, env, names), S, self.prior)
             env = env.having(batch=None)
+        for step in self.watched:
+            self._not_collapsed(step, env.values[step.parameter.label].array)
         return env
+
+    def _ahead(self, env: Environment, S: Statistics) -> Environment:
+        """Scales whose step is numerical, set to what they would be without a prior where that raises Q: a better start, and the
+        short way to the boundary where a component collapses. Newton alone would creep there along a bent ridge.
+        """
+        if not self.watched:
+            return env
+        values = {}
+        for step in self.watched:
+            shape = self.plan.problem.shape(step.parameter)
+            found = messages(self.plan, env, S, step.uses, prod(shape), shape)
+            if (found[0] <= EMPTY * float(S.N.sum())).any():
+                return env
+            values[step.parameter.label] = mode(step.parameter.label, step.kind, found)
+        try:
+            tried = whitened(self.plan, _with(env, values))
+            here, there = (Coordinates(self.plan, e, set(values)) for e in (env, tried))
+            better = there.value(there.pack(tried), S, self.prior) > here.value(here.pack(env), S, self.prior)
+        except (Degenerate, np.linalg.LinAlgError):
+            return env
+        return tried if better else env
 
     def _mode(self, step: LookUp, env: Environment, S: Statistics) -> np.ndarray:
         v = step.parameter
@@ -145,11 +175,11 @@ class MStep:
         return value
 
     def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
-        if not self.prior and step.kind in ("sigma", "variance", "cov") and (found[0] <= EMPTY * total).any():
+        if not self.prior and step.kind in SCALES and (found[0] <= EMPTY * total).any():
             raise Degenerate(step.parameter.label, "a component has no rows left")
 
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
-        if step.kind not in ("sigma", "variance", "cov"):
+        if step.kind not in SCALES:
             return
         floor = self.floors[step.parameter.label]
         if step.kind == "cov":

@@ -9,7 +9,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
 from ..spec.graph import Environment
 
-MAX_NEWTON = 50  # steps
+MAX_NEWTON = 10  # steps: it is enough that Q rises, and EM comes back
 GAIN = 1e-13  # nats still to gain at which Newton stops: far below every tolerance of the loop
 SHRINKS = 0.05  # the gain still to come shrinks at least so with each step, or the Hessian is taken anew
 STEP = 1e-5  # of the differences of the exact score; their error of 1e-10 relative only slows Newton

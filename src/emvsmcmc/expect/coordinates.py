@@ -156,8 +156,8 @@ class Coordinates:
 
     def value(self, u: np.ndarray, S: Statistics, prior: bool) -> float:
         """Q(u; S) = <coefficients, S> (+ log prior)."""
-        env = self.unpack(u)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            env = self.unpack(u)
             q = pairing(self.plan, env, S)
         return q + (float(log_prior(self.plan, env)) if prior else 0.0)
 

@@ -212,7 +212,8 @@ class Covariance(Support):
         i, j = np.tril_indices(p)
         packed = np.moveaxis(_reshape(u, (*shape[:-2], len(i))), len(shape) - 2, -1)
         w = np.zeros((*packed.shape[:-1], p, p), dtype=u.dtype)
-        w[..., i, j] = np.where(i == j, np.exp(packed), packed)
+        diagonal = i == j
+        w[..., i, j] = np.where(diagonal, np.exp(np.where(diagonal, packed, 0.0)), packed)
         lead = len(shape) - 2
         return np.moveaxis(w, (-2, -1), (lead, lead + 1)) if batch else w
 

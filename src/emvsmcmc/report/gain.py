@@ -27,7 +27,7 @@ MEASURES = {  # measure -> title, what it means, whether more is better
     "accuracy": ("Accuracy", "share of held-out rows given their true label; higher is better", True),
 }
 CRITERIA = {
-    "information": "the information that its label is expected to bring about the parameters",
+    "information": "the information that their label is expected to bring about the parameters",
     "log_score": "what its label is expected to add to the log score of the others",
     "log_determinant": "the expected rise of the log determinant of the information",
 }

@@ -15,7 +15,7 @@ import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
-from emvsmcmc.expect import chunk_rows
+from emvsmcmc.expect import chunk_rows, chunks
 from emvsmcmc.expect.chunks import chunked_plan
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
@@ -216,6 +216,30 @@ def test_starts_on_a_sample_reach_the_optimum_of_all_rows() -> None:
         assert np.array_equal(parts.estimate[name], again.estimate[name])
     assert sum("start 0" in s.reason for s in parts.starts) >= 1
     assert all(np.isclose(s.objective, parts.objective_value) for s in parts.starts if s.optimum == 0)
+
+
+@pytest.mark.parametrize("name", ["full_covariance", "t_mixture", "missing_cells"])
+def test_a_task_may_take_several_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many blocks; also where none of them lies where it was laid out, and the last task has fewer."""
+    problem = EXAMPLES[name].build()
+    whole, values = start(problem)
+    handed: list[int] = []
+    plain = chunks.task
+
+    def counted(function: Any, *arguments: Any, name: str) -> Any:
+        if name == "row-pass":
+            handed.append(len(arguments[0]))
+        return plain(function, *arguments, name=name)
+
+    monkeypatch.setattr(chunks, "task", counted)
+    monkeypatch.setattr(chunks, "TASKS", 2)
+    with engine():
+        parts = chunked_plan(chunked(problem, -(-problem.n // 7)))
+        assert parts.chunks is not None
+        assert sums_differ(whole, parts, values) < CLOSE
+        assert handed[:3] == [3, 3, 1]
+        parts.chunks.store.remove()
+        assert sums_differ(whole, parts, values) < CLOSE
 
 
 def test_what_is_collapsed_needs_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:

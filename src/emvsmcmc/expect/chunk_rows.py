@@ -295,6 +295,11 @@ def one_pass(
     return general_pass(rows, C, K, hard, careful)
 
 
+def several_passes(blocks: Sequence[tuple[int, Recipe | None]], *arguments: Any) -> Any:
+    """`one_pass` over a few blocks, one after another, and the sum of what they give."""
+    return summed([one_pass(number, *arguments, recipe) for number, recipe in blocks])
+
+
 def general_pass(layout: Layout, C: Coefficients, K: int, hard: bool, careful: bool) -> Sums:
     """The numpy pass over a layout."""
     from .rows import _pass

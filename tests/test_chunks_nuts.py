@@ -1,4 +1,4 @@
-"""NUTS on rows in chunks: the density and gradient of the rows in memory, and draws aligned as theirs are."""
+"""NUTS by EM's own pass, over chunks and by threads: the density and gradient of the rows in one piece, draws aligned alike."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from test_chunks import CLOSE, difference, start
 
 import emvsmcmc as ev
 from emvsmcmc import errors
+from emvsmcmc.expect import compiled, rows
 from emvsmcmc.expect.chunks import chunked_plan
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect, reference_points
-from emvsmcmc.mcmc.chunked import ChunkedExpectation
+from emvsmcmc.mcmc import sample
 from emvsmcmc.mcmc.compile import compile_model, log_density
 from emvsmcmc.mcmc.model import build_model
+from emvsmcmc.mcmc.pooled import PooledExpectation
 from emvsmcmc.numerics import COMPLEX_STEP
 
 
@@ -30,7 +32,7 @@ def _in_this_thread() -> Iterator[None]:
         yield
 
 
-def performed(op: ChunkedExpectation, plan: Plan, values: dict[str, np.ndarray]) -> tuple[float, np.ndarray]:
+def performed(op: PooledExpectation, plan: Plan, values: dict[str, np.ndarray]) -> tuple[float, np.ndarray]:
     """The Op's log-likelihood, and its gradient along the chart at these values."""
     chart = Coordinates(plan, plan.environment(values))
     C = coefficients(plan, chart.unpack(chart.steps(chart.pack(chart.env))), op.rho)
@@ -59,7 +61,7 @@ def test_the_gradient_is_the_score_of_the_rows_in_memory(name: str) -> None:
     score = chart.score(chart.pack(env), S, False)
     parts = chunked_plan(chunked(problem, 7))
     for rho in (S.rho, reference_points(S)):
-        found, slope = performed(ChunkedExpectation(parts, rho), parts, values)
+        found, slope = performed(PooledExpectation(parts, rho), parts, values)
         assert difference(value, found) < CLOSE
         assert difference(score, slope) < 1e-8
 
@@ -76,7 +78,7 @@ def test_compiled_it_is_the_density_in_memory() -> None:
         (a, da), (b, db) = ours(x), theirs(x)
         assert difference(a, b) < CLOSE
         assert difference(da, db) < 1e-8
-    op = ChunkedExpectation(parts, np.zeros((parts.K, parts.d)))
+    op = PooledExpectation(parts, np.zeros((parts.K, parts.d)))
     C = coefficients(parts, near)
     out: list[list[np.ndarray]] = [[None] for _ in range(4)]  # type: ignore[list-item]
     op.perform(None, [np.full(parts.K, -np.inf), C.B, C.T], out)  # type: ignore[arg-type]
@@ -101,3 +103,29 @@ def test_draws_are_those_of_the_rows_in_memory() -> None:
     for options in ({"likelihood": "native"}, {"marginalize": "none"}):
         with pytest.raises(errors.BadInput, match="fused"):
             ev.fit_mcmc(chunked(problem, 25), **options)
+
+
+def test_a_chain_with_cores_to_itself_shares_the_rows_between_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The density of the rows packed in one piece; chosen for one chain, not for as many as there are cores."""
+    problem = EXAMPLES["full_covariance"].build()
+    plan = make_plan(problem)
+    near = plan.environment(start(problem)[1])
+    monkeypatch.setattr(rows, "COMPILED_FROM", 1)
+    monkeypatch.setattr(compiled, "RANGED_FROM", 1)
+    monkeypatch.setattr(sample, "SHARED_FROM", 1)
+    monkeypatch.setattr(sample, "cores", lambda: 2)
+    assert sample._spare(plan, 1)
+    assert not sample._spare(plan, 2)
+    one = build_model(plan, "fused", "all")
+    assert "rows" in one.named_vars
+    done = ev.fit_mcmc(problem, draws=60, tune=80, chains=1, random_seed=2, progress=False)
+    shared = build_model(plan, "fused", "all", near, threads=True)
+    assert "rows" not in shared.named_vars
+    ours, theirs = (log_density(compile_model(m)) for m in (shared, one))
+    x = np.random.default_rng(1).normal(size=11)
+    (a, da), (b, db) = ours(x), theirs(x)
+    assert difference(a, b) < CLOSE
+    assert difference(da, db) < 1e-8
+    assert compiled._ranged[plan]
+    assert "log_likelihood" not in done["sample_stats"]
+    assert np.isfinite(done["posterior"]["mean"]).all()

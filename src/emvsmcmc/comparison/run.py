@@ -58,7 +58,8 @@ def fit_mcmc(
     init : "em" starts around EM's MAP optima and whitens by the Hessian there; "prior" starts from the prior.
     optima : EM's optima where they are known already; otherwise `init="em"` runs EM.
 
-    Rows in chunks are sampled as well (see `chunked.sample_chunks`), without the groups that are of the size of the data.
+    A chain that has several cores to itself shares the rows between them, where they are many. Rows in chunks are sampled as
+    well (see `chunked.sample_chunks`), without the groups that are of the size of the data.
 
     Returns
     -------

@@ -41,8 +41,16 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     return build_model(make_plan(problem), likelihood, marginalize)
 
 
-def build_model(plan: Plan, likelihood: Likelihood, marginalize: Marginalize, near: Environment | None = None) -> pm.Model:
-    """`to_pymc` for a plan that is there already. near : parameters about whose means rows in chunks are summed."""
+def build_model(
+    plan: Plan,
+    likelihood: Likelihood,
+    marginalize: Marginalize,
+    near: Environment | None = None,
+    threads: bool = False,
+) -> pm.Model:
+    """`to_pymc` for a plan that is there already. threads : let several threads share the rows of an evaluation, as is
+    always done for rows in chunks (`pooled`). near : parameters about whose means their sums are taken.
+    """
     if likelihood not in ("fused", "native"):
         raise BadInput("likelihood", "'fused' or 'native'", repr(likelihood))
     if marginalize not in ("all", "discrete", "none"):
@@ -54,10 +62,10 @@ def build_model(plan: Plan, likelihood: Likelihood, marginalize: Marginalize, ne
     with pm.Model(coords={d: problem.labels(d) for d in problem.sizes}) as model:
         env = declare(plan)
         if likelihood == "fused":
-            if plan.chunks is not None and plan.chunks.in_loop:
-                from .chunked import chunked
+            if threads or (plan.chunks is not None and plan.chunks.in_loop):
+                from .pooled import pooled
 
-                pm.Potential(LIKELIHOOD, chunked(plan, env, near))
+                pm.Potential(LIKELIHOOD, pooled(plan, env, near))
             else:
                 pm.Potential(LIKELIHOOD, fused(plan, env))
         else:

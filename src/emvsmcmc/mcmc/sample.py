@@ -15,6 +15,8 @@ from ..errors import BadInput
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rotation import directions_at
+from ..expect.rows import compiled as many_rows
+from ..numerics import cores
 from ..spec.graph import Environment
 from .compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile import sample as run_nutpie
@@ -23,6 +25,7 @@ from .model import LIKELIHOOD, Likelihood, Marginalize, build_model
 from .parameters import starting_point
 
 TOTAL = "total_log_likelihood"  # Deterministic of the fused model: its own graph at every draw, for the contract check
+SHARED_FROM = 1_000_000  # distinct rows x configurations from which the rows of one evaluation are shared between threads
 DISPERSION = 2.0  # posterior standard deviations around an optimum from which chains start
 
 
@@ -63,7 +66,8 @@ def sample(
     if draws < 4 or tune < 1 or chains < 1:
         raise BadInput("draws, tune, chains", "at least 4 draws, 1 tuning step and 1 chain", f"{draws}, {tune}, {chains}")
     began = time.perf_counter()
-    model = build_model(plan, likelihood, marginalize, optima[0] if optima else None)
+    shared = likelihood == "fused" and marginalize == "all" and _spare(plan, chains)
+    model = build_model(plan, likelihood, marginalize, optima[0] if optima else None, shared)
     fused = "rows" in model.named_vars
     if fused:
         with model:
@@ -91,6 +95,11 @@ def sample(
     return Sampled(
         kept, tree["sample_stats"].to_dataset(), total, model, ready - began, done - ready, compiled.whitening is not None
     )
+
+
+def _spare(plan: Plan, chains: int) -> bool:
+    """Whether each chain has several cores to itself, and rows enough for them."""
+    return 2 * chains <= cores() and many_rows(plan) and len(plan.layout.V) * plan.K >= SHARED_FROM
 
 
 def _interior(plan: Plan, model: pm.Model, env: Environment) -> np.ndarray | None:

@@ -1,22 +1,24 @@
-"""The fused likelihood of rows in chunks: one pass over all chunks for each evaluation, by whatever runs Dask.
+"""The fused likelihood by EM's own pass: over chunks, by whatever runs Dask, or over rows in memory by a pool of threads, for a
+chain that has cores to itself.
 
-The same sums as in memory (`expect.chunks`), so the same number and the same gradient. Dask is Python: the sampler's compiled
-function calls back into it, and such a model is compiled anew in every process.
+The same sums as EM's (`expect.rows.expect`), so the same number and the same gradient. Who hands out the work is Python: the
+sampler's compiled function calls back into it, and such a model is compiled anew in every process.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
+import numba
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import generate_fallback_impl, numba_funcify
+from pytensor.link.numba.dispatch.basic import get_numba_type, numba_funcify, numba_njit
 
 from ..errors import Degenerate
 from ..expect.coefficients import coefficients
@@ -27,7 +29,7 @@ from ..expect.rows import expect, reference_points
 from ..spec.graph import Environment
 
 
-class ChunkedExpectation(Op):
+class PooledExpectation(Op):
     """(c, B, T[, A, nu]) -> (log-likelihood, dc, dB, dT[, dA, dnu]) of all rows, hidden variables summed out.
 
     c (K,), B (K, R, d), T (L, K), and of Student-t rows A (K, t, d), nu (K, t): `Coefficients` about the reference points rho
@@ -43,7 +45,7 @@ class ChunkedExpectation(Op):
         inputs = [pt.as_tensor(x).astype("float64") for x in coefficients]
         return Apply(self, inputs, [pt.dscalar(), *(x.type() for x in inputs)])
 
-    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]) -> None:
+    def perform(self, node: Apply | None, inputs: Sequence[Any], output_storage: Sequence[list[Any]]) -> None:
         c, B, T, *radial = inputs
         C = Coefficients(c, B, T, self.rho, *radial)
         try:
@@ -65,20 +67,38 @@ class ChunkedExpectation(Op):
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         if not all(isinstance(x.type, DisconnectedType) for x in cotangents[1:]):
             raise NotImplementedError(
-                "ChunkedExpectation: expected a gradient of the log-likelihood; got one of its gradient (a Hessian)"
+                "PooledExpectation: expected a gradient of the log-likelihood; got one of its gradient (a Hessian)"
             )
         return [cotangents[0] * x for x in outputs[1:]]
 
 
-@numba_funcify.register(ChunkedExpectation)
-def _numba_chunked(op: ChunkedExpectation, node: Apply, **kwargs: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it runs in Python is what it is for
-        return generate_fallback_impl(op, node, **kwargs)
+_OPS: WeakValueDictionary[int, PooledExpectation] = WeakValueDictionary()  # those that live in some graph
 
 
-def chunked(plan: Plan, env: Environment, near: Environment | None) -> Any:
-    """The log-likelihood of rows in chunks as a graph. near : parameters at which the rows' means become the reference points;
+def _performed(key: int, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """What the Op of that number gives. A closure over the Op would be unpickled with all its rows at every call."""
+    storage: list[list[Any]] = [[None] for _ in range(len(inputs) + 1)]
+    _OPS[key].perform(None, inputs, storage)
+    return tuple(x for (x,) in storage)
+
+
+@numba_funcify.register(PooledExpectation)
+def _numba_pooled(op: PooledExpectation, node: Apply, **kwargs: Any) -> Any:
+    key = id(op)
+    _OPS[key] = op
+    signature = numba.types.Tuple([get_numba_type(x.type) for x in node.outputs])
+
+    @numba_njit
+    def perform(*inputs: Any) -> Any:
+        with numba.objmode(found=signature):
+            found = _performed(key, inputs)
+        return found  # noqa: RET504 (numba hands it out of the block by its name)
+
+    return perform
+
+
+def pooled(plan: Plan, env: Environment, near: Environment | None) -> Any:
+    """The log-likelihood of all rows as a graph. near : parameters at which the rows' means become the reference points;
     None for the centre of all rows.
     """
     rho = np.zeros((plan.K, plan.d))
@@ -86,4 +106,4 @@ def chunked(plan: Plan, env: Environment, near: Environment | None) -> Any:
         rho = reference_points(expect(plan, coefficients(plan, near))[1])
     C = coefficients(plan, env, rho, pytensor.shared(plan.centre, name="centre"))
     radial = [C.A, C.nu] if plan.radials else []
-    return ChunkedExpectation(plan, rho)(*(pt.as_tensor(x) for x in (C.c, C.B, C.T, *radial)))[0]
+    return PooledExpectation(plan, rho)(*(pt.as_tensor(x) for x in (C.c, C.B, C.T, *radial)))[0]

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import emvsmcmc as ev
+from emvsmcmc.cli_show import number
 from emvsmcmc.errors import BadInput
 from emvsmcmc.experiments.curves import HEADLINES, findings, paired
 from emvsmcmc.experiments.scores import SCORES
@@ -113,6 +114,20 @@ def test_table_holds_means_over_repeats() -> None:
     assert line["se"] == pytest.approx(x.std(ddof=1) / np.sqrt(REPEATS))
     assert ("brier", 0.0, "supervised", "hidden") not in table.index
     assert table.loc[("parameter_error", 0.1, "em", ""), "repeats"].item() == REPEATS
+
+
+def test_a_label_that_was_ruled_out_is_not_averaged_away(tmp_path: Path) -> None:
+    """One mask with a log score of minus infinity: so is the mean, on the page as on the terminal; without it nothing is said."""
+    curves = fabricated(0.1)
+    assert "probability zero" not in curves.ev.report(tmp_path / "before").read_text(encoding="utf-8")
+    assert "−∞" not in (tmp_path / "before" / "index.html").read_text(encoding="utf-8")
+    score = curves["log_score"].copy()
+    score.loc[{"fraction": 0.1, "method": "mcmc", "evaluation": "held_out", "repeat": 0}] = -np.inf
+    text = curves.assign(log_score=score).ev.report(tmp_path / "after").read_text(encoding="utf-8")
+    assert len(re.findall(r"<td[^>]*>−∞</td>", text)) == 1
+    assert "probability zero" in text
+    assert number(-np.inf, 3) == "−∞"
+    assert number(np.nan, 3) == "–"
 
 
 @pytest.mark.parametrize("gain", [0.1, -0.1, 0.0])

@@ -4,6 +4,8 @@ alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +14,11 @@ from examples import EXAMPLES
 from factors import FACTORS, LOADING, scores
 
 import emvsmcmc as ev
-from emvsmcmc import density
+from emvsmcmc import density, errors
 from emvsmcmc.comparison.align import align
 from emvsmcmc.comparison.invariant import invariant, turned_parameters
 from emvsmcmc.comparison.metrics import k_hat, log_importance_weights
+from emvsmcmc.em.iterate import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
@@ -26,6 +29,7 @@ from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.typical import typical
 from emvsmcmc.numerics import logsumexp
 from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.named import Named
 
 EACH = pytest.mark.parametrize("name", FACTORS)
 _fits: dict[tuple[str, str], ev.EMFit] = {}
@@ -340,6 +344,18 @@ def heywood(scale: str) -> ev.Problem:
     z = np.random.default_rng(0).normal(size=(100, 3))
     z = np.linalg.solve(np.linalg.cholesky(np.cov(z.T, ddof=0)), (z - z.mean(0)).T).T
     return ev.condition(spec, {"x": z @ np.linalg.cholesky(correlation).T})
+
+
+def test_near_a_heywood_case_only_rounding_may_fall() -> None:
+    """A thousandth of a millionth of a nat may; a millionth is a wrong M-step there as anywhere."""
+    fit = ev.fit_em(heywood("sigma"), starts=1, random_seed=1, standard_errors=None)
+    loop = Loop(fit.plan, MStep(fit.plan, False), False, 1e-11, 10, True)
+    away = fit.environment.having(values={**fit.environment.values, "sd": Named(np.array([0.3, 0.4, 0.8]), ("item",))})
+    for env, allowed in ((fit.environment, 1e-9), (away, 1e-11)):
+        here = loop.evaluate(env)
+        loop._risen(replace(here, objective=here.objective + allowed), env, [0.0], 1e-10)
+        with pytest.raises(errors.NotMonotone):
+            loop._risen(replace(here, objective=here.objective + 1e3 * allowed), env, [0.0], 1e-10)
 
 
 @pytest.mark.parametrize("scale", ["sigma", "variance"])

@@ -132,3 +132,24 @@ def test_a_covariance_with_an_lkj_prior_that_collapses_is_named() -> None:
     assert collapsed.passes < 150
     assert "cov" in collapsed.reason
     assert (np.diff(collapsed.path) >= -1e-9).all()
+
+
+def bounded(kind: str) -> ev.Problem:
+    with ev.Spec(coords={"component": 3}) as spec:
+        weight = ev.Dirichlet("weight", 1.0, dims="component")
+        mean = ev.Normal("mean", 0, 10, dims="component")
+        spread = ev.Uniform("spread", 0.5, 5.0, dims="component")
+        group = ev.Categorical("group", weight, dims="row")
+        ev.Normal("x", mean[group], **{kind: spread[group]}, dims="row")
+    rng = np.random.default_rng(0)
+    return ev.condition(spec, {"x": np.concatenate([rng.normal(0, 1, 60), np.full(6, 4.0), rng.normal(8, 2, 60)])})
+
+
+def test_a_scale_that_visits_its_bound_comes_back_without_a_warning() -> None:
+    """At a bound the chart is at infinity, which is not subtracted aloud. The maximum, inside both bounds, is one."""
+    by_variance, by_sd = (
+        ev.fit_em(bounded(k), "map", starts=6, random_seed=1, standard_errors=None) for k in ("variance", "sigma")
+    )
+    assert by_variance.converged
+    assert by_variance.log_likelihood == pytest.approx(by_sd.log_likelihood, abs=1e-7)
+    np.testing.assert_allclose(np.sort(by_variance.estimate["spread"]), np.sort(by_sd.estimate["spread"]) ** 2, rtol=1e-5)

@@ -84,7 +84,9 @@ def clean(x: Any) -> Any:
 
 
 def number(x: float, digits: int) -> str:
-    return "–" if x is None or not math.isfinite(x) else f"{round(x, digits) + 0.0:.{digits}f}"  # no minus zero
+    if x is None or math.isnan(x):
+        return "–"
+    return f"{round(x, digits) + 0.0:.{digits}f}" if math.isfinite(x) else "−∞" if x < 0 else "∞"  # no minus zero
 
 
 def scalars(dataset: xr.Dataset) -> Iterator[tuple[str, str, tuple[int, ...]]]:

@@ -208,7 +208,8 @@ _SENTENCES = {
     Status.STALLED: "Rounding stops the iteration before the tolerance is met; the estimate is as good as float64 allows here.",
     Status.MAX_ITER: "The iterations ran out before the tolerance was met; raise max_iter.",
     Status.DEGENERATE: "A component collapsed on a point or lost its rows; use fewer components, or objective='map' with a "
-    "prior that vanishes at zero (InverseGamma, InverseWishart, Gamma with alpha > 1; HalfNormal does not prevent it).",
+    "prior that vanishes at zero fast enough (InverseGamma, InverseWishart; HalfNormal does not, nor does Gamma where as many "
+    "rows are equal as its alpha).",
     Status.UNBOUNDED: "The objective grows without limit along the path; it has no maximum, and the path is the result.",
     Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely, and "
     "its standard error does not exist; use fewer latents or more columns, or objective='map' with a prior that vanishes at zero "

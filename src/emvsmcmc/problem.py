@@ -109,9 +109,9 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
     spec : the declaration.
     data : dict of arrays, pandas or polars frame, or xarray Dataset; dict values may be arrays, lists, masked arrays, Series,
         frames and DataArrays. Dask arrays, Dask frames and xarray objects backed by Dask stay where they are, and what is
-        returned is a `ChunkedProblem`, which `fit_em` takes. Any variable may be given, wholly or partly; covariates must be,
-        parameters wholly or not at all (they are then fixed). Axes follow `dims` by position, in xarray by name; labels in the
-        data are matched to coords.
+        returned is a `ChunkedProblem` for `fit_em` and `fit_mcmc`. Any variable may be given, wholly or partly; covariates must
+        be, parameters wholly or not at all (they are then fixed). Axes follow `dims` by position, in xarray by name; labels in
+        the data are matched to coords.
         Holes are NaN, None, NA, masked entries, and -1 in a label vector. Labels are coordinate values or codes. An array with
         one axis more than a discrete variable holds soft labels, non-negative weights q that multiply p(row, label); 0/1 rows
         are sets.

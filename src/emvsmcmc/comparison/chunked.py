@@ -4,15 +4,18 @@ leapfrog step is a pass over all chunks.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
 from ..chunks import ChunkedProblem
 from ..errors import BadInput
 from ..expect.chunks import chunked_plan
-from .align import align, best_draw
+from .align import Alignment, align, best_draw
 from .starting import map_optima
+
+if TYPE_CHECKING:
+    from ..mcmc.sample import Sampled
 
 
 def sample_chunks(
@@ -44,26 +47,32 @@ def sample_chunks(
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan.chunks.start, flat, reference, by_row=False)
-    stats = done.sample_stats
-    if done.log_likelihood is not None:
-        stats = stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
     groups: dict[str, Any] = {
         "posterior": unflattened(done.posterior, found.draws),
         "posterior_unaligned": done.posterior,
-        "sample_stats": stats,
+        "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = {
+    tree.attrs = attributes(done, found, random_seed)
+    tree.attrs |= {"likelihood": likelihood, "marginalize": marginalize, "init": init, "tune": tune}
+    return tree
+
+
+def statistics(done: Sampled) -> xr.Dataset:
+    """The sampler's statistics, with its own log-likelihood of each draw where it has one."""
+    if done.log_likelihood is None:
+        return done.sample_stats
+    return done.sample_stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
+
+
+def attributes(done: Sampled, found: Alignment, random_seed: int | None) -> dict[str, Any]:
+    """What is said of every run: seconds, the seed, and what alignment did."""
+    return {
         "compile_seconds": done.compile_seconds,
         "sampling_seconds": done.sampling_seconds,
         "random_seed": -1 if random_seed is None else random_seed,
-        "likelihood": likelihood,
-        "marginalize": marginalize,
-        "init": init,
-        "tune": tune,
         "whitened": int(done.whitened),
         "label_uncertainty": str(found.uncertain),
         "turned": str(found.turned),
         "undetermined": str(found.undetermined),
     }
-    return tree

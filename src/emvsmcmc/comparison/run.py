@@ -25,7 +25,7 @@ from ..problem import Problem
 from ..spec.graph import Environment
 from .agree import contract
 from .align import Alignment, align, best_draw
-from .chunked import sample_chunks
+from .chunked import attributes, sample_chunks, statistics
 from .invariant import invariant, turned_parameters
 from .metrics import k_hat, table
 from .result import Comparison
@@ -112,14 +112,11 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     }
     constant = {k: (problem.spec.data[k].dims, v.array) for k, v in problem.covariates.items()}
     constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
-    stats = done.sample_stats
-    if done.log_likelihood is not None:
-        stats = stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
     tree = xr.DataTree.from_dict(
         {
             "posterior": aligned,
             "posterior_unaligned": done.posterior,
-            "sample_stats": stats,
+            "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({"rows": (("chain", "draw", plate), pointwise)}, coords=coords),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
@@ -130,15 +127,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "constant_data": xr.Dataset(constant),
         }
     )
-    tree.attrs = {
-        "compile_seconds": done.compile_seconds,
-        "sampling_seconds": done.sampling_seconds,
-        "random_seed": -1 if seed is None else seed,
-        "whitened": int(done.whitened),
-        "label_uncertainty": str(found.uncertain),
-        "turned": str(found.turned),
-        "undetermined": str(found.undetermined),
-    }
+    tree.attrs = attributes(done, found, seed)
     return tree
 
 

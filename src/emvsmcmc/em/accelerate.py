@@ -63,7 +63,8 @@ class Anderson:
         if not now.shares(self.chart):
             self._begin(now)
         u = self.chart.pack(env)
-        g = self.chart.pack(step) - u
+        with np.errstate(invalid="ignore"):
+            g = self.chart.pack(step) - u
         if not (np.isfinite(u).all() and np.isfinite(g).all()):
             self._begin(now)
             return now

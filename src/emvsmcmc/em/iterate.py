@@ -159,7 +159,8 @@ class Loop:
             if memory is not None:
                 memory.note(first.env, second_env)
             u0, u1, u2 = chart.pack(point.env), chart.pack(first.env), chart.pack(second_env)
-            step = u2 - u1
+            with np.errstate(invalid="ignore"):
+                step = u2 - u1  # NaN where a bounded parameter arrived at its bound, infinity in this chart
             if np.isfinite(step).all():
                 if np.all(np.abs(step) <= 4 * np.finfo(float).eps * np.maximum(np.abs(u1), 1e-3)):
                     # towards a boundary at infinity EM's steps end before the rise does

@@ -129,8 +129,9 @@ class MStep:
         return env
 
     def _ahead(self, env: Environment, S: Statistics) -> Environment:
-        """Scales whose step is numerical, set to what they would be without a prior where that raises Q: a better start, and the
-        short way to the boundary where a component collapses. Newton alone would creep there along a bent ridge.
+        """Scales whose step is numerical, set to what they would be without a prior where that is inside their support and raises
+        Q: a better start, and the short way to the boundary where a component collapses. Newton alone would creep there along a
+        bent ridge.
         """
         if not self.watched:
             return env
@@ -141,6 +142,10 @@ class MStep:
             if (found[0] <= EMPTY * float(S.N.sum())).any():
                 return env
             values[step.parameter.label] = mode(step.parameter.label, step.kind, found)
+        for step in self.watched:
+            support, x = parameter_support(step.parameter, env), values[step.parameter.label]
+            if not (support.contains(x).all() and support.free(x).all()):  # a scale of zero, or one beyond its bounds
+                return env
         try:
             tried = whitened(self.plan, _with(env, values))
             here, there = (Coordinates(self.plan, e, set(values)) for e in (env, tried))

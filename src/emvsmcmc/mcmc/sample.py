@@ -68,7 +68,7 @@ def sample(
     began = time.perf_counter()
     shared = likelihood == "fused" and marginalize == "all" and _spare(plan, chains)
     model = build_model(plan, likelihood, marginalize, optima[0] if optima else None, shared)
-    fused = "rows" in model.named_vars
+    fused = shared or "rows" in model.named_vars
     if fused:
         with model:
             pm.Deterministic(TOTAL, model[LIKELIHOOD])

@@ -28,7 +28,7 @@ MEASURES = {  # measure -> title, what it means, whether more is better
 }
 CRITERIA = {
     "information": "the information that their label is expected to bring about the parameters",
-    "log_score": "what its label is expected to add to the log score of the others",
+    "log_score": "what their label is expected to add to the log score of the others",
     "log_determinant": "the expected rise of the log determinant of the information",
 }
 LEAST = 2.0  # standard errors from which a difference counts

@@ -65,6 +65,7 @@ def context(curves: xr.Dataset) -> dict[str, Any]:
         "parameter": _curve(curves["parameter_error"], methods, "Parameter error", "standard errors"),
         "unnamed": 0.0 in curves["fraction"].values,
         "tables": [t for e in reversed(curves["evaluation"].values) for t in _tables(curves, str(e), methods)],
+        "ruled_out": bool(np.isneginf(curves["log_score"]).any()),
         "failures": _failures(curves),
         "mixing": _mixing(curves) if "mcmc" in methods else "",
         "versions": {name: version(name) for name in VERSIONS},
@@ -88,20 +89,22 @@ def _curve(values: xr.DataArray, methods: list[str], title: str, meaning: str) -
     def draw(ax: Axes) -> None:
         for i, method in enumerate(methods):
             x = values.sel({"method": method}).transpose("fraction", "repeat").values
-            count = np.isfinite(x).sum(axis=1)
-            there = np.flatnonzero(count)
+            count = (~np.isnan(x)).sum(axis=1)
+            there = np.flatnonzero((count > 0) & ~np.isinf(x).any(axis=1))
             if not len(there):
                 continue
-            low, high = (np.array([np.nanquantile(x[f], q) for f in there]) for q in BAND)
-            mean = np.array([np.nanmean(x[f]) for f in there])
-            at, colour = there + 0.06 * (i - (len(methods) - 1) / 2), COLOURS[method]
+            low, high, mean = np.full((3, len(x)), np.nan)  # the line breaks where there is nothing, or a score of minus infinity
+            low[there], high[there] = (np.nanquantile(x[there], q, axis=1) for q in BAND)
+            mean[there] = np.nanmean(x[there], axis=1)
+            at, colour = np.arange(len(x)) + 0.06 * (i - (len(methods) - 1) / 2), COLOURS[method]
             ax.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0)
             ax.plot(at, mean, color=colour, linewidth=1.5)
-            whole = count[there] == x.shape[1]
+            whole = count == x.shape[1]
             ax.plot(at[whole], mean[whole], "o", color=colour, markersize=4.5)
             ax.plot(at[~whole], mean[~whole], "o", markerfacecolor="none", markeredgecolor=colour, markersize=4.5)
-            told.append(f"{NAMES[method]} from {mean[0]:.3g} at {percent(fractions[there[0]])} to {mean[-1]:.3g} at "
-                        f"{percent(fractions[there[-1]])}")  # fmt: skip
+            first, last = there[0], there[-1]
+            told.append(f"{NAMES[method]} from {mean[first]:.3g} at {percent(fractions[first])} to {mean[last]:.3g} at "
+                        f"{percent(fractions[last])}")  # fmt: skip
         ax.set_xticks(range(len(fractions)), [f"{100 * f:.3g}" for f in fractions])
         ax.set_xlim(-0.3, len(fractions) - 0.7)
         ax.set_xlabel("labels seen, per cent")
@@ -125,7 +128,7 @@ def _tables(curves: xr.Dataset, evaluation: str, methods: list[str]) -> list[dic
             cells = []
             for m in methods:
                 x = curves[score].sel({"evaluation": evaluation, "method": m, "fraction": fraction}).values
-                x = x[np.isfinite(x)]
+                x = x[~np.isnan(x)]  # a log score of minus infinity is a score
                 cells.append(f"{number(x.mean())}" + _of(len(x), curves.sizes["repeat"]) if len(x) else "–")
             for table in found:
                 row = table.loc[fraction]

@@ -31,6 +31,7 @@ from .spec.variable import Switch, Variable
 if TYPE_CHECKING:
     from .problem import Problem
 
+ROUNDING = 1e-12  # of a column's size: what varies by less has not three digits of its variation left in float64
 MAX_LISTED = 10  # rows that a note names
 
 
@@ -246,7 +247,7 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
     if len(columns) < 2:
         return
     low, high = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)  # skip NaN, faster than nanmin
-    constant = low == high
+    constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
     if not constant.any():
         return
     estimated = {v.label for v in problem.parameters}
@@ -262,8 +263,8 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
                 raise ConstantColumn(
                     column_name(problem, variable, int(column)),
                     "values that vary, since its scale is estimated",
-                    f"{low[column]:g} in every row",
-                    "Leave the column out, or give it a known scale.",
+                    f"{low[column]:g} in every row" + ("" if low[column] == high[column] else ", up to rounding"),
+                    "Leave the column out, give it a known scale, or subtract its common part before it is rounded.",
                 )
 
 

@@ -253,7 +253,7 @@ def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
     optima: list[Run] = []
     for run in sorted(runs, key=lambda r: -r.objective):
         _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
-        run.fingerprint = rows.log_likelihood
+        run.fingerprint = rows.log_likelihood[plan.problem.weights > 0]
         for i, other in enumerate(optima):
             if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()):
                 run.optimum = i

@@ -13,6 +13,7 @@ from ..spec.graph import Environment
 from .numeric import hessian
 
 RELATIVE_STEP = 1e-3  # of a complete-data standard error: differences then err by 1e-6 and rounding by 1e-9
+LEAST_STEP = 1e-12  # of the coordinate itself
 FLAT = 1e-10  # eigenvalue of the scaled information below which a direction has none
 
 
@@ -39,6 +40,7 @@ def observed_information(
         # a thousandth of each coordinate's complete-data standard error, which vanishes with a residual variance
         least = 1e-5 if chart.zero else 1e-12
         steps = np.where(curvature > 0, np.clip(RELATIVE_STEP / np.sqrt(np.abs(curvature)), least, 1e-2), 1e-4)
+    steps = np.maximum(steps, LEAST_STEP * np.abs(u))  # a step that rounding swallows has no difference
     H = np.empty((chart.size, chart.size))
     for i in range(chart.size):
         e = np.zeros(chart.size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import Degenerate, NotMonotone, Status
 from ..expect.coefficients import coefficients, log_prior
-from ..expect.coordinates import Coordinates
+from ..expect.coordinates import Coordinates, rounding_of_sums
 from ..expect.implied import HELD, zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
@@ -225,7 +225,7 @@ class Loop:
             if self.hard and zero_uniquenesses(self.plan, env):
                 raise Degenerate("residual variance", "it went to zero: the filled-in latent follows that column exactly")
             explained = max(rounding / ROUNDING, size) * ROUNDING_AT_ZERO if zero_uniquenesses(self.plan, env, NEAR) else 0.0
-            if fall > explained:
+            if fall > max(explained, rounding_of_sums(self.plan, point.env, point.S)):
                 raise NotMonotone(
                     f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
                     "wrong, or the data are beyond float64 (rescale the columns)",

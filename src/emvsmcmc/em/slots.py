@@ -112,6 +112,8 @@ def messages(
         parts = _message(plan, env, S, use, size, shape)
         totals = parts if totals is None else [a + b for a, b in zip(totals, parts, strict=True)]
     assert totals is not None
+    if uses[0].kind in ("sigma", "variance"):
+        totals[1] = np.maximum(totals[1], 0.0)  # a sum of squares that is nothing may round to less
     return tuple(totals)
 
 

@@ -262,15 +262,18 @@ class RowBuilder:
 
 
 def collapse(layout: Layout) -> Layout:
-    """The layout without the rows of its single-configuration patterns, which are reduced to their moments.
+    """The layout without the rows of its single-configuration patterns, which are reduced to their moments, and without rows of
+    weight 0, which may have probability zero.
 
     Radial rows weight every row anew at other parameters: with one, nothing collapses.
     """
-    single = layout.allowed.sum(axis=1) == 1
-    if not single.any() or len(layout.radial.column):
+    single = (layout.allowed.sum(axis=1) == 1) & (len(layout.radial.column) == 0)
+    counted = layout.w > 0
+    if not single.any() and counted.all():
         return layout
-    sizes = np.diff(layout.start)
-    loop = np.repeat(~single, sizes)
+    pattern = np.repeat(np.arange(len(single)), np.diff(layout.start))
+    loop = ~single[pattern] & counted
+    sizes = np.bincount(pattern[loop], minlength=len(single))
     start = np.concatenate([[0], np.cumsum(sizes[~single])]).astype(np.int64)
     return replace(
         layout,

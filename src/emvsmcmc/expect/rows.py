@@ -110,7 +110,7 @@ def _pass(
         block = _pattern(layout, C, p, at, ks, hard)
         w = layout.w[at]
         wr = block.r * w[:, None]
-        total += float(w @ block.log_likelihood)
+        total += float(w[w > 0] @ block.log_likelihood[w > 0])
         N[ks] += wr.sum(0)
         _add_moments(M, roots, layout, C, at, ks, wr, block)
         add_tables(S, layout, at, ks, wr)
@@ -142,11 +142,14 @@ def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray,
     lp += tables_part(layout, C.T[:, ks], at)
     top = lp.max(axis=1)
     if not np.isfinite(top).all():
-        raise Degenerate("rows", "a row has probability zero in every configuration")
+        never = np.isneginf(top) & (layout.w[at] == 0)
+        if not (np.isfinite(top) | never).all():
+            raise Degenerate("rows", "a row has probability zero in every configuration")
+        lp[never] = 0.0  # it does not count, and nothing is known of its configuration
     if hard:
         r = (np.arange(len(ks)) == lp.argmax(axis=1)[:, None]).astype(float)
         return _Block(r, top, observed, hidden, e)
-    r = np.exp(lp - top[:, None])
+    r = np.exp(lp - lp.max(axis=1, keepdims=True))
     s = r.sum(axis=1)
     return _Block(r / s[:, None], top + np.log(s), observed, hidden, e)
 

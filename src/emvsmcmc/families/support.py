@@ -121,7 +121,10 @@ class Interval(Support):
         return (np.log(self.upper - self.lower) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(axis=0)
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return _reshape(self.lower + (self.upper - self.lower) / (1 + np.exp(-u)), shape)
+        # both halves by the exponential of a negative number, which underflows to 0 where the other would overflow
+        above = u.real > 0
+        e = np.exp(np.where(above, -u, u))
+        return _reshape(self.lower + (self.upper - self.lower) * np.where(above, 1.0, e) / (1 + e), shape)
 
 
 @dataclass(frozen=True, eq=False)

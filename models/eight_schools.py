@@ -46,6 +46,6 @@ REFERENCE = [
         "options": {},
         "estimate": {"mu": 7.6856, "tau": 0.000},
         "log_likelihood": -29.67424,
-        "source": "the weighted mean of the effects and its normal likelihood, since the profile likelihood of tau falls from 0 on",
+        "source": "the weighted mean of the effects and its normal likelihood; the profile likelihood falls with tau",
     },
 ]

@@ -13,6 +13,7 @@ from emvsmcmc.em.slots import uses_of
 from emvsmcmc.errors import OutOfSupport, TooManyConfigurations, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.compiled import expect_compiled_plan
+from emvsmcmc.expect.implied import zero_uniquenesses
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.refuse import MAX_CONFIGURATIONS
 from emvsmcmc.expect.rows import expect
@@ -196,6 +197,44 @@ def test_eight_schools_profile() -> None:
         assert value(plan, mu=mu, tau=tau) == pytest.approx(wanted, rel=1e-11)
         assert wanted < last
         last = wanted
+
+
+@pytest.mark.parametrize("objective", ["ml", "map"])
+def test_groups_that_do_not_differ_end_at_a_boundary_with_a_name(objective: str) -> None:
+    problem = gallery.load("eight_schools").problem()
+    y, s = problem.given["effect"].array, problem.given["error"].array
+    found = fit(problem, objective=objective, standard_errors="observed")
+    precision = (1 / s**2).sum() + (1 / 400 if objective == "map" else 0)  # mu ~ Normal(0, 20)
+    assert found.status is ev.Status.HEYWOOD
+    assert found.estimate["mu"] == pytest.approx((y / s**2).sum() / precision, abs=1e-5)
+    assert found.estimate["tau"] < 1e-3
+    assert found.standard_error["mu"] == pytest.approx(precision**-0.5, abs=1e-5)
+    assert np.isnan(found.standard_error["tau"])
+
+
+def test_groups_that_differ_do_not() -> None:
+    problem = gallery.load("eight_schools").problem()
+    y, s = 5 * problem.given["effect"].array, problem.given["error"].array
+    found = fit(ev.condition(problem.spec, {"effect": y, "error": s}), standard_errors="observed")
+    best = minimize(lambda u: -norm.logpdf(y, u[0], np.sqrt(s**2 + np.exp(2 * u[1]))).sum(), [30.0, 3.0], tol=1e-12)
+    assert found.status is ev.Status.CONVERGED
+    np.testing.assert_allclose([found.estimate["mu"], np.log(found.estimate["tau"])], best.x, rtol=1e-4)
+    assert np.isfinite(found.standard_error["tau"])
+
+
+def test_a_latent_whose_slope_is_zero_is_not_at_the_boundary() -> None:
+    """A latent's variance is at zero where it adds nothing, unless an estimated slope makes its size a matter of taste."""
+    with ev.Spec() as spec:
+        slope, tau, sd = ev.Normal("slope", 0, 1), ev.HalfNormal("tau", 1), ev.HalfNormal("sd", 1)
+        f = ev.Normal("f", 0, tau, dims="row")
+        ev.Normal("y", slope * f, sd, dims="row")
+    plan = make_plan(ev.condition(spec, {"y": np.random.default_rng(0).normal(size=20)}))
+    env = plan.environment({"slope": np.array(1.0), "tau": np.array(1e-6), "sd": np.array(1.0)})
+    assert "tau" not in zero_uniquenesses(plan, env)
+    schools = make_plan(gallery.load("eight_schools").problem())
+    for tau, zero in [(1e-6, True), (0.1, False)]:
+        env = schools.environment({"mu": np.array(8.0), "tau": np.array(tau)})
+        assert ("tau" in zero_uniquenesses(schools, env)) is zero
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ SIMULATED = [(name, options) for name, options in [*CASES, *MORE] if gallery.loa
 # parameters that the data know only up to a rotation (a sign) of the hidden factors: what no rotation changes is compared
 TURNED = {"one_factor": "slope", "factor_analysis": "loading", "mixture_of_factor_analysers": "loading"}
 TURNED |= {"probabilistic_pca": "loading"}
+AT_ZERO = ("eight_schools",)  # models whose likelihood is highest where a variance is zero
 
 
 def label(x: object) -> str | None:
@@ -95,7 +96,7 @@ def test_em_finds_the_published_answer(name: str, options: dict) -> None:
     assert reference is not None
     assert reference["source"]
     fit = fitted(name, options)
-    assert fit.converged
+    assert fit.status is (ev.Status.HEYWOOD if name in AT_ZERO else ev.Status.CONVERGED)
     assert fit.log_likelihood == pytest.approx(reference["log_likelihood"], abs=6e-5)
     wanted = {k: np.asarray(v, dtype=float) for k, v in reference["estimate"].items()}
     dim, order = orders(fit, wanted)

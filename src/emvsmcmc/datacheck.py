@@ -23,8 +23,8 @@ from .families import GaussianFamily, RadialFamily
 from .families.support import Counts
 from .labelling import hint, plain
 from .reading import Raw, numbers, place
-from .spec.expression import Expression
-from .spec.graph import Environment, NotAffineHere, argument_dims, names_in, value_names, value_of
+from .spec.expression import Expression, Operation
+from .spec.graph import Environment, NotAffineHere, argument_dims, index_names, names_in, value_names, value_of
 from .spec.model import Spec
 from .spec.variable import Switch, Variable
 
@@ -115,6 +115,34 @@ def fixed_scales(problem: Problem) -> None:
                         "0",
                         "Fix it at a positive value.",
                     )
+
+
+def known_scales(problem: Problem) -> None:
+    """A known scale, or the known factor of one, is positive in every row."""
+    env = Environment({**problem.covariates, **problem.fixed})
+    for v in problem.row_variables:
+        for distribution in distributions(v):
+            for slot in ("sigma", "variance"):
+                scale = distribution.arguments.get(slot)
+                for factor in [] if scale is None else _factors(scale):
+                    names = value_names(factor)
+                    if not names & set(problem.covariates) or not names <= set(env.values) or index_names(factor):
+                        continue
+                    values = value_of(factor, env).array
+                    if not (values > 0).all():
+                        raise OutOfSupport(
+                            " and ".join(sorted(names)),
+                            f"positive values, the {slot} of {v.label!r}",
+                            f"{values[~(values > 0)][0]:g}",
+                            "Leave those rows out, or give their true scale.",
+                        )
+
+
+def _factors(expression: Expression) -> list[Expression]:
+    """What a product is made of."""
+    if isinstance(expression, Operation) and expression.function in ("mul", "inv", "sqrt"):
+        return [f for child in expression.children for f in _factors(child)]
+    return [expression]
 
 
 def support(problem: Problem, variable: Variable) -> None:

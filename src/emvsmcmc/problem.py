@@ -192,6 +192,7 @@ def known_values(
     for variable in spec.variables.values():
         datacheck.support(problem, variable)
     datacheck.fixed_scales(problem)
+    datacheck.known_scales(problem)
     return problem
 
 

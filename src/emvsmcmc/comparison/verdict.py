@@ -48,7 +48,8 @@ def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, ch
     found = [f"largest gap {gap.max():.2f} posterior sd ({worst})"]
     ratios = table["se_ratio"].replace([np.inf, -np.inf], np.nan).dropna()
     if len(ratios):
-        far = (np.log(ratios)).abs().idxmax()
+        with np.errstate(divide="ignore"):  # a standard error of zero, at a boundary, is as far as can be
+            far = (np.log(ratios)).abs().idxmax()
         found.append(f"standard error / posterior sd from {ratios.min():.2f} to {ratios.max():.2f} (farthest: {far})")
     missing = len(table) - len(ratios)
     if missing:

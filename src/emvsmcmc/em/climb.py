@@ -150,8 +150,8 @@ def _rescaled(plan: Plan, env: Environment, entries: dict[str, np.ndarray], shar
     values = {}
     for v in plan.parameters:
         if v.label in entries and entries[v.label].any():
-            x = env.values[v.label].array.copy()
+            x = env.values[v.label].array
             chosen = entries[v.label].reshape(x.shape)
-            x[chosen] = scale_at(plan, env, v, share)[chosen]
+            x = np.where(chosen, scale_at(plan, env, v, share), x)
             values[v.label] = Named(x, env.values[v.label].dims)
     return env.with_values(values) if values else env

@@ -16,7 +16,7 @@ from ..spec.graph import Environment, names_in, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Variable
 
-RATE_KINDS = ("rate",)  # slots where a known factor (an exposure) keeps the closed form
+FACTOR_KINDS = ("rate", "sigma", "variance")  # slots where a known factor (an exposure, the scale of a row) keeps the closed form
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
     factor: Expression | None = None
     if kind == "sigma" and isinstance(expression, Operation) and expression.function == "sqrt":
         kind, expression = "variance", expression.children[0]
-    if kind in RATE_KINDS and isinstance(expression, Operation) and expression.function == "mul":
+    if kind in FACTOR_KINDS and isinstance(expression, Operation) and expression.function == "mul":
         left, right = expression.children
         if parameter.label in value_names(right):
             left, right = right, left
@@ -74,9 +74,11 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
             lead = part.elements[:-1]
             value = value_of(expression, _positions(plan, parameter, drop=2))
             return Use(kind, part, None, plan.spread(value, lead).astype(np.int64))
-        return Use(
-            kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements).astype(np.int64)
-        )
+        index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements).astype(np.int64)
+        if factor is None:
+            return Use(kind, part, None, index)
+        known = value_of(factor, Environment({**plan.problem.fixed, **part.data}))
+        return Use(kind, part, None, index, plan.spread(known, part.elements))
     if isinstance(part, TablePart):
         extra = [(LEVELS, part.levels)]
         index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
@@ -150,6 +152,8 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
 
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
+    if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
+        A = A / (use.factor if use.kind == "sigma" else np.sqrt(use.factor))[:, :, None]
     N = np.where(part.on, S.N, 0.0)
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales

@@ -27,6 +27,7 @@ from ..spec.graph import value_names
 from .layout import Coefficients, Collapsed, Conventions, Layout, Statistics
 from .plan import Plan, make_plan
 from .rowdata import moments
+from .scales import scale_names
 
 GENERAL, COMPILED = "rows", "packed"  # how the rows of a block are kept: for numpy, for the compiled pass
 
@@ -261,7 +262,7 @@ def slots_of(plan: Plan) -> list[tuple[str, ...]]:
     """The covariates of each slot whose value depends on row data."""
     found = [tuple(sorted(value_names(p.argument(p.slot)) & set(plan.problem.covariates))) for p in plan.tables]
     assert all(isinstance(p.distribution.family, TableFamily) for p in plan.tables)
-    return list(dict.fromkeys(names for names in found if names))
+    return list(dict.fromkeys(names for names in [*found, tuple(scale_names(plan.problem))] if names))
 
 
 @dataclass(frozen=True)

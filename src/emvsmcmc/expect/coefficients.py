@@ -147,6 +147,8 @@ def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any)
 def inverse_scale(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     """(K, m[, batch]) 1 / scale of a Normal or StudentT."""
     slot = part.scale_slot
+    if part.data:  # the distinct values of row data, one a configuration
+        env = env.with_values(part.data)
     value = _spread(plan, value_of(part.argument(slot), env), env, part.elements)
     return 1.0 / value if slot == "sigma" else value**-0.5
 

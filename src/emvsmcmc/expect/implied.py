@@ -13,7 +13,7 @@ import numpy as np
 
 from ..families.support import Positive
 from ..spec.expression import Index
-from ..spec.graph import Environment, value_names, value_of
+from ..spec.graph import Environment, degree, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from .coefficients import coefficients, inverse_scale
@@ -73,13 +73,14 @@ def regular(plan: Plan) -> bool:
 
 def zero_uniquenesses(plan: Plan, env: Environment, share: float = HEYWOOD) -> dict[str, np.ndarray]:
     """{scale parameter: (size,) bool} entries at zero: residual variances that are less than a share of their column's (a Heywood
-    case), only where a latent could explain the column.
+    case), only where a latent could explain the column; and variances of latents themselves that add less than this share to
+    every column (groups that do not differ).
     """
     scales = [v for v in plan.parameters if isinstance(v.family.support(), Positive) and v.family.event_dims == 0]
     small = [v for v in scales if env.values[v.label].array.size and _below(plan, env, v, share)]
     if not small or not hidden_latents(plan) or not regular(plan):
         return {}
-    total = _variances(plan, env)
+    total = _references(plan, env)
     out = {}
     for v in small:
         zero = np.zeros(env.values[v.label].array.size, dtype=bool)
@@ -89,7 +90,7 @@ def zero_uniquenesses(plan: Plan, env: Environment, share: float = HEYWOOD) -> d
             if index is None:
                 continue
             own = 1.0 / np.square(np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size)))
-            is_zero = (own <= share * total[:, part.rows]) & (part.variable.label in plan.problem.given)
+            is_zero = own <= share * total[:, part.rows]
             np.logical_or.at(zero, index[is_zero], True)
             np.logical_or.at(other, index[~is_zero], True)
         if (zero & ~other).any():
@@ -98,10 +99,10 @@ def zero_uniquenesses(plan: Plan, env: Environment, share: float = HEYWOOD) -> d
 
 
 def scale_at(plan: Plan, env: Environment, v: Variable, share: float) -> np.ndarray:
-    """Values of a scale parameter at which each residual sd is a share of its column's implied sd (the smallest of those it
-    serves).
+    """Values of a scale parameter at which each residual sd is a share of its column's implied sd, and a latent's adds that share
+    to the columns (the smallest of those it serves).
     """
-    total = np.sqrt(_variances(plan, env))
+    total = np.sqrt(_references(plan, env))
     out = np.full(env.values[v.label].array.size, np.inf)
     power = 1
     for part in plan.gaussians:
@@ -117,17 +118,38 @@ def _below(plan: Plan, env: Environment, v: Variable, share: float) -> bool:
     used = [p for p in plan.gaussians if p.scale_slot != "cov" and v.label in value_names(p.argument(p.scale_slot))]
     if not used:
         return False
-    largest = max(float(plan.scale[p.columns].max()) for p in used)
+    given = plan.problem.given  # the size of what is hidden is that of the columns it shows in
+    largest = max(float((plan.scale[p.columns] if p.variable.label in given else plan.scale).max()) for p in used)
     x = float(env.values[v.label].array.min())
     bound = 10 * np.sqrt(share) * largest
     return bool(x < (bound**2 if used[0].scale_slot == "variance" else bound))
 
 
-def _variances(plan: Plan, env: Environment) -> np.ndarray:
-    """(K, R) implied variance of each Gaussian column, in the order of the residual rows."""
+def _references(plan: Plan, env: Environment) -> np.ndarray:
+    """(K, R) what the variance of each residual row is a share of: the implied variance of its column; for a latent, the variance
+    of its own at which it alone would give some column its whole implied variance. 0, of which nothing is a share, for a latent
+    that a parameter multiplies: the two sizes are one.
+    """
     columns = np.concatenate([np.arange(p.columns.start, p.columns.stop) for p in plan.gaussians])
     inverse = np.linalg.inv(coefficients(plan, env).B[..., columns])
-    return np.einsum("kij,kij->ki", inverse, inverse)
+    parts = np.square(inverse)
+    total = parts.sum(axis=2)
+    out = total.copy()
+    names = {v.label for v in plan.parameters}
+    seen = np.concatenate([np.full(p.size, p.variable.label in plan.problem.given) for p in plan.gaussians])
+    for part in plan.gaussians:
+        name = part.variable.label
+        if name in plan.problem.given:
+            continue
+        means = [p.argument("mu") for p in plan.gaussians if name in value_names(p.argument("mu"))]
+        if any(degree(mean, {*names, name}) > 1 for mean in means) or part.scale_slot == "cov":
+            out[:, part.rows] = 0.0
+            continue
+        own = 1.0 / np.square(np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size)))
+        with np.errstate(divide="ignore"):
+            alone = total[:, seen, None] * own[:, None] / parts[:, seen, part.rows]
+        out[:, part.rows] = np.where(np.isfinite(alone).any(axis=1), alone.min(axis=1), 0.0)
+    return out
 
 
 def scale_entries(plan: Plan, part: GaussianPart, v: Variable) -> np.ndarray | None:

@@ -6,7 +6,7 @@ Rows become v = (1, covariates, Gaussian variables) and table terms; discrete la
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from . import refuse
 from .layout import Conventions, Layout
+from .scales import DISTINCT, scale_levels
 
 if TYPE_CHECKING:
     from .chunks import Chunks
@@ -50,10 +51,13 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class ResidualPart(Part):
-    """A child with a mean and a scale: `rows` are its residual rows in B (or A), `columns` its place in v."""
+    """A child with a mean and a scale: `rows` are its residual rows in B (or A), `columns` its place in v, `data` the distinct
+    values of the row data in its scale, along a configuration axis.
+    """
 
     rows: slice
     columns: slice
+    data: dict[str, Named]
 
     @property
     def scale_slot(self) -> str:
@@ -107,6 +111,7 @@ class Plan:
     axes : {latent or index: number of values}, the joint configurations in C order. coordinates, slices : layout of v (key
     None, column
     0, is the constant). centre : (d,) subtracted from rows before they are used. inverse : original row -> row of `full`.
+    known : {axis: (n,) the value of every row} of an axis that stands for row data in a scale; no variable has its name.
     """
 
     problem: Problem
@@ -124,6 +129,7 @@ class Plan:
     layout: Layout  # what the iteration reads
     inverse: np.ndarray
     chunks: Chunks | None = None  # the rows that are not in `layout`: `full` is then a sample, `layout` what is collapsed of all
+    known: dict[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -223,6 +229,10 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
         axes[name] = int(np.nanmax(problem.given[name].array)) + 1
     _check_index_lengths(problem, axes)
     refuse.too_many(axes)
+    scales = scale_levels(problem, plate, conventions)
+    for name, codes in scales.codes.items():
+        axes[name] = scales.size
+        refuse.known_scale(axes, name, name.removeprefix(DISTINCT), len(codes))
     shape = tuple(axes.values())
     K = prod(shape)
 
@@ -234,7 +244,7 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
         slices[key] = slice(at, at + size)
         at += size
 
-    builder = RowBuilder(problem, plate, axes, coordinates, slices, at, conventions)
+    builder = RowBuilder(problem, plate, axes, coordinates, slices, at, conventions, scales.codes)
     gaussians: list[GaussianPart] = []
     radials: list[RadialPart] = []
     tables: list[TablePart] = []
@@ -248,11 +258,13 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
             family = distribution.family
             if isinstance(family, GaussianFamily):
                 refuse.residual(problem, v, distribution, coordinates)
-                gaussians.append(GaussianPart(v, distribution, on, elements, _next(gaussians, elements), slices[v.label]))
+                gaussians.append(
+                    GaussianPart(v, distribution, on, elements, _next(gaussians, elements), slices[v.label], scales.data)
+                )
             elif isinstance(family, RadialFamily) and v.label in problem.given:
                 refuse.residual(problem, v, distribution, coordinates)
                 rows, offset = _next(radials, elements), builder.radial(v, distribution, elements)
-                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], offset))
+                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, offset))
             elif v.label not in problem.given:
                 refuse.hidden(v)
             elif isinstance(family, TableFamily):
@@ -268,6 +280,7 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     return Plan(
         problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
         tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), full, layout, inverse,
+        known=scales.codes,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,19 @@ def too_many(axes: dict[str, int]) -> None:
         )
 
 
+def known_scale(axes: dict[str, int], axis: str, scale: str, rows: int) -> None:
+    """A row's known scale takes a configuration for each distinct value."""
+    total = prod(axes.values())
+    if total > MAX_CONFIGURATIONS:
+        others = total // axes[axis]
+        raise TooManyConfigurations(
+            scale,
+            f"at most {MAX_CONFIGURATIONS // others:,} distinct values of the known scale, each with its own configurations",
+            f"{axes[axis]:,} in {rows:,} rows",
+            "Round the scale to fewer digits (three are more than it is known to), or bin it.",
+        )
+
+
 def branch_count(variable: Switch, values: int) -> None:
     if len(variable.branches) != values:
         raise UnsupportedModel(
@@ -150,9 +164,10 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
         ) from None
     for slot in ("sigma", "variance", "cov", "nu"):
         if slot in distribution.arguments:
-            rows = sorted(
-                value_names(distribution.arguments[slot]) & {*(c for c in coordinates if isinstance(c, str)), *problem.covariates}
-            )
+            rowwise = {v.label for v in problem.row_variables}
+            if slot in ("cov", "nu"):  # a known scale of each row has a place of its own, see `rowdata.ScaleLevels`
+                rowwise |= set(problem.covariates)
+            rows = sorted(value_names(distribution.arguments[slot]) & rowwise)
             if rows:
                 raise UnsupportedModel(
                     f"{variable.label}: {slot}",

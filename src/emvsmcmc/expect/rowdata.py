@@ -16,6 +16,7 @@ from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
 from .plan import LEVELS, LevelPart, TablePart
+from .scales import distinct_values
 
 SUM_ROWS = 1024
 PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
@@ -33,8 +34,9 @@ class RowBuilder:
         slices: dict,
         d: int,
         conventions: Conventions | None = None,
+        known: dict[str, np.ndarray] | None = None,
     ) -> None:
-        self.conventions = conventions
+        self.conventions, self.known = conventions, known or {}
         self.problem, self.plate, self.axes = problem, plate, axes
         self.n, self.K = problem.n, prod(axes.values())
         self.slices = slices
@@ -130,19 +132,7 @@ class RowBuilder:
         names = sorted(value_names(distribution.arguments[slot]) & set(self.problem.covariates))
         if not names:
             return np.zeros(self.n, dtype=np.int64), 1, {}
-        own = {k: tuple(d for d in self.problem.given[k].dims if d != self.plate) for k in names}
-        blocks = [self.problem.given[k].to((self.plate, *own[k])).reshape(self.n, -1) for k in names]
-        if self.conventions is None:
-            distinct, codes = np.unique(np.hstack(blocks), axis=0, return_inverse=True)
-        else:
-            distinct = self.conventions.levels[tuple(names)]
-            codes = np.unique(np.vstack([distinct, np.hstack(blocks)]), axis=0, return_inverse=True)[1].ravel()[len(distinct) :]
-        data, at = {}, 0
-        for k, block in zip(names, blocks, strict=True):
-            sizes = [self.problem.sizes[d] for d in own[k]]
-            data[k] = Named(distinct[:, at : at + block.shape[1]].reshape(len(distinct), *sizes), (LEVELS, *own[k]))
-            at += block.shape[1]
-        return codes.ravel(), len(distinct), data
+        return distinct_values(self.problem, self.plate, names, self.conventions, LEVELS)
 
     def level(
         self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
@@ -182,6 +172,8 @@ class RowBuilder:
                 x = self.problem.given[name].array
                 known = np.isfinite(x)
                 allowed[known] = np.arange(size) == x[known].astype(int)[:, None]
+            if name in self.known:
+                allowed = np.arange(size) == self.known[name][:, None]
             if name in self.problem.evidence:
                 log = self.problem.evidence[name].array
                 allowed &= np.isfinite(log)

@@ -42,7 +42,7 @@ def _responsibilities(view: View) -> list[str]:
             ]
     evidence = [name for name in plan.axes if name in view.problem.evidence]
     extra = "".join(f" q_{name}[{view.plate}, {view.symbols[name]}]" for name in evidence)
-    known = [name for name in plan.axes if view.problem.roles[name] in ("covariate", "observed")]
+    known = [name for name in plan.axes if name in plan.known or view.problem.roles[name] in ("covariate", "observed")]
     summed = [symbol for name, symbol in view.symbols.items() if name not in known]
     if summed:
         lines += [f"{r} = {f}{extra} / {total(summed)}{f}{extra}"]

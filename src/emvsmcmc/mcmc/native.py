@@ -65,6 +65,8 @@ class NativeLikelihood:
                 x = self.problem.given[name].array
                 there = np.isfinite(x)
                 log[there] = np.where(np.arange(size) == x[there].astype(int)[:, None], 0.0, -np.inf)
+            if name in self.plan.known:
+                log = np.where(np.arange(size) == self.plan.known[name][:, None], 0.0, -np.inf)
             if name in self.problem.evidence:
                 log = log + self.problem.evidence[name].array
             out = out + log.reshape((n, *[size if a == axis else 1 for a in range(len(self.shape))]))
@@ -175,7 +177,7 @@ class NativeLikelihood:
         """(K, m, m) covariance of a variable around its mean."""
         plan = self.plan
         slot = part.scale_slot
-        value = value_of(part.argument(slot), self.env)
+        value = value_of(part.argument(slot), self.env.with_values(part.data))
         if slot != "cov":
             variance = plan.spread(value, part.elements, xp=pt) ** (2 if slot == "sigma" else 1)
             return variance[:, :, None] * np.eye(part.size)

@@ -126,7 +126,7 @@ def approximation(view: View) -> list[str]:
     if loo is None:
         return [said]
     elpd, se, p = (float(loo.attrs[a]) for a in ("elpd", "se", "p"))
-    n, total = result["n_parameters"], float(view.about["total_weight"])
+    n, total = result["n_parameters"], float(view.about.get("observations", view.about["total_weight"]))
     sampled = f", estimated from {loo.sizes['row']} of the distinct rows" if int(loo.attrs["sampled"]) else ""
     score = (
         f"Predicting each {view.about['plate']} from all the others, the posterior scores {number(elpd, 1)} ± {number(se, 1)} "

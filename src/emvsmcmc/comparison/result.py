@@ -51,7 +51,7 @@ class Comparison:
     invariant : the same columns for what no rotation of latents changes (see `invariant`); empty without hidden latents. Where
         latents may be turned it decides the verdict instead of their coefficients.
     hard : EMFit with hard assignment from the truth or from EM's estimate, with its path (`history`).
-    verdict : one of four, with the figures that decided it. contract : agreement of all routes to the log-likelihood.
+    verdict : one of six, with the figures that decided it. contract : agreement of all routes to the log-likelihood.
     em, map : EMFit of the maximum likelihood and of the posterior mode. posterior : the DataTree of `fit_mcmc`.
     k_hat : Pareto tail index of the posterior under EM's normal approximation. chain_optima : EM optimum that each chain sits in.
     exchangeable : {dim: None if its labels were aligned, else what tells its positions apart}.

@@ -7,11 +7,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from fabricated import fabricate, pairs
 from scipy import stats
 
 import emvsmcmc as ev
 from emvsmcmc.comparison.choose import assignment_entropy
-from emvsmcmc.comparison.loo import elpd_data, leave_one_out
+from emvsmcmc.comparison.loo import elpd_data, leave_one_out, likelihood_name
 
 NOTE = "weights are repetitions"
 
@@ -136,3 +137,20 @@ def test_weights_that_sum_to_one_are_noted() -> None:
     assert any(NOTE in n for n in chunked.notes)
     for w in (None, np.ones(100), np.eye(100)[0] * 2, ones * 1.1):
         assert not any(NOTE in n for n in ev.condition(normal_spec(), {"x": x}, w).notes)
+
+
+def test_the_log_likelihood_carries_the_name_of_what_alone_is_observed() -> None:
+    alone = fabricate(ev.condition(mixture_spec(), {"x": numbers()}))
+    assert list(alone.posterior["log_likelihood"].data_vars) == ["x"]
+    assert np.isfinite(arviz_stats.loo_pit(alone.posterior)["x"].values).all()  # finds x in the other groups
+    labelled = ev.condition(mixture_spec(), {"x": numbers(), "z": np.repeat([0, -1], 50)})
+    assert likelihood_name(labelled) == "rows"  # of both jointly
+    assert likelihood_name(pairs()) == "rows"  # of two values, one of them missing in some rows
+
+
+def test_comparison_and_page_say_one_elpd() -> None:
+    x = with_silence(numbers()[30:70], 10)
+    found = fabricate(ev.condition(mixture_spec(), {"x": x}, np.random.default_rng(0).integers(1, 4, 50).astype(float)))
+    page, ours = found.to_datatree()["loo"].attrs, found.loo
+    assert (ours.elpd, ours.se, ours.p) == (page["elpd"], page["se"], page["p"])
+    assert ours.n_data_points == found.problem.observations < found.problem.weights.sum()

@@ -308,7 +308,7 @@ def test_leave_one_out_is_arviz_s(comparisons: dict[str, Comparison], trees: dic
     ours, same = trees["line"]["loo"].attrs, comparisons["line"].loo
     assert (ours["elpd"], ours["p"], ours["se"]) == (same.elpd, same.p, same.se)
     groups = {name: trees["line"][name].to_dataset() for name in ("posterior", "log_likelihood")}
-    theirs = arviz_stats.loo(xr.DataTree.from_dict(groups), var_name="rows")
+    theirs = arviz_stats.loo(xr.DataTree.from_dict(groups))
     assert ours["elpd"] == pytest.approx(theirs.elpd, abs=0.05)  # they estimate the efficiency of each row apart
     assert ours["p"] == pytest.approx(theirs.p, abs=0.05)
     assert ours["se"] == pytest.approx(theirs.se, abs=0.05)

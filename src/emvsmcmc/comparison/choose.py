@@ -24,7 +24,7 @@ from ..problem import Problem, condition
 from ..reading import read
 from ..spec.model import Spec
 from .alike import check_alike
-from .loo import STILL, LeaveOneOut, leave_one_out
+from .loo import STILL, LeaveOneOut, leave_one_out, rowwise
 from .reasons import Judged, sentences, trusted
 from .run import fit_mcmc
 from .verdict import not_converged
@@ -251,7 +251,7 @@ def _judged(
         known |= {"aic": fit.aic, "bic": fit.bic, "icl": fit.bic + 2 * entropy}
         known["note"] = "" if fit.status is Status.CONVERGED else fit.status.sentence.rstrip(".")
     if posterior is not None and loo is not None:
-        rows = posterior["log_likelihood"].to_dataset()["rows"].values
+        rows = rowwise(posterior).values
         total = (rows @ weights)[:, :, None]
         scalars = [v.values.reshape(*v.shape[:2], -1) for v in posterior["posterior"].to_dataset().data_vars.values()]
         own = _r_hat(rows[:, :, loo.row])

@@ -91,6 +91,22 @@ class LeaveOneOut:
         return xr.Dataset({"elpd": ("row", self.elpd), "pareto_k": ("row", self.pareto_k)}, {"row": self.row}, attrs)
 
 
+def likelihood_name(problem: Problem) -> str:
+    """Name of the rows' log-likelihood: that of the observed variable where one alone is observed, one value a row, so that ArviZ
+    finds it among observed_data and posterior_predictive; else "rows", as it is of several values jointly.
+    """
+    names = [v.label for v in problem.row_variables if v.label in problem.given or v.label in problem.evidence]
+    if len(names) != 1 or problem.spec.variables[names[0]].dims != tuple(problem.plates) or names[0] in problem.plates:
+        return "rows"
+    return names[0]
+
+
+def rowwise(posterior: xr.DataTree) -> xr.DataArray:
+    """(chain, draw, plate) log-likelihood of each row, under whatever name."""
+    (found,) = posterior["log_likelihood"].to_dataset().data_vars.values()
+    return found
+
+
 def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarray) -> LeaveOneOut:
     """PSIS-LOO of every distinct row once, weighted by the rows that share it.
 
@@ -98,7 +114,7 @@ def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarra
     groups : (n,) code of each row; rows of one code have the same log-likelihood under every draw. Beyond LOO_ROWS distinct rows
     a random sample of them, the same for the same codes and weights, corrects the log predictive density of all.
     """
-    drawn = posterior["log_likelihood"].to_dataset()["rows"]
+    drawn = rowwise(posterior)
     pointwise = drawn.values.reshape(-1, drawn.shape[-1])
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     w, rows = np.bincount(inverse, weights), np.bincount(inverse)

@@ -16,7 +16,7 @@ from emvsmcmc.comparison.agree import contract
 from emvsmcmc.comparison.align import align
 from emvsmcmc.comparison.metrics import k_hat, log_posterior_density, pareto_k
 from emvsmcmc.comparison.starting import REACH, within_reach
-from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, SUFFICES, UNDECIDED, verdict
+from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, OFF, SUFFICES, UNDECIDED, verdict
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.rows import expect
@@ -81,7 +81,7 @@ def numbers(**columns) -> pd.DataFrame:  # type: ignore[no-untyped-def]
         ({"se_ratio": 0.6}, 0.3, 0.0, [0, 0, 0, 0], MISSTATES),
         ({"se_ratio": np.nan}, 0.3, 0.0, [0, 0, 0, 0], MISSTATES),
         ({}, 0.9, 0.0, [0, 0, 0, 0], MISSTATES),
-        ({"gap": 0.7}, 0.3, 0.0, [0, 0, 0, 0], MISSTATES),
+        ({"gap": 0.7}, 0.3, 0.0, [0, 0, 0, 0], OFF),
         ({"gap": -1.5}, 0.3, 0.0, [0, 0, 0, 0], MISLEADS),
         ({"in_hdi": False}, 0.3, 0.0, [0, 0, 0, 0], MISLEADS),
         ({}, 0.3, 0.0, [0, 1, 0, 0], MISLEADS),

@@ -12,7 +12,7 @@ from scipy import stats
 
 import emvsmcmc as ev
 from emvsmcmc.comparison import loo as loo_module
-from emvsmcmc.comparison.loo import LeaveOneOut, leave_one_out
+from emvsmcmc.comparison.loo import LeaveOneOut, leave_one_out, rowwise
 from emvsmcmc.gallery import load
 
 QUAKES = load("poisson_mixture")
@@ -115,7 +115,7 @@ def test_rows_that_no_draw_tells_apart_cost_nothing() -> None:
     y = np.random.default_rng(5).normal(size=40)
     tree = normal_tree(y)
     without = leave_one_out(tree, np.ones(40), np.arange(40))
-    rows = tree["log_likelihood"]["rows"].values
+    rows = rowwise(tree).values
     rows[:, :, 7] = -1e-17 * np.random.default_rng(0).integers(0, 3, rows.shape[:2])  # all its cells missing, but for rounding
     found = leave_one_out(tree, np.ones(40), np.arange(40))
     assert found.elpd[7] == pytest.approx(0, abs=1e-12)
@@ -131,7 +131,7 @@ def test_choice_with_nuts_is_arviz_s_compare() -> None:
     theirs = {}
     for name, tree in choice.posteriors.items():
         groups = {k: tree[k].to_dataset() for k in ("posterior", "log_likelihood")}
-        theirs[name] = arviz_stats.loo(xr.DataTree.from_dict(groups), var_name="rows", pointwise=True)
+        theirs[name] = arviz_stats.loo(xr.DataTree.from_dict(groups), pointwise=True)
         row = choice.table.loc[name]
         assert row["elpd_loo"] == pytest.approx(theirs[name].elpd, abs=1e-6)
         assert row["se_loo"] == pytest.approx(theirs[name].se, abs=1e-6)

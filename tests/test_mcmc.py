@@ -11,6 +11,7 @@ from arviz_stats.base import array_stats
 from examples import normal_data, normal_mixture_spec, poisson_mixture, two_columns
 
 import emvsmcmc as ev
+from emvsmcmc.comparison.loo import rowwise
 from emvsmcmc.gallery import load
 
 DRAWS = {"draws": 250, "tune": 250, "chains": 2, "random_seed": 1, "progress": False}
@@ -106,7 +107,7 @@ def test_everything_is_in_the_tree() -> None:
         "observed_data",
     }
     assert wanted <= set(tree.children)
-    rows = tree["log_likelihood"]["rows"]
+    rows = rowwise(tree)
     assert rows.sizes["row"] == problem.n
     assert np.allclose(rows.values.sum(axis=-1), tree["sample_stats"]["log_likelihood"].values, rtol=1e-9)
     assert np.allclose(tree["assignment"]["group"].sum("component"), 1.0)

@@ -80,7 +80,7 @@ class ChunkedProblem:
     Attributes
     ----------
     spec, roles, notes, parameters : as those of `Problem`.
-    n : number of rows; total_weight : the sum of their weights.
+    n : number of rows; total_weight : the sum of their weights; observations : that of the rows that say something.
     blocks : the rows, in pieces.
     sample : a Problem of at most about `SAMPLE_ROWS` rows, from which EM starts: in every block, some rows of every pattern of
         holes and labels, weighted up to the weight of all that have it. With fewer rows than that, all of them.
@@ -89,6 +89,7 @@ class ChunkedProblem:
     spec: Spec
     n: int
     total_weight: float
+    observations: float
     blocks: tuple[Block, ...] = field(repr=False)
     reader: Reader = field(repr=False)
     sample: Problem = field(repr=False)
@@ -171,8 +172,9 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     notes += datacheck.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
     silent = [row for f in facts for row in f.silent]
     notes += datacheck.silent_note(silent, sum(f.n_silent for f in facts))
-    total = float(sum(f.weight for f in facts))
-    return ChunkedProblem(spec, n, total, blocks, reader, sample, tuple(dict.fromkeys(notes)))
+    total, heard = float(sum(f.weight for f in facts)), float(sum(f.heard for f in facts))
+    notes += datacheck.weights_note(total, sum(f.counted for f in facts))
+    return ChunkedProblem(spec, n, total, heard, blocks, reader, sample, tuple(dict.fromkeys(notes)))
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ class _Facts:
     """What one block says about all rows."""
 
     weight: float
+    heard: float
     counted: int
     low: dict[str, np.ndarray]
     high: dict[str, np.ndarray]
@@ -216,7 +219,7 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
     at, weights = _chosen(problem, share, block.first)
     plate = next(iter(problem.plates))
     return _Facts(
-        float(problem.weights.sum()), int(counted.sum()), low, high, distinct, unlabelled,
+        float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
         [block.first + int(i) for i in silent[: datacheck.MAX_LISTED]], len(silent), notes,
         {name: _rows_of(problem, plate, name, raw, at) for name, raw in raws.items() if name != WEIGHTS}, weights,
     )  # fmt: skip

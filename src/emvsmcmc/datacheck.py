@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-12  # of a column's size: what varies by less has not three digits of its variation left in float64
 MAX_LISTED = 10  # rows that a note names
+ONE = 1e-6  # from 1, of a sum of weights that were normalised, perhaps in single precision or read from text
 
 
 def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray], some: bool = True) -> np.ndarray:
@@ -321,7 +322,12 @@ def notes(problem: Problem) -> list[str]:
     if not problem.parameters or len(problem.plates) != 1:
         return []
     silent = silent_rows(problem)
-    return [*class_notes(problem), *silent_note(silent[:MAX_LISTED].tolist(), len(silent))]
+    counted = int((problem.weights > 0).sum())
+    return [
+        *class_notes(problem),
+        *silent_note(silent[:MAX_LISTED].tolist(), len(silent)),
+        *weights_note(float(problem.weights.sum()), counted),
+    ]
 
 
 def class_notes(problem: Problem, open_rows: Mapping[str, int] | None = None) -> list[str]:
@@ -390,3 +396,13 @@ def silent_note(first: list[int], count: int) -> list[str]:
     if count == 1:
         return [f"row {listed} has no value: it says nothing about the parameters."]
     return [f"rows {listed} have no value: they say nothing about the parameters."]
+
+
+def weights_note(total: float, counted: int) -> list[str]:
+    """Weights of several rows that sum to 1 were normalised; here they are repetitions. counted : rows of positive weight."""
+    if counted < 2 or abs(total - 1) > ONE:
+        return []
+    return [
+        f"weights: they sum to 1, and weights are repetitions: the {counted} rows count as one observation altogether (standard "
+        f"errors, BIC and the posterior are those of one). Multiply them by the number of rows, {counted}, if each is one."
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,20 @@ class Problem:
 
     def shape(self, variable: Variable) -> tuple[int, ...]:
         return tuple(self.sizes[d] for d in variable.dims)
+
+    @cached_property
+    def heard(self) -> np.ndarray:
+        """(n,) weights of the rows that say something; 0 for those in which nothing that has a distribution is given."""
+        if len(self.plates) != 1:
+            return self.weights
+        out = self.weights.copy()
+        out[datacheck.silent_rows(self)] = 0.0
+        return out
+
+    @property
+    def observations(self) -> float:
+        """n of BIC, ICL and LOO: the rows that say something, weights as repetitions."""
+        return float(self.heard.sum())
 
     def with_weights(self, weights: np.ndarray) -> Problem:
         """The same rows under other weights (the weighted-likelihood bootstrap)."""

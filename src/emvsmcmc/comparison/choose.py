@@ -24,7 +24,7 @@ from ..problem import Problem, condition
 from ..reading import read
 from ..spec.model import Spec
 from .alike import check_alike
-from .loo import STILL, LeaveOneOut, leave_one_out
+from .loo import STILL, LeaveOneOut, leave_one_out, rowwise
 from .reasons import Judged, sentences, trusted
 from .run import fit_mcmc
 from .verdict import not_converged
@@ -87,8 +87,9 @@ def choose(
     """Fit every model to the same data by EM and by NUTS, and say which one each criterion takes, and why they differ.
 
     AIC = -2 l + 2 p; BIC = -2 l + p log n; ICL = BIC + 2 sum_n w_n H(r_n), with l the maximum of the log-likelihood, p the free
-    parameters, n the sum of the row weights w and H the entropy in nats of a row's assignment probabilities: BIC where nothing
-    discrete is hidden. LOO = sum_n w_n log p(row n | all the others), by Pareto-smoothed importance sampling.
+    parameters, n the sum of the row weights w of the rows that say something, and H the entropy in nats of such a row's
+    assignment probabilities: BIC where nothing discrete is hidden. LOO = sum_n w_n log p(row n | all the others), by
+    Pareto-smoothed importance sampling.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ def assignment_entropy(fit: EMFit) -> float:
     _, _, rows = expect(fit.plan, coefficients(fit.plan, fit.environment), rows=True)
     r = rows.responsibility
     own = -(r * np.log(np.where(r > 0, r, 1.0))).sum(axis=1)
-    return float(fit.problem.weights @ own)
+    return float(fit.problem.heard @ own)  # of a row without a value nothing is known, and nothing lost
 
 
 def _leave_one_out(problems: dict[str, Problem], posteriors: dict[str, xr.DataTree]) -> dict[str, LeaveOneOut]:
@@ -230,7 +231,7 @@ def _leave_one_out(problems: dict[str, Problem], posteriors: dict[str, xr.DataTr
         return {}
     codes = np.column_stack([make_plan(problems[name]).inverse for name in posteriors])
     _, groups = np.unique(codes, axis=0, return_inverse=True)
-    return {name: leave_one_out(tree, problems[name].weights, groups.ravel()) for name, tree in posteriors.items()}
+    return {name: leave_one_out(tree, problems[name].heard, groups.ravel()) for name, tree in posteriors.items()}
 
 
 def _judged(
@@ -250,7 +251,7 @@ def _judged(
         known |= {"aic": fit.aic, "bic": fit.bic, "icl": fit.bic + 2 * entropy}
         known["note"] = "" if fit.status is Status.CONVERGED else fit.status.sentence.rstrip(".")
     if posterior is not None and loo is not None:
-        rows = posterior["log_likelihood"].to_dataset()["rows"].values
+        rows = rowwise(posterior).values
         total = (rows @ weights)[:, :, None]
         scalars = [v.values.reshape(*v.shape[:2], -1) for v in posterior["posterior"].to_dataset().data_vars.values()]
         own = _r_hat(rows[:, :, loo.row])

@@ -8,12 +8,16 @@ Bayesian model comparison in large data, for the sample of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
 
 from ..numerics import logsumexp
+
+if TYPE_CHECKING:
+    from ..problem import Problem
 
 LOO_ROWS = 1000  # distinct rows beyond which leave-one-out works on a sample
 PARETO_K = 0.7  # index above which importance sampling of a row is not to be trusted
@@ -87,6 +91,22 @@ class LeaveOneOut:
         return xr.Dataset({"elpd": ("row", self.elpd), "pareto_k": ("row", self.pareto_k)}, {"row": self.row}, attrs)
 
 
+def likelihood_name(problem: Problem) -> str:
+    """Name of the rows' log-likelihood: that of the observed variable where one alone is observed, one value a row, so that ArviZ
+    finds it among observed_data and posterior_predictive; else "rows", as it is of several values jointly.
+    """
+    names = [v.label for v in problem.row_variables if v.label in problem.given or v.label in problem.evidence]
+    if len(names) != 1 or problem.spec.variables[names[0]].dims != tuple(problem.plates) or names[0] in problem.plates:
+        return "rows"
+    return names[0]
+
+
+def rowwise(posterior: xr.DataTree) -> xr.DataArray:
+    """(chain, draw, plate) log-likelihood of each row, under whatever name."""
+    (found,) = posterior["log_likelihood"].to_dataset().data_vars.values()
+    return found
+
+
 def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarray) -> LeaveOneOut:
     """PSIS-LOO of every distinct row once, weighted by the rows that share it.
 
@@ -94,7 +114,7 @@ def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarra
     groups : (n,) code of each row; rows of one code have the same log-likelihood under every draw. Beyond LOO_ROWS distinct rows
     a random sample of them, the same for the same codes and weights, corrects the log predictive density of all.
     """
-    drawn = posterior["log_likelihood"].to_dataset()["rows"]
+    drawn = rowwise(posterior)
     pointwise = drawn.values.reshape(-1, drawn.shape[-1])
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     w, rows = np.bincount(inverse, weights), np.bincount(inverse)
@@ -119,6 +139,32 @@ def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarra
         density=float(w[there] @ density),
         units=len(there),
         draws=len(pointwise),
+    )
+
+
+def elpd_data(found: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
+    """`found` as ArviZ's ELPDDataLOO, over all rows. groups : (n,) as given to `leave_one_out`.
+
+    elpd_i : w elpd of each row, which sum to `elpd`; 0 for a row that does not count. Where the rows are a sample, elpd_i and
+    pareto_k are NaN for those that were not looked at. n_data_points : `Problem.observations`, rounded.
+    """
+    from arviz_stats.utils import ELPDDataLOO
+
+    w, plate = problem.heard, next(iter(problem.plates))
+    elpd, pareto_k = np.full(groups.max() + 1, np.nan), np.full(groups.max() + 1, np.nan)
+    elpd[groups[found.row]], pareto_k[groups[found.row]] = found.elpd, found.pareto_k
+    coords = {plate: problem.labels(plate)}
+    return ELPDDataLOO(
+        elpd=found.total,
+        se=found.se,
+        p=found.p,
+        n_samples=found.draws,
+        n_data_points=round(problem.observations),
+        scale="log",
+        warning=found.unreliable > 0,
+        good_k=PARETO_K,
+        elpd_i=xr.DataArray(np.where(w > 0, w * elpd[groups], 0.0), coords, [plate]),
+        pareto_k=xr.DataArray(np.where(w > 0, pareto_k[groups], 0.0), coords, [plate]),
     )
 
 

@@ -24,7 +24,7 @@ from .agree import Contract
 from .fitted import fitted
 from .hidden import hidden, side_by_side
 from .invariant import turned_parameters
-from .loo import leave_one_out
+from .loo import LeaveOneOut, elpd_data, leave_one_out
 from .metrics import scalar_names
 from .verdict import Verdict
 
@@ -51,7 +51,7 @@ class Comparison:
     invariant : the same columns for what no rotation of latents changes (see `invariant`); empty without hidden latents. Where
         latents may be turned it decides the verdict instead of their coefficients.
     hard : EMFit with hard assignment from the truth or from EM's estimate, with its path (`history`).
-    verdict : one of four, with the figures that decided it. contract : agreement of all routes to the log-likelihood.
+    verdict : one of six, with the figures that decided it. contract : agreement of all routes to the log-likelihood.
     em, map : EMFit of the maximum likelihood and of the posterior mode. posterior : the DataTree of `fit_mcmc`.
     k_hat : Pareto tail index of the posterior under EM's normal approximation. chain_optima : EM optimum that each chain sits in.
     exchangeable : {dim: None if its labels were aligned, else what tells its positions apart}.
@@ -101,11 +101,14 @@ class Comparison:
 
     @property
     def loo(self) -> Any:
-        """PSIS-LOO of the posterior, leaving out one row at a time (arviz ELPDData)."""
-        from arviz_stats import loo
+        """PSIS-LOO of the posterior, leaving out one row at a time (arviz ELPDData), the figures of the page: a row of weight w
+        is w rows, of which one is left out; rows without a value take no part. See `loo.elpd_data`.
+        """
+        return elpd_data(self._left_out, self.problem, self.em.plan.inverse)
 
-        groups = {name: self.posterior[name].to_dataset() for name in ("posterior", "log_likelihood")}
-        return loo(xr.DataTree.from_dict(groups), var_name="rows", pointwise=True)
+    @cached_property
+    def _left_out(self) -> LeaveOneOut:
+        return leave_one_out(self.posterior, self.problem.heard, self.em.plan.inverse)
 
     def report(self, folder: str | os.PathLike[str]) -> Path:
         """Write the page: `folder`/index.html, one self-contained file. Returns its path."""
@@ -169,7 +172,7 @@ class Comparison:
             "em/starts": self._starts(),
             "table": xr.Dataset.from_dataframe(self.table.astype(float)),
             **self._optional(),
-            "loo": leave_one_out(self.posterior, self.problem.weights, self.em.plan.inverse).dataset(),
+            "loo": self._left_out.dataset(),
             "rows": xr.Dataset({"weight": (plate, self.problem.weights)}),
         }
         groups |= {f"fitted/{k}": v for k, v in fitted(self.em, self.posterior["posterior"].to_dataset()).items()}
@@ -201,6 +204,7 @@ class Comparison:
             "plate": next(iter(self.problem.plates)),
             "rows": self.problem.n,
             "total_weight": float(self.problem.weights.sum()),
+            "observations": self.problem.observations,
             "notes": list(self.problem.notes),
             "contract": self.contract.sentence,
             "exchangeable": self.exchangeable,

@@ -27,6 +27,7 @@ from .agree import contract
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
 from .invariant import invariant, turned_parameters
+from .loo import likelihood_name, rowwise
 from .metrics import k_hat, table
 from .result import Comparison
 from .starting import map_optima, within_reach
@@ -117,7 +118,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "posterior": aligned,
             "posterior_unaligned": done.posterior,
             "sample_stats": statistics(done),
-            "log_likelihood": xr.Dataset({"rows": (("chain", "draw", plate), pointwise)}, coords=coords),
+            "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
             "latent": recover(problem, few, np.random.default_rng(seed).spawn(1)[0]),
@@ -169,7 +170,7 @@ def compare(
     deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
-    ours = posterior["log_likelihood"]["rows"].values @ problem.weights
+    ours = rowwise(posterior).values @ problem.weights
     sampled = stats["log_likelihood"].values if "log_likelihood" in stats else None
     if sampled is not None and sampled.shape != ours.shape:
         sampled = sampled[:, :: sampled.shape[1] // ours.shape[1]][:, : ours.shape[1]]
@@ -242,5 +243,5 @@ def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
     for env in em.optima:
         _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
         fingerprints.append(rows.log_likelihood)
-    means = np.asarray(posterior["log_likelihood"]["rows"]).mean(axis=1)
+    means = rowwise(posterior).values.mean(axis=1)
     return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

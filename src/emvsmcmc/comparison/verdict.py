@@ -1,4 +1,4 @@
-"""The verdict: one of four sentences, with the figures that decided it."""
+"""The verdict: one of six sentences, which follows the limits that failed, with the figures that decided it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ K_HAT = 0.7
 
 SUFFICES = "EM suffices"
 MISSTATES = "EM locates but misstates the uncertainty"
+OFF = "EM is somewhat off: its intervals agree, its location does not"
+BOTH = "EM is somewhat off and misstates the uncertainty"
 MISLEADS = "EM misleads"
 UNDECIDED = "MCMC has not converged: no verdict"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`name` is one of the four; `reasons` are the figures behind it, the deciding ones first."""
+    """`name` is one of the six; `reasons` are the figures behind it, the deciding ones first."""
 
     name: str
     reasons: tuple[str, ...]
@@ -67,9 +69,10 @@ def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, ch
     if misleading:
         return Verdict(MISLEADS, (*misleading, *found))
     honest = not missing and len(ratios) > 0 and bool(((ratios >= SE_RATIO[0]) & (ratios <= SE_RATIO[1])).all()) and k_hat < K_HAT
-    if gap.max() <= GAP_SMALL and honest:
-        return Verdict(SUFFICES, tuple(found))
-    return Verdict(MISSTATES, tuple(found))
+    located = bool(gap.max() <= GAP_SMALL)
+    return Verdict(
+        {(True, True): SUFFICES, (True, False): MISSTATES, (False, True): OFF}.get((located, honest), BOTH), tuple(found)
+    )
 
 
 def not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[str]:

@@ -126,8 +126,8 @@ class EMFit:
 
     @property
     def bic(self) -> float:
-        """-2 log likelihood + p log n, n the sum of the row weights."""
-        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.plan.problem.weights.sum()))
+        """-2 log likelihood + p log n, n the rows that say something, weights as repetitions."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.problem.observations))
 
     def predict(self, data: Any) -> xr.Dataset:
         """Posterior probabilities of every discrete latent for new rows, at the estimate.

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..comparison.verdict import (
+    BOTH,
     ESS_PER_CHAIN,
     GAP_SMALL,
     K_HAT,
     MISLEADS,
     MISSTATES,
+    OFF,
     R_HAT,
     SE_RATIO,
     SUFFICES,
@@ -22,11 +24,15 @@ from ..comparison.verdict import (
 from .canvas import SUPERSCRIPTS
 from .view import View
 
-TONE = {SUFFICES: "good", MISSTATES: "fair", MISLEADS: "bad"}  # anything else is undecided
+TONE = {SUFFICES: "good", MISSTATES: "fair", OFF: "fair", BOTH: "fair", MISLEADS: "bad"}  # anything else is undecided
 MEANING = {
     SUFFICES: "EM's estimate and its standard errors agree with the full posterior. For these data the quick answer was enough.",
     MISSTATES: "EM finds the right place, but its standard errors, or the normal curve they stand for, do not describe how "
     "uncertain the parameters are. Take intervals from the posterior.",
+    OFF: "EM's estimate lies farther from the posterior mean than the limit, although within the posterior; its standard errors "
+    "agree. Take the centre of intervals from the posterior.",
+    BOTH: "EM's estimate lies farther from the posterior mean than the limit, and its standard errors, or the normal curve they "
+    "stand for, do not describe how uncertain the parameters are. Take estimates and intervals from the posterior.",
     MISLEADS: "EM's answer lies away from where the posterior has its weight. Do not use it alone.",
 }
 NO_MEANING = (
@@ -126,7 +132,7 @@ def approximation(view: View) -> list[str]:
     if loo is None:
         return [said]
     elpd, se, p = (float(loo.attrs[a]) for a in ("elpd", "se", "p"))
-    n, total = result["n_parameters"], float(view.about["total_weight"])
+    n, total = result["n_parameters"], float(view.about.get("observations", view.about["total_weight"]))
     sampled = f", estimated from {loo.sizes['row']} of the distinct rows" if int(loo.attrs["sampled"]) else ""
     score = (
         f"Predicting each {view.about['plate']} from all the others, the posterior scores {number(elpd, 1)} ± {number(se, 1)} "

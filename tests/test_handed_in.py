@@ -1,0 +1,133 @@
+"""What is handed in beside the data: starting and fixed values, rows to predict, priors, seeds, and a Spec for a Problem."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import emvsmcmc as ev
+from emvsmcmc import errors
+
+GOOD = {"w": [0.4, 0.6], "mu": [-3.0, 3.0], "sd": [1.0, 1.0]}
+
+
+def mixture():
+    with ev.Spec(coords={"k": 2}) as spec:
+        w = ev.Dirichlet("w", np.ones(2), dims="k")
+        z = ev.Categorical("z", w, dims="row")
+        mu = ev.Normal("mu", 0, 10, dims="k")
+        sd = ev.HalfNormal("sd", 5, dims="k")
+        ev.Normal("y", mu[z], sd[z], dims="row")
+    return spec
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    return np.r_[rng.normal(-3, 1, 40), rng.normal(3, 1, 60)]
+
+
+def plane():
+    """A Gaussian with a covariance to estimate."""
+    with ev.Spec(coords={"f": 2, "g": 2}) as spec:
+        mu = ev.Normal("mu", 0, 10, dims="f")
+        cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("f", "g"))
+        ev.MvNormal("y", mu, cov, dims=("row", "f"))
+    return spec
+
+
+def fit(problem, **options):
+    return ev.fit_em(problem, standard_errors=None, progress=False, random_seed=1, **options)
+
+
+# ---------------------------------------------------------------------------------------------------------------- starting values
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"w": [0.5, 0.6]}, errors.OutOfSupport, "w"),
+        ({"w": [1.005, -0.005]}, errors.OutOfSupport, "w"),
+        ({"sd": [-1.0, 1.0]}, errors.OutOfSupport, "sd"),
+        ({"sd": [0.0, 1.0]}, errors.OutOfSupport, "sd"),
+        ({"mu": [np.nan, 1.0]}, errors.MissingData, "mu"),
+        ({"mu": [np.inf, 1.0]}, errors.NotFinite, "mu"),
+        ({"mu": [1.0, 2.0, 3.0]}, errors.WrongDims, "mu"),
+        ({"mu": ["a", "b"]}, errors.NotNumeric, "mu"),
+        ({"mux": [1.0, 1.0]}, errors.UnknownName, "mean 'mu'"),
+    ],
+)
+def test_a_starting_value_that_is_none_is_refused_by_name(change, error, words):
+    with pytest.raises(error, match=words):
+        fit(ev.condition(mixture(), {"y": rows()}), init=GOOD | change)
+
+
+def test_weights_off_by_rounding_are_normalised_with_a_note():
+    problem = ev.condition(mixture(), {"y": rows()})
+    found, right = fit(problem, init=GOOD | {"w": [0.404, 0.606]}), fit(problem, init=GOOD)
+    assert found.log_likelihood == right.log_likelihood
+    assert any("divided by their sum" in note for note in found.notes)
+    assert not right.notes
+    fixed = ev.condition(mixture(), {"y": rows()}, fixed={"w": [0.404, 0.606]})
+    np.testing.assert_allclose(fixed.fixed["w"].array, [0.4, 0.6], rtol=1e-14)
+    assert any("divided by their sum" in note for note in fixed.notes)
+    with pytest.raises(errors.OutOfSupport):
+        ev.condition(mixture(), {"y": rows()}, fixed={"w": [0.42, 0.6]})
+    drawn = ev.simulate(mixture(), {"row": 3}, GOOD | {"w": [0.404, 0.606]}, random_seed=0)
+    np.testing.assert_allclose(drawn["w"], [0.4, 0.6], rtol=1e-14)
+
+
+def test_a_starting_value_of_a_fixed_parameter_is_refused():
+    with pytest.raises(errors.BadInput, match="fixed"):
+        fit(ev.condition(mixture(), {"y": rows()}, fixed={"w": [0.4, 0.6]}), init=GOOD)
+
+
+@pytest.mark.parametrize("cov", [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.5], [0.0, 1.0]]], ids=["indefinite", "asymmetric"])
+def test_a_starting_covariance_is_symmetric_and_positive_definite(cov):
+    problem = ev.condition(plane(), {"y": np.random.default_rng(0).normal(size=(20, 2))})
+    with pytest.raises(errors.OutOfSupport, match="positive definite"):
+        fit(problem, init={"mu": [0.0, 0.0], "cov": cov})
+    fit(problem, init={"mu": [0.0, 0.0], "cov": [[1.0, 0.5], [0.5, 1.0]]})
+
+
+def test_an_estimate_is_a_starting_value_whatever_the_order_of_its_dims():
+    problem = ev.condition(plane(), {"y": np.random.default_rng(0).normal(size=(20, 2))})
+    found = fit(problem, starts=1)
+    again = fit(problem, init=found.estimate.transpose("g", "f"))
+    assert again.log_likelihood == pytest.approx(found.log_likelihood, abs=1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------------------- predictions
+
+
+def test_predictions_know_what_was_fixed():
+    found = fit(ev.condition(mixture(), {"y": rows()}, fixed={"sd": [1.0, 1.0]}), starts=2)
+    whole, one = found.predict({"y": rows()}), found.predict({"y": rows()[:1]})
+    np.testing.assert_allclose(whole["z"], found.probability["z"], atol=1e-12)
+    np.testing.assert_allclose(one["z"], whole["z"][:1], atol=1e-14)
+
+
+def test_predictions_leave_other_columns_out_and_refuse_no_row():
+    found = fit(ev.condition(mixture(), {"y": rows()}), starts=2)
+    frame = pd.DataFrame({"y": rows(), "who": "x"})
+    np.testing.assert_array_equal(found.predict(frame)["z"], found.predict({"y": rows()})["z"])
+    with pytest.raises(errors.TooFewRows, match="at least one row"):
+        found.predict(frame[:0])
+
+
+# ------------------------------------------------------------------------------------------------------------------------- priors
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda: ev.Uniform("p", 3, 1),
+        lambda: ev.Uniform("p", 1, 1),
+        lambda: ev.Binomial("y", -3, 0.5, dims="row"),
+        lambda: ev.Binomial("y", 2.5, 0.5, dims="row"),
+        lambda: ev.Normal("p", 0, -1),
+        lambda: ev.StudentT("y", 3, 0, 0, dims="row"),
+        lambda: ev.Gamma("p", 0, 1),
+    ],
+)
+def test_constants_of_a_prior_lie_in_their_range(declare):
+    with pytest.raises(errors.InvalidSpec), ev.Spec():
+        declare()

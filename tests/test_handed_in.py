@@ -6,6 +6,7 @@ import pytest
 
 import emvsmcmc as ev
 from emvsmcmc import errors
+from emvsmcmc.density import log_likelihood
 
 GOOD = {"w": [0.4, 0.6], "mu": [-3.0, 3.0], "sd": [1.0, 1.0]}
 
@@ -131,3 +132,98 @@ def test_predictions_leave_other_columns_out_and_refuse_no_row():
 def test_constants_of_a_prior_lie_in_their_range(declare):
     with pytest.raises(errors.InvalidSpec), ev.Spec():
         declare()
+
+
+# ------------------------------------------------------------------------------------------------ a Spec for a Problem, and seeds
+
+
+@pytest.mark.parametrize("ask", [ev.fit_em, ev.compare, ev.fit_mcmc, ev.to_pymc, lambda s: ev.recover(s, None)])
+def test_a_spec_is_no_problem(ask):
+    with pytest.raises(errors.BadInput, match=r"a Problem.*ev\.condition\(spec, data\)"):
+        ask(mixture())
+
+
+@pytest.mark.parametrize("seed", ["abc", -1, 1.5, True])
+def test_a_seed_is_a_whole_number_wherever_it_enters(seed):
+    problem = ev.condition(mixture(), {"y": rows()})
+    for ask in (
+        lambda: ev.fit_em(problem, random_seed=seed),
+        lambda: ev.fit_mcmc(problem, random_seed=seed),
+        lambda: ev.simulate(mixture(), {"row": 3}, random_seed=seed),
+        lambda: ev.recover(problem, None, random_seed=seed),
+        lambda: ev.choose([mixture(), mixture()], {"y": rows()}, random_seed=seed),
+        lambda: ev.calibrate(mixture(), [50], random_seed=seed),
+        lambda: ev.semisupervised(mixture(), {"y": rows()}, random_seed=seed),
+    ):
+        with pytest.raises(errors.BadInput, match="random_seed"):
+            ask()
+
+
+# -------------------------------------------------------------------------------------------------------- models that are refused
+
+
+def refused(declare, data):
+    with ev.Spec() as spec:
+        declare()
+    with pytest.raises(errors.UnsupportedModel) as found:
+        fit(ev.condition(spec, data))
+    return str(found.value)
+
+
+def test_probabilities_may_not_depend_on_a_covariate():
+    x, y = np.linspace(0.1, 0.9, 20), np.arange(20) % 2
+    assert "['x']" in refused(
+        lambda: ev.Bernoulli("y", ev.Data("x", dims="row") * ev.Beta("b", 1, 1), dims="row"), {"x": x, "y": y}
+    )
+
+
+def test_a_rate_may_depend_on_a_covariate():
+    x = np.linspace(0.5, 2, 30)
+    y = np.arange(30) % 4
+    with ev.Spec() as spec:
+        ev.Poisson("y", ev.Data("x", dims="row") * ev.Gamma("b", 1, 1), dims="row")
+    found = fit(ev.condition(spec, {"x": x, "y": y}))
+    assert float(found.estimate["b"]) == pytest.approx(y.sum() / x.sum(), rel=1e-9)
+
+
+def test_trials_are_not_estimated():
+    assert "['n']" in refused(
+        lambda: ev.Binomial("y", ev.Gamma("n", 1, 1), ev.Beta("b", 1, 1), dims="row"), {"y": np.arange(20) % 2}
+    )
+
+
+def test_the_branch_that_is_no_child_is_the_one_named():
+    def declare():
+        z = ev.Bernoulli("z", 0.5, dims="row")
+        ev.Switch("y", z, [ev.Normal.dist(ev.Normal("m", 0, 1), 1.0), ev.Uniform.dist(0, 1)], dims="row")
+
+    words = refused(declare, {"y": np.linspace(0, 1, 20)})
+    assert "Uniform, which serves as a prior" in words
+
+
+def test_effects_of_groups_are_named_for_what_they_are():
+    def declare():
+        effect = ev.Normal("effect", 0, 1, dims="school")
+        ev.Normal("y", effect[ev.Data("g", dims="row")], 1.0, dims="row")
+
+    data = {"y": np.linspace(0, 1, 20), "g": np.arange(20) % 3}
+    words = refused(declare, data)
+    assert all(name in words for name in ("'effect'", "'school'", "'g'"))
+    assert "misspelt" not in words
+
+
+def test_the_oracle_names_two_plates():
+    with ev.Spec() as spec:
+        effect = ev.Normal("effect", 0, 1, dims="school")
+        ev.Normal("y", effect[ev.Data("g", dims="row")], 1.0, dims="row")
+    with pytest.raises(errors.UnsupportedModel, match="'row', 'school'"):
+        log_likelihood(ev.condition(spec, {"y": np.linspace(0, 1, 20), "g": np.arange(20) % 3}), {})
+
+
+def test_a_look_up_in_an_index_is_shown_as_it_was_written():
+    with ev.Spec(coords={"k": 3, "s": 2}):
+        table = ev.Normal("a", 0, 1, dims="k")
+        inner = ev.Categorical("g", np.ones(3) / 3, dims="s")
+        sub = ev.Data("sub", dims="row")
+        with pytest.raises(errors.InvalidSpec, match=r"g\[sub\]"):
+            table[inner[sub]]

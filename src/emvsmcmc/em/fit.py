@@ -20,7 +20,7 @@ from ..expect.plan import Plan
 from ..expect.rotation import oriented
 from ..expect.rows import compiled, expect
 from ..expect.symmetry import canonical
-from ..numerics import cores
+from ..numerics import checked_seed, cores
 from ..problem import Problem, starting_values
 from ..spec.graph import Environment, parents
 from .checkpoint import Journal
@@ -80,6 +80,7 @@ def fit_em(
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
     """
     _check(objective, assignment, starts, tol, max_iter)
+    checked_seed(random_seed)
     began = time.perf_counter()
     if standard_errors == "bootstrap":
         in_memory_only(problem, "standard_errors='bootstrap'")

@@ -16,6 +16,7 @@ from ..em.result import EMFit
 from ..errors import BadInput, EmptyClass, EmvsmcmcError
 from ..expect.plan import make_plan
 from ..expect.symmetry import exchangeable
+from ..numerics import checked_seed
 from ..problem import Problem, condition
 from ..spec.model import Spec
 from . import accessor  # noqa: F401 - gives the Dataset its .ev
@@ -292,6 +293,7 @@ def _task_name(fraction: float, repeat: int, method: str) -> str:
 def _checked(
     fractions: Sequence[float], repeats: int, methods: Sequence[str], seed: int | None, store: Any
 ) -> tuple[list[float], list[str]]:
+    checked_seed(seed)
     found = [float(f) for f in fractions]
     if not found or len({f"{f:g}" for f in found}) < len(found) or not all(0 <= f <= 1 for f in found):
         raise BadInput("fractions", "distinct shares from 0 to 1", str(list(fractions)), "0.1 is one label in ten.")

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import emvsmcmc as ev
 from emvsmcmc import errors
+from emvsmcmc.cli import app
 from emvsmcmc.density import log_likelihood
 
 GOOD = {"w": [0.4, 0.6], "mu": [-3.0, 3.0], "sd": [1.0, 1.0]}
@@ -227,3 +229,30 @@ def test_a_look_up_in_an_index_is_shown_as_it_was_written():
         sub = ev.Data("sub", dims="row")
         with pytest.raises(errors.InvalidSpec, match=r"g\[sub\]"):
             table[inner[sub]]
+
+
+# ------------------------------------------------------------------------------------------------------------------ other columns
+
+
+MODEL = """
+import numpy as np
+import emvsmcmc as ev
+
+def spec():
+    with ev.Spec(coords={"k": ["a", "b"]}) as spec:
+        z = ev.Categorical("z", ev.Dirichlet("w", np.ones(2), dims="k"), dims="row")
+        mu = ev.Normal("mu", 0, 10, dims="k")
+        ev.Normal("y", mu[z], ev.HalfNormal("sd", 5), dims="row")
+    return spec
+"""
+
+
+def test_the_labels_command_leaves_other_columns_out_with_a_note(tmp_path):
+    (tmp_path / "model.py").write_text(MODEL)
+    frame = pd.DataFrame({"y": rows(), "z": ["a"] * 40 + ["b"] * 60, "who": "x"})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    words = ["labels", tmp_path / "model.py", "--data", tmp_path / "rows.csv", "--fractions", "0.5", "--repeats", "1"]
+    words += ["--methods", "supervised", "--starts", "1", "--seed", "1", "--workers", "0"]
+    done = CliRunner().invoke(app, [str(w) for w in words])
+    assert done.exit_code == 0, done.output
+    assert "left out: who" in done.output

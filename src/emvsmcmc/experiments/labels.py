@@ -66,6 +66,7 @@ def semisupervised(
     progress: bool = True,
     retry_failed: bool = False,
     name: str = "model",
+    ignore_extra: bool = False,
 ) -> xr.Dataset:
     """How well each method labels rows, and finds the parameters, when it sees only a fraction of the labels.
 
@@ -86,6 +87,7 @@ def semisupervised(
     sets : labels seen are sets that hold the true one: (n, K) booleans, or how many candidates a set has, the others at random.
     truth : true parameters, for simulated data. Otherwise the reference is EM's fit of the same training rows with all labels.
     em_options, mcmc_options : of `fit_em` (default 10 starts, tol 1e-8) and `fit_mcmc` (default 250 draws after 250, 2 chains).
+    ignore_extra : leave out columns that the spec does not name, as in `condition`.
     store, client, workers, progress, retry_failed : see `run_sweep`. A store needs a `random_seed`. More repeats
         or fractions may be added later.
 
@@ -113,7 +115,7 @@ def semisupervised(
     for when unlabelled rows hurt.
     """
     shares, names = _checked(fractions, repeats, methods, random_seed, store)
-    problem = condition(spec, data)
+    problem = condition(spec, data, ignore_extra=ignore_extra)
     variable = label_variable(problem, labels)
     codes, K = problem.given[variable.label].array, problem.levels(variable)
     if noise is not None and sets is not None:

@@ -119,6 +119,14 @@ def labels(
     spec, rows = found.spec(**options), labelled_data(found, options, data)
     from .experiments.labels import FRACTIONS, semisupervised  # heavy libraries load here, after most bad input has been refused
 
+    if data is not None and not as_json:
+        from .aligning import named
+        from .reading import read
+
+        notes: list[str] = []
+        named(spec, read(rows), True, notes)
+        for note in notes:
+            say(note)
     with stdout_kept():
         curves = semisupervised(
             spec,
@@ -138,6 +146,7 @@ def labels(
             progress=watched(),
             retry_failed=retry_failed,
             name=found.name,
+            ignore_extra=True,
         )
         curves.attrs["command"], curves.attrs["title"] = as_typed(), found.title
         if report is not None:

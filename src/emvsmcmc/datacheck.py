@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +21,13 @@ from .errors import (
     WrongDims,
 )
 from .families import GaussianFamily, RadialFamily
-from .families.support import Counts
+from .families.support import Counts, Simplex
 from .labelling import hint, plain
 from .reading import Raw, numbers, place
 from .spec.expression import Expression, Operation
 from .spec.graph import Environment, NotAffineHere, argument_dims, index_names, names_in, value_names, value_of
 from .spec.model import Spec
+from .spec.named import Named
 from .spec.variable import Switch, Variable
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12  # of a column's size: what varies by less has not three digits of its variation left in float64
 MAX_LISTED = 10  # rows that a note names
 ONE = 1e-6  # from 1, of a sum of weights that were normalised, perhaps in single precision or read from text
+ROUNDED = 1e-2 + 1e-9  # how far from 1 a sum of probabilities may be by rounding to two digits
 
 
 def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray], some: bool = True) -> np.ndarray:
@@ -98,6 +101,25 @@ def fixed_parameters(problem: Problem) -> None:
             raise MissingData(
                 name, "every value of a parameter that is fixed", got, "Give it wholly, or leave it out to estimate it."
             )
+
+
+def normalised(problem: Problem, notes: list[str]) -> Problem:
+    """The problem with fixed probabilities divided by their sum where that is 1 up to rounding (1e-2), with a note.
+
+    Anything further off is left as it is, for `support` to refuse.
+    """
+    given = dict(problem.given)
+    for name, value in problem.fixed.items():
+        variable = problem.spec.variables[name]
+        if not isinstance(variable.family.support(), Simplex):
+            continue
+        total = value.array.sum(-1, keepdims=True)
+        off = float(np.abs(total - 1).max())
+        if variable.family.support().contains(value.array).all() or off > ROUNDED or (value.array < 0).any():
+            continue
+        given[name] = Named(value.array / total, value.dims)
+        notes.append(f"{name}: probabilities summed to 1 only within {off:.1g}, and were divided by their sum.")
+    return replace(problem, given=given)
 
 
 def fixed_scales(problem: Problem) -> None:
@@ -209,6 +231,8 @@ def enough_data(problem: Problem) -> None:
 
     For estimation only: with every parameter fixed (prediction) a single row will do.
     """
+    if not problem.n:
+        raise TooFewRows("data", "at least one row", "none", "Pass rows; an empty frame says nothing.")
     if not problem.parameters:
         return
     counted, indices = problem.weights > 0, indexing_names(problem.spec)

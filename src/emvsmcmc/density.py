@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from .aligning import declared, indexing_names
+from .errors import UnsupportedModel
 from .families import GaussianFamily
 from .problem import Problem
 from .spec.graph import Environment, argument_dims, argument_values, value_of
@@ -89,8 +90,9 @@ def _named(value: Any, dims: tuple[str, ...]) -> Named:
 
 
 def _plate(problem: Problem) -> str:
-    (plate,) = problem.plates
-    return plate
+    if len(problem.plates) != 1:
+        raise UnsupportedModel("plates", "exactly one dim without coords", f"{sorted(problem.plates) or 'none'}")
+    return next(iter(problem.plates))
 
 
 def _rows(x: Named, plate: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import datacheck
 from .aligning import Plate, aligned, axes_of, constant_size, declared, indexing_names, look_ups, named, plates
-from .errors import UnknownName, WrongDims
+from .errors import BadInput, UnknownName, WrongDims
 from .labelling import codes, hint, log_evidence, whole_codes
 from .reading import Raw, default_labels, is_hole, numbers, read, read_value
 from .spec.expression import Data, Expression
@@ -194,6 +194,29 @@ def parameter_values(spec: Spec, values: Any) -> dict[str, Raw]:
     return raws
 
 
+def starting_values(problem: Problem, values: Any, notes: list[str]) -> dict[str, np.ndarray]:
+    """Values of all parameters to be estimated, in declared dims and held to the rules for parameters that are fixed: names,
+    dims, no hole, support, positive scales. Probabilities off by rounding are normalised, with a note. Raises a named BadInput.
+    """
+    raws = parameter_values(problem.spec, values)
+    names = [v.label for v in problem.parameters]
+    for name in names:
+        if name not in raws:
+            raise BadInput(name, "a starting value in `init`", "none", f"Give all of {names}.")
+    for name in raws:
+        if name not in names:
+            raise BadInput(name, f"starting values of {names}", "one for a parameter that is fixed", "Leave it out of `init`.")
+    arrays = {name: _aligned(problem, name, raw, axes_of(problem.spec, name, raw)) for name, raw in raws.items()}
+    given, _ = _values(problem, arrays, notes)
+    started = replace(problem, given=problem.given | given, roles=problem.roles | dict.fromkeys(names, "fixed"))
+    datacheck.fixed_parameters(started)
+    started = datacheck.normalised(started, notes)
+    for name in names:
+        datacheck.support(started, problem.spec.variables[name])
+    datacheck.fixed_scales(started)
+    return {name: started.given[name].array.copy() for name in names}
+
+
 def known_values(
     spec: Spec, raws: dict[str, Raw], labels: dict[str, np.ndarray], notes: list[str], columns: Sequence[str] = ()
 ) -> Problem:
@@ -203,6 +226,7 @@ def known_values(
     given, evidence = _values(bare, {name: _aligned(bare, name, raw, axes[name]) for name, raw in raws.items()}, notes)
     problem = replace(bare, given=given, evidence=evidence, roles=_roles(spec, given, evidence))
     datacheck.fixed_parameters(problem)
+    problem = datacheck.normalised(problem, notes)
     datacheck.covariates_given(problem, list(columns))
     for variable in spec.variables.values():
         datacheck.support(problem, variable)

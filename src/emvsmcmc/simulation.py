@@ -11,6 +11,7 @@ import xarray as xr
 from .aligning import named, plate_dims
 from .errors import UnknownName, WrongDims
 from .labelling import hint
+from .numerics import checked_seed
 from .problem import Problem, known_values, parameter_values
 from .reading import read
 from .spec.graph import Environment, argument_values
@@ -46,6 +47,7 @@ def simulate(
     ------
     UnknownName, WrongDims, MissingData, and what `condition` raises for bad covariates and parameters.
     """
+    checked_seed(random_seed)
     sizes = dict(sizes or {})
     dims = plate_dims(spec)
     for dim, size in sizes.items():

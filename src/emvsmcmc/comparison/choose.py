@@ -20,6 +20,7 @@ from ..expect.coefficients import coefficients
 from ..expect.plan import make_plan
 from ..expect.rows import expect
 from ..labelling import hint
+from ..numerics import checked_seed
 from ..problem import Problem, condition
 from ..reading import read
 from ..spec.model import Spec
@@ -114,6 +115,7 @@ def choose(
     the integrated completed likelihood, IEEE PAMI 22, 719-725, with the entropy itself as in McLachlan and Peel (2000), section
     6.10.3; Vehtari, Gelman and Gabry (2017) for LOO.
     """
+    checked_seed(random_seed)
     problems = _problems(specs, data, weights)
     check_alike(problems)
     fits: dict[str, EMFit | None] = {}

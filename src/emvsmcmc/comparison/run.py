@@ -14,13 +14,14 @@ import xarray as xr
 from ..chunks import ChunkedProblem
 from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
-from ..errors import FitFailed, NotInMemory
+from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan, make_plan
 from ..expect.rotation import rotations
 from ..expect.rows import expect
 from ..expect.symmetry import exchangeable
+from ..numerics import checked_seed
 from ..problem import Problem
 from ..spec.graph import Environment
 from .agree import contract
@@ -71,6 +72,7 @@ def fit_mcmc(
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
 
+    checked_seed(random_seed)
     if isinstance(problem, ChunkedProblem):
         return sample_chunks(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
     plan = make_plan(problem)
@@ -209,7 +211,7 @@ def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -
         return fit_em(
             problem, "ml", "hard", 1, max_iter=HARD_STEPS, accelerate=False, standard_errors=None, progress=False, init=start
         )
-    except FitFailed:
+    except (FitFailed, OutOfSupport, MissingData):  # an estimate on the boundary, or without an end, is no place to start
         return None
 
 

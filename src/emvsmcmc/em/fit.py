@@ -20,8 +20,8 @@ from ..expect.plan import Plan
 from ..expect.rotation import oriented
 from ..expect.rows import compiled, expect
 from ..expect.symmetry import canonical
-from ..numerics import cores
-from ..problem import Problem
+from ..numerics import checked_seed, cores
+from ..problem import Problem, starting_values
 from ..spec.graph import Environment, parents
 from .checkpoint import Journal
 from .chunked import in_memory_only, refined, sampled, start_plan
@@ -66,7 +66,7 @@ def fit_em(
     max_iter : iterations a start.
     accelerate : SQUAREM on unconstrained coordinates, monotone; off for hard assignment.
     standard_errors : "observed" information, weighted-likelihood "bootstrap", or None.
-    init : parameter values to start from instead (one start); coordinates in declared shape.
+    init : parameter values to start from instead (one start), all of them, in declared shape; see `starting_values`.
     checkpoint : a folder, for rows in chunks: every pass over them is written down there, and a fit that was stopped goes on
         from the last one with the same result.
 
@@ -80,6 +80,7 @@ def fit_em(
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
     """
     _check(objective, assignment, starts, tol, max_iter)
+    checked_seed(random_seed)
     began = time.perf_counter()
     if standard_errors == "bootstrap":
         in_memory_only(problem, "standard_errors='bootstrap'")
@@ -95,11 +96,12 @@ def fit_em(
     options = (mstep, assignment == "hard", tol, max_iter, accelerate)
     all_rows = partial(Loop, plan, *options)
     a_loop = partial(Loop, start, *options) if sampled(plan) else all_rows
+    notes: list[str] = []
     seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
     runs: list[Run] = []
     with _progress(progress, "EM", 1 if init is not None else starts) as tick:
         if init is not None:
-            runs.append(all_rows().traced(plan.environment(_declared(plan, init)), max_iter))
+            runs.append(all_rows().traced(plan.environment(starting_values(plan.problem, init, notes)), max_iter))
             tick()
         else:
             for run in _side_by_side(
@@ -129,7 +131,7 @@ def fit_em(
         optima = [oriented(plan, canonical(plan, env), prior) for env in optima]
         best.environment = oriented(plan, canonical(plan, best.environment), prior)
     found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
-    about = {"objective": objective, "assignment": assignment, "random_seed": random_seed}
+    about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
 
 
@@ -280,19 +282,6 @@ def _identified(plan: Plan) -> None:
                 "one that occurs only in priors",
                 "Use objective='map', or fix it in the data.",
             )
-
-
-def _declared(plan: Plan, init: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    values = {}
-    for v in plan.parameters:
-        if v.label not in init:
-            raise BadInput(v.label, "a starting value in `init`", "none", f"Give all of {[p.label for p in plan.parameters]}.")
-        x = np.asarray(init[v.label], dtype=float)
-        try:
-            values[v.label] = np.broadcast_to(x, plan.problem.shape(v)).copy()
-        except ValueError:
-            raise BadInput(v.label, f"shape {plan.problem.shape(v)} in `init`", f"{x.shape}") from None
-    return values
 
 
 def _check(objective: str, assignment: str, starts: int, tol: float, max_iter: int) -> None:

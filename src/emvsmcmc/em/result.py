@@ -83,6 +83,7 @@ class EMFit:
     history: xr.Dataset | None = field(default=None, repr=False)
     random_seed: int | None = None
     seconds: float = float("nan")
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def probability(self) -> xr.Dataset:
@@ -132,11 +133,13 @@ class EMFit:
     def predict(self, data: Any) -> xr.Dataset:
         """Posterior probabilities of every discrete latent for new rows, at the estimate.
 
-        data : like that of `condition`; whatever is left out is predicted. Returns one (plate, counted dim) variable
+        data : like that of `condition`, one row or many; whatever is left out is predicted, and columns that the spec
+        does not name are left out. Returns one (plate, counted dim) variable
         a latent, lazy where Dask holds the data, and "log_likelihood" of each row. Raises the same named errors as `condition`.
         """
-        known = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
-        problem = condition(self.problem.spec, data, fixed=known)
+        estimated = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
+        known = {name: value.array for name, value in self.plan.problem.fixed.items()} | estimated
+        problem = condition(self.problem.spec, data, fixed=known, ignore_extra=True)
         plan = plan_rows(problem)
         if plan.chunks is not None:
             return lazily(plan, plan.environment({}), predictions)

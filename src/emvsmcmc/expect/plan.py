@@ -212,6 +212,7 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     """
     if isinstance(problem, ChunkedProblem):
         raise NotInMemory.rows("what was asked")
+    refuse.no_problem(problem)
     from .rowdata import RowBuilder
 
     spec = problem.spec
@@ -268,11 +269,13 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
             elif v.label not in problem.given:
                 refuse.hidden(v)
             elif isinstance(family, TableFamily):
+                refuse.tabled(v, distribution, problem)
                 tables.append(builder.table(v, distribution, on, elements))
             elif isinstance(family, LevelFamily):
+                refuse.tabled(v, distribution, problem)
                 levels.append(builder.level(v, distribution, on, elements))
             else:
-                refuse.not_a_child(v)
+                refuse.not_a_child(v, distribution)
     refuse.switch_holes(problem, gaussians, tables, levels)
     refuse.radial_holes(problem, gaussians, radials)
     refuse.joint_affinity(problem, [*gaussians, *radials])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
-from ..families import GaussianFamily
+from ..aligning import look_ups
+from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
+from ..families import GaussianFamily, LevelFamily
 from ..families.support import Real
 from ..problem import Problem
 from ..spec.expression import Constant, Data, Expression, Index
@@ -23,8 +24,23 @@ if TYPE_CHECKING:
 MAX_CONFIGURATIONS = 10_000
 
 
+def no_problem(problem: Any) -> None:
+    """A Spec says nothing about rows."""
+    if not isinstance(problem, Problem):
+        kind = type(problem).__name__
+        raise BadInput("problem", "a Problem, a spec with its data", f"a {kind}", "Write ev.condition(spec, data).")
+
+
 def one_plate(problem: Problem) -> str:
     """Rows are independent copies over one plate."""
+    for base, dim, index in look_ups(problem.spec):
+        if dim in problem.plates and len(problem.plates) > 1:
+            raise UnsupportedModel(
+                f"{base.name or base!r}",
+                "one row dim, along which everything is independent",
+                f"an effect of each {dim!r}, looked up by {index!r} (a random effect): {dim!r} is a second row dim",
+                f"Effects of groups are not supported yet; give {dim!r} coords in the Spec to estimate one parameter each.",
+            )
     if len(problem.plates) != 1:
         raise UnsupportedModel(
             "plates",
@@ -118,12 +134,30 @@ def hidden(variable: Variable) -> None:
     )
 
 
-def not_a_child(variable: Variable) -> None:
+def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None:
+    """Numbers of trials are known; the probabilities of a given category, whose value is the level of one table for all rows, do
+    not change from row to row.
+    """
+    estimated = {v.label for v in problem.parameters}
+    one_table = isinstance(distribution.family, LevelFamily)
+    for key, slot in distribution.family.slots.items():  # type: ignore[attr-defined]
+        names = value_names(distribution.arguments[key])
+        if slot.kind is None and names & estimated:
+            found, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
+        elif one_table and names & set(problem.covariates):
+            found, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
+            remedy = "Index a table of probabilities by a discrete variable instead."
+        else:
+            continue
+        raise UnsupportedModel(f"{variable.label}.{key}", wanted, f"a dependence on {sorted(found)}", remedy)
+
+
+def not_a_child(variable: Variable, distribution: Variable) -> None:
     raise UnsupportedModel(
         variable.label,
         "a distribution for row variables",
-        f"{variable.family.name}, which serves as a prior",
-        "Declare it without the row dim.",
+        f"{distribution.family.name}, which serves as a prior",
+        "Give it another distribution." if isinstance(variable, Switch) else "Declare it without the row dim.",
     )
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from ..em.fit import fit_em
 from ..errors import BadInput, FitFailed, SamplingFailed, Status, UnsupportedModel
 from ..expect.plan import make_plan
+from ..numerics import checked_seed
 from ..spec.model import Spec
 from . import accessor  # noqa: F401 - gives the Dataset its .ev
 from .calibration_data import Design, check_prior, design_of, simulated
@@ -181,6 +182,7 @@ def _task_name(n: int, i: int) -> str:
 
 
 def _checked(sizes: Sequence[int], simulations: int, bootstrap: int, ranked: int, seed: int | None, store: Any) -> list[int]:
+    checked_seed(seed)
     found = list(sizes)
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2 for n in found)
     if not found or not whole or len(set(found)) < len(found):

@@ -17,6 +17,7 @@ from ..errors import BadInput, MissingData, UnknownName
 from ..expect.plan import Plan, make_plan
 from ..expect.symmetry import exchangeable
 from ..labelling import hint
+from ..numerics import checked_seed
 from ..problem import Problem
 from . import gain_information
 from .gain_draws import Criterion, choose, entropy, label_log_probabilities
@@ -107,6 +108,7 @@ def suggest(
     plan = make_plan(problem)
     name = _label(plan, labels)
     hidden = _hidden(problem, name)
+    checked_seed(random_seed)
     rng = np.random.default_rng(random_seed)
     notes = _notes(plan, name)
     parts: list[xr.Dataset] = []

@@ -13,6 +13,7 @@ import xarray as xr
 from ..em.fit import fit_em
 from ..em.result import EMFit
 from ..errors import BadInput
+from ..numerics import checked_seed
 from ..problem import Problem, condition
 from ..spec.model import Spec
 from ..spec.named import Named
@@ -69,6 +70,7 @@ def race(
 
     Raises BadInput for rows without a label and for options out of range, and what `condition` and `run_sweep` raise.
     """
+    checked_seed(random_seed)
     if min(first, batch, rounds, repeats) < 1:
         raise BadInput("first, batch, rounds, repeats", "at least 1", f"{first}, {batch}, {rounds}, {repeats}")
     if not strategies or not set(strategies) <= set(get_args(Strategy)):

@@ -16,6 +16,7 @@ from ..em.result import EMFit
 from ..errors import BadInput, EmptyClass, EmvsmcmcError
 from ..expect.plan import make_plan
 from ..expect.symmetry import exchangeable
+from ..numerics import checked_seed
 from ..problem import Problem, condition
 from ..spec.model import Spec
 from . import accessor  # noqa: F401 - gives the Dataset its .ev
@@ -65,6 +66,7 @@ def semisupervised(
     progress: bool = True,
     retry_failed: bool = False,
     name: str = "model",
+    ignore_extra: bool = False,
 ) -> xr.Dataset:
     """How well each method labels rows, and finds the parameters, when it sees only a fraction of the labels.
 
@@ -85,6 +87,7 @@ def semisupervised(
     sets : labels seen are sets that hold the true one: (n, K) booleans, or how many candidates a set has, the others at random.
     truth : true parameters, for simulated data. Otherwise the reference is EM's fit of the same training rows with all labels.
     em_options, mcmc_options : of `fit_em` (default 10 starts, tol 1e-8) and `fit_mcmc` (default 250 draws after 250, 2 chains).
+    ignore_extra : leave out columns that the spec does not name, as in `condition`.
     store, client, workers, progress, retry_failed : see `run_sweep`. A store needs a `random_seed`. More repeats
         or fractions may be added later.
 
@@ -112,7 +115,7 @@ def semisupervised(
     for when unlabelled rows hurt.
     """
     shares, names = _checked(fractions, repeats, methods, random_seed, store)
-    problem = condition(spec, data)
+    problem = condition(spec, data, ignore_extra=ignore_extra)
     variable = label_variable(problem, labels)
     codes, K = problem.given[variable.label].array, problem.levels(variable)
     if noise is not None and sets is not None:
@@ -292,6 +295,7 @@ def _task_name(fraction: float, repeat: int, method: str) -> str:
 def _checked(
     fractions: Sequence[float], repeats: int, methods: Sequence[str], seed: int | None, store: Any
 ) -> tuple[list[float], list[str]]:
+    checked_seed(seed)
     found = [float(f) for f in fractions]
     if not found or len({f"{f:g}" for f in found}) < len(found) or not all(0 <= f <= 1 for f in found):
         raise BadInput("fractions", "distinct shares from 0 to 1", str(list(fractions)), "0.1 is one label in ten.")

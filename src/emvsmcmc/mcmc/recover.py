@@ -17,6 +17,7 @@ from ..expect.coefficients import coefficients
 from ..expect.gaussian import eliminate
 from ..expect.many import draws_environment, joint_log_densities
 from ..expect.plan import Plan, make_plan
+from ..numerics import checked_seed
 from ..problem import Problem
 from ..simulation import SAMPLE, draw_variable
 from ..spec.graph import Environment
@@ -56,6 +57,7 @@ def recover(
     Source: Dempster, Laird and Rubin (1977), section 4, for the conditional distributions; Tanner and Wong (1987), The
     calculation of posterior distributions by data augmentation, JASA 82, 528-540.
     """
+    checked_seed(random_seed)
     plan = make_plan(problem)
     hidden = _Hidden(plan)
     lead, kept = _checked(problem, posterior, hidden.cells)

@@ -16,7 +16,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rotation import directions_at
 from ..expect.rows import compiled as many_rows
-from ..numerics import cores
+from ..numerics import checked_seed, cores
 from ..spec.graph import Environment
 from .compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile import sample as run_nutpie
@@ -65,6 +65,7 @@ def sample(
     """
     if draws < 4 or tune < 1 or chains < 1:
         raise BadInput("draws, tune, chains", "at least 4 draws, 1 tuning step and 1 chain", f"{draws}, {tune}, {chains}")
+    checked_seed(random_seed)
     began = time.perf_counter()
     shared = likelihood == "fused" and marginalize == "all" and _spare(plan, chains)
     model = build_model(plan, likelihood, marginalize, optima[0] if optima else None, shared)

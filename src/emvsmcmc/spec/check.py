@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DuplicateName, InvalidSpec, WrongDims
+from ..families.support import Counts, Covariance
 from .expression import Constant, Expression
 
 if TYPE_CHECKING:
@@ -84,10 +85,24 @@ def argument_ranges(variable: Variable) -> None:
         "InverseWishart": ("nu",),
         "StudentT": ("nu",),
     }
+    _whole_trials_and_bounds(variable)
     for key in positive.get(variable.family.name, ()):
         value = variable.arguments[key]
         if isinstance(value, Constant) and not (value.value > 0).all():
             raise InvalidSpec(f"{variable.label}.{key}", "positive values", str(value.value.tolist())[:60])
+
+
+def _whole_trials_and_bounds(variable: Variable) -> None:
+    """Constant trials are whole numbers from 0, a constant lower bound lies below the upper one, a covariance is one."""
+    given = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
+    if "n" in given and not (Counts().contains(given["n"]) & ~np.isnan(given["n"])).all():
+        raise InvalidSpec(f"{variable.label}.n", "whole numbers of at least 0", str(given["n"].tolist())[:60])
+    if {"lower", "upper"} <= given.keys() and not np.all(given["lower"] < given["upper"]):
+        got = f"{given['lower'].tolist()} and {given['upper'].tolist()}"[:60]
+        raise InvalidSpec(f"{variable.label}: lower, upper", "a lower bound below the upper one", got, "Exchange them.")
+    cov = given.get("cov")
+    if cov is not None and cov.ndim > 1 and cov.shape[-1] == cov.shape[-2] and not Covariance().contains(cov).all():
+        raise InvalidSpec(f"{variable.label}.cov", Covariance.description, str(cov.tolist())[:60])
 
 
 def argument_dims(variable: Variable) -> None:

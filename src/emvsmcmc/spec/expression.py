@@ -115,6 +115,16 @@ class Dot(Expression):
         self.dims = tuple(d for d in dict.fromkeys(self.children[0].dims + self.children[1].dims) if d != self.over)
 
 
+def _no_index(got: Any) -> tuple[str, str]:
+    """What stands where an index should, and the way out."""
+    if isinstance(got, Index):
+        inner = f"{getattr(got.base, 'name', None) or 'something'}[{', '.join(str(i.name) for i in got.index)}]"
+        return f"{inner}, itself a look-up", "Work it out beforehand and pass it as an integer ev.Data."
+    if isinstance(got, Expression):
+        return "an expression", "Work it out beforehand and pass it as an integer ev.Data."
+    return f"{got!r}", "Index by position is not part of a model."
+
+
 class Index(Expression):
     """base[z, ...]: look-up by discrete variables, first axes first."""
 
@@ -123,9 +133,7 @@ class Index(Expression):
         self.index = index
         for i in index:
             if not isinstance(i, Expression) or i.name is None:
-                raise InvalidSpec(
-                    "index", "a discrete variable or an integer ev.Data", f"{i!r}", "Index by position is not part of a model."
-                )
+                raise InvalidSpec("index", "a discrete variable or an integer ev.Data", *_no_index(i))
             if getattr(i, "discrete", True) is False:
                 raise InvalidSpec(
                     f"index {i.name!r}", "a discrete variable", "a continuous one", "Index by a Categorical or Bernoulli."

@@ -11,7 +11,7 @@ import pytest
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.comparison.starting import within_reach
+from emvsmcmc.comparison.starting import names_by_chain, within_reach
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.symmetry import by_prior_alone, exchangeable
 
@@ -85,3 +85,12 @@ def test_the_mode_is_the_best_of_all_namings_and_every_naming_is_an_optimum() ->
             top = fit(strong, "map", random_seed=seed)
             assert top.estimate["centers"].values[0] < 60
             assert len(within_reach(top)) == 1
+
+
+def test_chains_in_different_namings_are_said_to_be() -> None:
+    best = fit(faithful([50, 80], 20), "map")
+    one = {k: np.repeat(v[None], 5, axis=0) for k, v in values(best).items()}
+    other = {k: v[:, ::-1] for k, v in one.items()}
+    apart = names_by_chain(best.plan, {k: np.concatenate([one[k], other[k]]) for k in one}, best.environment, 2)
+    assert "names of component" in apart and "none crosses" in apart
+    assert names_by_chain(best.plan, {k: np.concatenate([one[k], one[k]]) for k in one}, best.environment, 2) == ""

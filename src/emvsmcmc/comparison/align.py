@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,9 @@ class Alignment:
     probability: np.ndarray
 
 
-def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment, by_row: bool = True) -> Alignment:
+def align(
+    plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment, by_row: bool = True, dims: Sequence[str] | None = None
+) -> Alignment:
     """Relabel every exchangeable dim of every draw by the Hungarian method on expected responsibilities.
 
     For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim;
@@ -49,8 +51,9 @@ def align(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment, b
     posterior are brought nearest to the reference by orthogonal Procrustes, or by a change of sign where that is all there is.
 
     by_row : keep what is of the size of the rows; without, `log_likelihood` and `probability` are empty.
+    dims : other dims than those that may be permuted without changing the posterior.
     """
-    dims = [d for d, reason in exchangeable(plan).items() if reason is None]
+    dims = [d for d, reason in exchangeable(plan).items() if reason is None] if dims is None else dims
     size = len(next(iter(draws.values()))) if draws else 0
     target = _responsibilities(plan, {v.label: reference.values[v.label].array[None] for v in plan.parameters})[:, :, 0]
     orders = {d: np.tile(np.arange(plan.problem.sizes[d]), (size, 1)) for d in dims}

@@ -31,7 +31,7 @@ from .invariant import invariant, turned_parameters
 from .loo import likelihood_name, rowwise
 from .metrics import k_hat, table
 from .result import Comparison
-from .starting import map_optima, within_reach
+from .starting import map_optima, names_by_chain, other_modes, with_mass, within_reach
 from .verdict import verdict
 
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
@@ -89,6 +89,7 @@ def fit_mcmc(
         "marginalize": marginalize,
         "init": init,
         "tune": tune,
+        "modes": names_by_chain(plan, flat, reference, done.posterior.sizes["chain"]),
         "recovery_seconds": time.perf_counter() - began - done.compile_seconds - done.sampling_seconds,
     }
     return tree
@@ -163,7 +164,8 @@ def compare(
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
     # the mode stands for the best optimum; the likelihood's other optima within reach get chains of their own
-    optima = [mode.environment, *within_reach(em)[1:]]
+    modes = other_modes(em, mode, tol, max_iter)
+    mode, optima = modes[0], [*with_mass(modes), *within_reach(em)[1:]]
     posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     known = None if truth is None else _aligned_truth(em, truth)
@@ -186,7 +188,7 @@ def compare(
         posterior=posterior,
         table=numbers,
         invariant=fixed,
-        verdict=verdict(deciding, k, chains, divergent, places),
+        verdict=verdict(deciding, k, chains, divergent, places, str(posterior.attrs.get("modes", ""))),
         contract=contract(em.plan, em.environment, sampled, ours),
         k_hat=k,
         chain_optima=places,

@@ -38,9 +38,14 @@ class Verdict:
         return self.sentence
 
 
-def verdict(table: pd.DataFrame, k_hat: float, chains: int, divergent: float, chain_optima: list[int]) -> Verdict:
-    """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best)."""
-    trouble = not_converged(table, chains, divergent)
+def verdict(
+    table: pd.DataFrame, k_hat: float, chains: int, divergent: float, chain_optima: list[int], modes: str = ""
+) -> Verdict:
+    """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best).
+
+    modes : what is to be said of chains that sit in different modes of the posterior; empty where they do not.
+    """
+    trouble = [*([modes] if modes else []), *not_converged(table, chains, divergent)]
     if trouble:
         return Verdict(UNDECIDED, (*trouble, "more draws and tuning steps, or fewer components, may mend it"))
     gap = table["gap"].abs()

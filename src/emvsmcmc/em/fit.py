@@ -19,7 +19,7 @@ from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rotation import oriented
 from ..expect.rows import compiled, expect
-from ..expect.symmetry import canonical
+from ..expect.symmetry import canonical, named_alike, namings, preferred
 from ..numerics import checked_seed, cores
 from ..problem import Problem, starting_values
 from ..spec.graph import Environment, parents
@@ -112,14 +112,18 @@ def fit_em(
                 runs.append(run)
                 tick()
             _finish(a_loop(), runs, max_iter)
+            if prior and (there := [r for r in runs if r.status in USABLE]):
+                # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
+                top = max(there, key=lambda r: r.objective).environment
+                runs += [a_loop().run(env, max_iter) for env in namings(start, top)]
             if sampled(plan):
-                there = _group(start, _candidates(runs))
+                there = _group(start, _candidates(runs), prior)
                 runs = refined(all_rows(), runs, there, max_iter)
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
-    optima = _group(plan, _candidates(runs))
+    optima = _group(plan, _candidates(runs), prior)
     best = (
         max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED))
         if usable
@@ -128,8 +132,10 @@ def fit_em(
     rng = np.random.default_rng(seeds[-1])
     if init is None:
         # a run keeps the labels its start happened to have; what is reported does not depend on them
-        optima = [oriented(plan, canonical(plan, env), prior) for env in optima]
-        best.environment = oriented(plan, canonical(plan, best.environment), prior)
+        def name(env: Environment) -> Environment:
+            return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
+
+        optima, best.environment = [name(env) for env in optima], name(best.environment)
     found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
@@ -246,9 +252,9 @@ def _starts(runs: list[Run]) -> list[Start]:
     return [Start(r.objective, r.iterations, r.passes, r.status, r.reason, r.optimum, np.array(r.path)) for r in runs]
 
 
-def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
+def _group(plan: Plan, runs: list[Run], prior: bool = False) -> list[Environment]:
     """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both,
-    which no relabelling, reflection or rotation can change."""
+    which no relabelling, reflection or rotation can change. With a prior that tells names apart, they must agree in these too."""
     if len(runs) == 1:  # nothing to tell apart: spare a pass over the rows
         runs[0].optimum = 0
         return [runs[0].environment]
@@ -257,7 +263,9 @@ def _group(plan: Plan, runs: list[Run]) -> list[Environment]:
         _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
         run.fingerprint = rows.log_likelihood[plan.problem.weights > 0]
         for i, other in enumerate(optima):
-            if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()):
+            if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()) and (
+                not prior or named_alike(plan, run.environment, other.environment)
+            ):
                 run.optimum = i
                 break
         else:

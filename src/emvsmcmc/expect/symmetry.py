@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ..families.support import Positive, Real, Simplex
 from ..spec.expression import Constant, Expression, Index
 from ..spec.graph import Environment, walk
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from .coefficients import coefficients, log_prior
 from .plan import Plan
+from .rows import expect
+
+EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
+SAME = 1e-9  # nats by which another naming must be better to be preferred
 
 
-def exchangeable(plan: Plan) -> dict[str, str | None]:
+def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
     """{dim counted by a discrete latent: None where its positions may be permuted, else what tells them apart}.
 
     A dim is exchangeable iff no leaf tells its positions apart, since everything else broadcasts by name: a constant that
     varies along it, given data that carry it, labels of a latent that counts it, the branches of a Switch.
+
+    prior : of the posterior; False for the likelihood alone, which constants in the priors of parameters do not concern.
     """
     return {
-        d: _what_distinguishes(plan, d)
+        d: _what_distinguishes(plan, d, prior)
         for d in dict.fromkeys(z.counts for z in plan.latents)
         if d is not None and not d.startswith("_")
     }
 
 
-def _what_distinguishes(plan: Plan, dim: str) -> str | None:
+def by_prior_alone(plan: Plan) -> list[str]:
+    """Dims whose positions the likelihood cannot tell apart but the prior can: each naming is a mode of its own."""
+    posterior = exchangeable(plan)
+    return [d for d, reason in exchangeable(plan, prior=False).items() if reason is None and posterior[d] is not None]
+
+
+def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
     problem = plan.problem
     counting = {z.label for z in plan.latents if z.counts == dim}
     for name in sorted(counting):
@@ -43,6 +58,8 @@ def _what_distinguishes(plan: Plan, dim: str) -> str | None:
             return f"the branches of {v.label} are ordered"
         if dim in v.dims and problem.spec.plates_of(v):
             return f"{v.label} carries it"
+        if not prior and v in plan.parameters:
+            continue
         for leaf in _leaves(v):
             if _varies(leaf, dim, counting):
                 return f"a constant of {v.label} varies along it"
@@ -88,6 +105,67 @@ def canonical(plan: Plan, env: Environment) -> Environment:
         if reason is None and (order := _order(plan, env, dim)) is not None:
             env = permute(plan, env, dim, order)
     return env
+
+
+def preferred(plan: Plan, env: Environment) -> Environment:
+    """The naming that the prior prefers, argmax over permutations of log p(permuted parameters), of the dims that only the prior
+    tells apart; the canonical order where it does not care. Several dims in turn, until none changes.
+    """
+    dims = by_prior_alone(plan)
+    for dim in dims:
+        if (order := _order(plan, env, dim)) is not None:
+            env = permute(plan, env, dim, order)
+    best, changed = _height(plan, env), bool(dims)
+    while changed:
+        changed = False
+        for dim in dims:
+            for other in _renamed(plan, env, dim, EVERY):
+                if (height := _height(plan, other)) > best + SAME:
+                    env, best, changed = other, height, True
+    return env
+
+
+def namings(plan: Plan, env: Environment, every: int = 4) -> list[Environment]:
+    """The same parameters under other names in the dims that only the prior tells apart, of those that the prior allows: every
+    other naming of a dim with up to `every` positions; else the preferred one and all swaps of two.
+    """
+    dims = by_prior_alone(plan)
+    several = any(plan.problem.sizes[d] > every for d in dims) or len(dims) > 1
+    found = [preferred(plan, env)] if several else []
+    found += [other for dim in dims for other in _renamed(plan, env, dim, every)]
+    return [other for other in found if np.isfinite(_height(plan, other))]
+
+
+def _renamed(plan: Plan, env: Environment, dim: str, every: int) -> Iterator[Environment]:
+    size = plan.problem.sizes[dim]
+    if size <= every:
+        orders = list(permutations(range(size)))[1:]
+    else:
+        orders = [tuple(j if k == i else i if k == j else k for k in range(size)) for i, j in combinations(range(size), 2)]
+    return (permute(plan, env, dim, order) for order in orders)
+
+
+def _height(plan: Plan, env: Environment) -> float:
+    with np.errstate(all="ignore"):
+        height = float(log_prior(plan, env))
+    return height if height == height else -np.inf
+
+
+def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
+    """Whether no renaming of a dim that only the prior tells apart makes a's assignments of the rows agree better with b's."""
+    dims = by_prior_alone(plan)
+    if not dims:
+        return True
+    r, s = (expect(plan, coefficients(plan, env), rows=True)[2].responsibility for env in (a, b))
+    for dim in dims:
+        agreement = np.zeros((plan.problem.sizes[dim],) * 2)
+        for z in plan.latents:
+            if z.counts == dim:
+                to = np.eye(len(agreement))[plan.configurations(z.label)]
+                agreement += (r @ to).T @ (s @ to)
+        if agreement[linear_sum_assignment(-agreement)].sum() > agreement.trace() * (1 + SAME):
+            return False
+    return True
 
 
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:

@@ -149,7 +149,7 @@ def bootstrap(
         run = Loop(replica, MStep(replica, prior), False, max(tol, 1e-6), 2000, True).run(env)
         if tick is not None:
             tick()
-        if run.status.value in ("converged", "stalled"):
+        if run.status.finished:
             for name, kept in draws.items():
                 kept.append(run.environment.values[name].array)
         else:

@@ -78,7 +78,7 @@ def classes(items: int, n: int = 300) -> ev.Problem:
 @pytest.mark.parametrize(("items", "free"), [(1, 2), (2, 7), (3, 13)])
 def test_the_rank_of_a_latent_class_model(items: int, free: int) -> None:
     """1 + 4 items coordinates. One item of three levels has 2 degrees of freedom; the 3 x 3 table of two items is of rank 2, a
-    variety of dimension 2 (3 + 3 - 2) - 1 = 7, less than its 8 cells; three items identify two classes (Kruskal 1977).
+    variety of dimension 2 x (3 + 3 - 2) - 1 = 7, less than its 8 cells; three items identify two classes (Kruskal 1977).
     """
     for seed in range(2):
         fit = ev.fit_em(classes(items), starts=2, random_seed=seed)
@@ -93,3 +93,18 @@ def test_the_rank_of_a_latent_class_model(items: int, free: int) -> None:
 def test_a_proper_prior_informs_what_data_leave_open() -> None:
     fit = ev.fit_em(gap(0), "map", starts=2, random_seed=0)
     assert np.isfinite(fit.standard_error["cov"].values).all()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_equal_components_are_flat_at_the_estimate_only(seed: int) -> None:
+    """Two of three components of unit variance are the same: how the weight is shared out is open, the count is not."""
+    with ev.Spec(coords={"kind": 3}) as spec:
+        z = ev.Categorical("z", ev.Dirichlet("weight", 2.0, dims="kind"), dims="row")
+        ev.Normal("y", ev.Normal("mean", 0, 10, dims="kind")[z], 1.0, dims="row")
+    r = np.random.default_rng(1)
+    y = np.r_[r.normal(-2, 0.9, 150), r.normal(2, 0.9, 150)]
+    fit = ev.fit_em(ev.condition(spec, {"y": y}), starts=5, random_seed=seed)
+    assert fit.n_parameters == 5
+    assert np.isnan(fit.standard_error["weight"].values).sum() == 2
+    assert "at the estimate only" in fit.reasons["weight"]
+    assert np.isfinite(fit.standard_error["mean"].values[0])

@@ -13,6 +13,7 @@ from ..expect.plan import Plan
 
 STEP = 2e-3  # five points: differences err by its fourth power, 1e-11, and rounding by as much
 SAME = 1e-8  # singular value, in units of the columns, below which rows do not tell a direction from none
+WEAK = 1e-5  # the same at an estimate, where EM comes to such a direction slowly
 POINTS = 3
 MOST = 200  # coordinates
 WORK = 200_000_000  # row densities of one look
@@ -62,6 +63,23 @@ def structural(plan: Plan, chart: Coordinates) -> np.ndarray:
     if rank == chart.size:
         return nothing
     return np.linalg.qr(flat[:, rank:])[0]
+
+
+def only_here(plan: Plan, chart: Coordinates, information: np.ndarray) -> np.ndarray:
+    """(size, g) directions that neither the rows nor the information tell from none at the estimate (two equal components)."""
+    nothing = np.zeros((chart.size, 0))
+    d = np.sqrt(np.abs(np.diag(information)))
+    if not chart.size or plan.chunks is not None or chart.size > MOST or not (d > 0).all():
+        return nothing
+    values, vectors = np.linalg.eigh(information / np.outer(d, d))
+    weak = vectors[:, np.abs(values) < WEAK**2 * 1e4] / d[:, None]
+    if not weak.shape[1] or 4 * chart.size * len(plan.full.V) * plan.K > WORK:
+        return nothing
+    J = row_scores(plan, chart, chart.pack(chart.env))
+    lengths = np.linalg.norm(J, axis=0)
+    said = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
+    kept = weak[:, said < WEAK]
+    return np.linalg.qr(kept)[0] if kept.shape[1] else nothing
 
 
 def _null(J: np.ndarray) -> tuple[int, np.ndarray]:

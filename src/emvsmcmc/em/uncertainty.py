@@ -13,7 +13,7 @@ from ..expect.plan import Plan, make_plan
 from ..expect.rotation import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment
-from .flat import entries, structural
+from .flat import entries, only_here, structural
 from .information import across, observed_information
 from .iterate import Loop
 from .mstep import MStep
@@ -91,7 +91,8 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
     chart, information, complete = observed_information(plan, env, rho, prior)
     flat, undecided = _flat(plan, chart, prior)
     reasons: dict[str, str] = {}
-    covariance, worst = across(information, flat)
+    here = np.zeros((chart.size, 0)) if prior or flat.shape[1] else only_here(plan, chart, information)
+    covariance, worst = across(information, np.hstack([flat, here]))
     if worst is not None:
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
         told = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
@@ -103,6 +104,14 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
         error, missing = found.of(J)
+        if here.shape[1]:
+            shut = np.abs(J @ here).max(axis=-1) > 1e-3 * np.linalg.norm(J, axis=-1)
+            error, missing = np.where(shut, np.nan, error), np.where(shut, np.nan, missing)
+            if shut.any():
+                reasons[name] = (
+                    "the likelihood is flat here, at the estimate only (as where two components are equal): "
+                    f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
+                )
         if not b.free.all():
             infinite = name in chart.normal and chart.normal[name].any()
             where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"

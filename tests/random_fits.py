@@ -1,7 +1,7 @@
-"""Random specs on data that break careless arithmetic, and what every fit of them must come to: the law of `test_random_fits.py`.
+"""Random specs on data that break careless arithmetic, and what every fit of them must come to.
 
-`python tests/random_fits.py 5000` (`make fuzz`) runs so many of them on both cores and prints the kinds of end; a failure prints the
-number that makes it again.
+The law of `test_random_fits.py`. `python tests/random_fits.py 5000` (`make fuzz`) runs so many of them on both cores and prints the
+kinds of end; a failure prints the number that makes it again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def random_fit(seed: int) -> Fit:
     )  # fmt: skip
 
 
-def fit_of(model: str, k: int, d: int, n: int, objective: str, troubles: set[str], labelled: bool, weighted: bool, seed: int) -> Fit:
+def fit_of(
+    model: str, k: int, d: int, n: int, objective: str, troubles: set[str], labelled: bool, weighted: bool, seed: int
+) -> Fit:
     """A fit of the given shape; the numbers come from the seed."""
     rng = np.random.default_rng([seed, 1])
     group = rng.integers(0, k, n)
@@ -166,7 +168,9 @@ def end(fit: Fit) -> str:
         assert (~np.isnan(error)).all() or em.reasons.get(str(name)), f"{name} has a NaN standard error without a reason"
         with np.errstate(invalid="ignore"):
             large = error > LARGEST_ERROR * _scale(fit, value.values)
-        assert not large.any(), f"standard error of {name} is {np.nanmax(error):.3g}, the value {value.values[large].ravel()[0]:.3g}"
+        assert not large.any(), (
+            f"standard error of {name} is {np.nanmax(error):.3g}, the value {value.values[large].ravel()[0]:.3g}"
+        )
     return em.status.value
 
 

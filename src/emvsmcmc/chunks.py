@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import datacheck
+from . import datacheck, datanotes
 from .aligning import declared, indexing_names, look_ups, named, plate_dims
 from .block import Block, Refused, blocks_of, collected, raise_refusal, tried
 from .errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
@@ -169,11 +169,11 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     reader = replace(reader, relabel=_meanings(spec, facts, notes))
     sample = _sample(reader, facts, notes)
     _checked(sample, facts, n)
-    notes += datacheck.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
+    notes += datanotes.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
     silent = [row for f in facts for row in f.silent]
-    notes += datacheck.silent_note(silent, sum(f.n_silent for f in facts))
+    notes += datanotes.silent_note(silent, sum(f.n_silent for f in facts))
     total, heard = float(sum(f.weight for f in facts)), float(sum(f.heard for f in facts))
-    notes += datacheck.weights_note(total, sum(f.counted for f in facts))
+    notes += datanotes.weights_note(total, sum(f.counted for f in facts))
     return ChunkedProblem(spec, n, total, heard, blocks, reader, sample, tuple(dict.fromkeys(notes)))
 
 
@@ -213,14 +213,14 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
         if isinstance(variable, Data) or (variable.discrete and raws[name].values.ndim == len(variable.dims)):
             distinct[name] = _distinct(name, raws[name].values)
         if name in indices:
-            known = datacheck.labelled_rows(problem, name)
+            known = datanotes.labelled_rows(problem, name)
             unlabelled[name] = int((counted & ~known).sum())
-    silent = datacheck.silent_rows(problem)
+    silent = datanotes.silent_rows(problem)
     at, weights = _chosen(problem, share, block.first)
     plate = next(iter(problem.plates))
     return _Facts(
         float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
-        [block.first + int(i) for i in silent[: datacheck.MAX_LISTED]], len(silent), notes,
+        [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
         {name: _rows_of(problem, plate, name, raw, at) for name, raw in raws.items() if name != WEIGHTS}, weights,
     )  # fmt: skip
 

@@ -199,6 +199,16 @@ class Status(Enum):
         """What the status means and what can be done about it."""
         return _SENTENCES[self]
 
+    @property
+    def finished(self) -> bool:
+        """Whether the start came to an optimum, if one with a qualification."""
+        return self in (Status.CONVERGED, Status.HEYWOOD, Status.STALLED)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an estimate at all."""
+        return self.finished or self is Status.MAX_ITER
+
     def __str__(self) -> str:
         return self.value
 

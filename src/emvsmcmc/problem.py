@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import datacheck
+from . import datacheck, datanotes
 from .aligning import Plate, aligned, axes_of, constant_size, declared, indexing_names, look_ups, named, plates
 from .errors import BadInput, UnknownName, WrongDims
 from .labelling import codes, hint, log_evidence, whole_codes
@@ -103,7 +103,7 @@ class Problem:
         if len(self.plates) != 1:
             return self.weights
         out = self.weights.copy()
-        out[datacheck.silent_rows(self)] = 0.0
+        out[datanotes.silent_rows(self)] = 0.0
         return out
 
     @property
@@ -181,7 +181,7 @@ def condition_raws(
     if not checked:
         return replace(problem, notes=tuple(notes))
     datacheck.enough_data(problem)
-    return replace(problem, notes=(*notes, *datacheck.notes(problem)))
+    return replace(problem, notes=(*notes, *datanotes.notes(problem)))
 
 
 def parameter_values(spec: Spec, values: Any) -> dict[str, Raw]:

@@ -36,8 +36,9 @@ SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two 
 SHORT = 300  # iterations that every start gets
 LONG = 3  # unfinished starts, the best ones, that are then run to their end
 ROOM = 2**28  # bytes that the completed rows of all starts under way may take
-FINISHED = (Status.CONVERGED, Status.STALLED, Status.HEYWOOD)
-USABLE = (*FINISHED, Status.MAX_ITER)
+FINISHED = tuple(s for s in Status if s.finished)
+USABLE = tuple(s for s in Status if s.usable)
+PREFERRED = (Status.CONVERGED, Status.HEYWOOD, Status.STALLED, Status.MAX_ITER)  # among starts whose objectives are the same
 
 
 def fit_em(
@@ -124,11 +125,7 @@ def fit_em(
     if not usable and not unbounded:
         raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
     optima = _group(plan, _candidates(runs), prior)
-    best = (
-        max(usable, key=lambda r: (r.objective, r.status is Status.CONVERGED))
-        if usable
-        else max(unbounded, key=lambda r: len(r.path))
-    )
+    best = _best(usable) if usable else max(unbounded, key=lambda r: len(r.path))
     rng = np.random.default_rng(seeds[-1])
     if init is None:
         # a run keeps the labels its start happened to have; what is reported does not depend on them
@@ -139,6 +136,13 @@ def fit_em(
     found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
+
+
+def _best(usable: list[Run]) -> Run:
+    """The highest objective; of those within its rounding, the one whose end needs the least qualification."""
+    top = max(r.objective for r in usable)
+    same = [r for r in usable if r.objective >= top - 1e-8 * max(1.0, abs(top))]
+    return min(same, key=lambda r: (PREFERRED.index(r.status), -r.objective))
 
 
 def _candidates(runs: list[Run]) -> list[Run]:

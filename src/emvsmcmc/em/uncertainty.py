@@ -13,11 +13,13 @@ from ..expect.plan import Plan, make_plan
 from ..expect.rotation import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment
+from .flat import entries, only_here, structural
 from .information import across, observed_information
 from .iterate import Loop
 from .mstep import MStep
 
 REPLICATES = 200
+OPEN = 1e-5  # the same, for directions found by differences
 TURNED = 1e-6  # share of a value's derivative along a rotation from which the value counts as turned by it
 
 
@@ -42,10 +44,11 @@ class Uncertainty:
     flat: np.ndarray
     rate: float = float("nan")
     replicates: dict[str, np.ndarray] | None = None
+    undecided: bool = False  # whether `flat` holds more than rotations: directions that the data leave open
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: coordinates less rotations."""
+        """Free parameters: coordinates less rotations and directions that the data leave open."""
         return self.coordinates.size - self.flat.shape[1]
 
     def of(self, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +60,9 @@ class Uncertainty:
         if self.covariance is None or self.complete is None:
             return nothing, nothing
         variance = np.einsum("...i,ij,...j->...", J, self.covariance, J)
-        turned = np.abs(J @ self.flat).max(axis=-1, initial=0.0) > TURNED * np.linalg.norm(J, axis=-1)
+        turned = np.abs(J @ self.flat).max(axis=-1, initial=0.0) > (OPEN if self.undecided else TURNED) * np.linalg.norm(
+            J, axis=-1
+        )
         variance = np.where((variance >= 0) & ~turned, variance, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             given = np.einsum("...i,ij,...j->...", J, _inverse(self.complete), J)
@@ -68,7 +73,15 @@ def unknown(plan: Plan, env: Environment, reason: str, prior: bool) -> Uncertain
     """No standard errors, for a reason; parameters are counted all the same."""
     chart = Coordinates(plan, env)
     reasons = {v.label: reason for v in plan.parameters}
-    return Uncertainty({}, {}, reasons, None, None, None, chart, generators(plan, chart, prior))
+    flat, undecided = _flat(plan, chart, prior)
+    return Uncertainty({}, {}, reasons, None, None, None, chart, flat, undecided=undecided)
+
+
+def _flat(plan: Plan, chart: Coordinates, prior: bool) -> tuple[np.ndarray, bool]:
+    """((size, g) flat directions, whether they are more than rotations); proper priors inform what data leave open."""
+    turns = generators(plan, chart, prior)
+    found = turns if prior else structural(plan, chart)
+    return (found, True) if found.shape[1] > turns.shape[1] else (turns, False)
 
 
 def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) -> Uncertainty:
@@ -76,24 +89,39 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
     inverted across the directions of rotations, along which it is zero.
     """
     chart, information, complete = observed_information(plan, env, rho, prior)
-    flat = generators(plan, chart, prior)
+    flat, undecided = _flat(plan, chart, prior)
     reasons: dict[str, str] = {}
-    covariance, worst = across(information, flat)
+    here = np.zeros((chart.size, 0)) if prior or flat.shape[1] else only_here(plan, chart, information)
+    covariance, worst = across(information, np.hstack([flat, here]))
     if worst is not None:
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
         told = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
         reasons = {b.variable.label: told for b in chart.blocks}
     found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, _rate(complete, information, flat))
+    found = replace(found, undecided=undecided)
+    open_ = entries(chart.blocks, chart.jacobian(chart.pack(env)), flat) if undecided else []
     for b in chart.blocks:
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
         error, missing = found.of(J)
+        if here.shape[1]:
+            shut = np.abs(J @ here).max(axis=-1) > 1e-3 * np.linalg.norm(J, axis=-1)
+            error, missing = np.where(shut, np.nan, error), np.where(shut, np.nan, missing)
+            if shut.any():
+                reasons[name] = (
+                    "the likelihood is flat here, at the estimate only (as where two components are equal): "
+                    f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
+                )
         if not b.free.all():
             infinite = name in chart.normal and chart.normal[name].any()
             where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"
             reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
+        if name not in reasons and undecided and np.isnan(error).any():
+            shown = ", ".join(open_[:6]) + (f" and {len(open_) - 6} more" if len(open_) > 6 else "")
+            together = f"along {flat.shape[1]} combination{'s' if flat.shape[1] > 1 else ''} of {shown}"
+            reasons[name] = f"the data leave it open: the likelihood does not change {together}, at any values"
         if name not in reasons and np.isnan(error).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
@@ -149,7 +177,7 @@ def bootstrap(
         run = Loop(replica, MStep(replica, prior), False, max(tol, 1e-6), 2000, True).run(env)
         if tick is not None:
             tick()
-        if run.status.value in ("converged", "stalled"):
+        if run.status.finished:
             for name, kept in draws.items():
                 kept.append(run.environment.values[name].array)
         else:

@@ -183,8 +183,8 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
     """Nats by which rounding may move the log-likelihood: that of its largest terms, which cancel, and that of rows whose values
     are large beside the scale they are judged by.
 
-    A sum rounds to eps times the sum of the sizes of what is added. A residual B_r v rounds to eps |B_r| . |v|, v in original units
-    since that is how the data were written down, and its square to twice the residual times that.
+    A sum rounds to eps times the sum of the sizes of what is added. A residual B_r v rounds to eps |B_r| . |v|, v in original
+    units since that is how the data were written down, and its square to twice the residual times that.
     """
     C = coefficients(plan, env, S.rho)
     seen, read = S.N != 0, S.S != 0

@@ -41,10 +41,11 @@ def joint_log_densities(plan: Plan, draws: Mapping[str, np.ndarray]) -> Iterator
         at = slice(start, min(start + block, total))
         with np.errstate(divide="ignore"):
             C = coefficients(plan, draws_environment(plan, {k: x[at] for k, x in draws.items()}))
-        yield at, _block(plan, C, at.stop - at.start)
+        yield at, row_densities(plan, C, at.stop - at.start)
 
 
-def _block(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
+def row_densities(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
+    """(n distinct rows, K, size) log p(row, configuration) under coefficients with a batch of `size`."""
     layout, K = plan.full, plan.K
     out = np.full((len(layout.V), K, size), -np.inf)
     c = np.broadcast_to(C.c, (K, size))

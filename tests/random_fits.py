@@ -1,7 +1,7 @@
 """Random specs on data that break careless arithmetic, and what every fit of them must come to.
 
-The law of `test_random_fits.py`. `python tests/random_fits.py 5000` (`make fuzz`) runs so many of them on both cores and prints the
-kinds of end; a failure prints the number that makes it again.
+The law of `test_random_fits.py`. `python tests/random_fits.py 5000` (`make fuzz`) runs so many of them on both cores and prints
+the kinds of end; a failure prints the number that makes it again.
 """
 
 from __future__ import annotations

@@ -113,9 +113,9 @@ def fit_em(
                 runs.append(run)
                 tick()
             _finish(a_loop(), runs, max_iter)
-            if prior and (there := [r for r in runs if r.status in USABLE]):
+            if prior and (ended := [r for r in runs if r.status in USABLE]):
                 # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
-                top = max(there, key=lambda r: r.objective).environment
+                top = max(ended, key=lambda r: r.objective).environment
                 runs += [a_loop().run(env, max_iter) for env in namings(start, top)]
             if sampled(plan):
                 there = _group(start, _candidates(runs), prior)

@@ -1,6 +1,7 @@
 # make compare   set up .venv, fit Old Faithful by EM and by NUTS, write reports/old_faithful/index.html
 # make test      lint, types, import direction, tests
 # make bench     figures and times beside public packages, written to reports/benchmarks (half an hour)
+# make fuzz      5,000 random fits on data that break careless arithmetic, and how they end
 # make clean     remove every environment and every cache
 
 SHELL := bash
@@ -14,7 +15,10 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 # "--only em_iteration" runs one program and prints its rows.
 BENCH_ARGS ?=
 
-.PHONY: help .venv compare test bench clean
+# "5000 20000" runs 5,000 of them from number 20,000 on.
+FUZZ_ARGS ?= 5000
+
+.PHONY: help .venv compare test bench fuzz clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -62,6 +66,9 @@ test: .venv/.tested
 bench: .venv-bench/.installed
 	.venv-bench/bin/python tests/benchmarks/peers.py
 	.venv-bench/bin/python tests/benchmarks/bench.py $(BENCH_ARGS)
+
+fuzz: .venv/.tested
+	$(BIN)/python tests/random_fits.py $(FUZZ_ARGS)
 
 clean:
 	rm -rf .venv .venv-bench* .mypy_cache .pytest_cache .ruff_cache build dist

@@ -173,7 +173,7 @@ def support(problem: Problem, variable: Variable) -> None:
     value = problem.given[variable.label]
     inside, expected = np.zeros((), dtype=bool), []
     for distribution in distributions(variable):
-        found, description = _inside(problem, variable, distribution, value.array)
+        found, description = lives(problem, variable, distribution, value.array)
         inside = inside | found
         expected.append(f"{description} ({distribution.family.name})")
     if inside.all():
@@ -190,7 +190,7 @@ def support(problem: Problem, variable: Variable) -> None:
     )
 
 
-def _inside(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
+def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
     family = distribution.family
     if family.name == "Dirac":
         c = value_of(distribution.arguments["c"], Environment({})).to(variable.dims)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .aligning import indexing_names
+from .branches import atom_notes
 from .datacheck import columns_of
 from .labelling import plain
 from .spec.variable import Variable
@@ -26,6 +27,7 @@ def notes(problem: Problem) -> list[str]:
     silent = silent_rows(problem)
     counted = int((problem.weights > 0).sum())
     return [
+        *atom_notes(problem),
         *class_notes(problem),
         *silent_note(silent[:MAX_LISTED].tolist(), len(silent)),
         *weights_note(float(problem.weights.sum()), counted),

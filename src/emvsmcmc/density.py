@@ -130,6 +130,8 @@ def _log_density(variable: Variable, env: Environment, x: np.ndarray, missing: n
             if branch.family.event_dims:
                 raise ValueError(f"{variable.label}: the oracle has no Switch between vectors")
             term = np.where(index == b, branch.family.logpdf(x, **argument_values(branch, env, variable.dims)), term)
+        heavy = np.isin(index, [b for b, branch in enumerate(variable.branches) if branch.family.mass])
+        term = np.where(_atoms(variable, env, x) & ~heavy, -np.inf, term)
     else:
         term = variable.family.logpdf(x, **argument_values(variable, env))
     event = variable.family.event_dims
@@ -144,6 +146,15 @@ def _log_density(variable: Variable, env: Environment, x: np.ndarray, missing: n
     return Named(np.where(missing, 0.0, term), dims)
 
 
+def _atoms(variable: Switch, env: Environment, x: np.ndarray) -> np.ndarray:
+    """Where a branch has mass at x. There a density, being with respect to length, is 0 with respect to the counting measure."""
+    atoms = np.zeros(np.shape(x), dtype=bool)
+    for branch in variable.branches:
+        if branch.family.mass:
+            atoms |= np.isfinite(branch.family.logpdf(x, **argument_values(branch, env, variable.dims)))
+    return atoms
+
+
 def _given_configuration(problem: Problem, env: Environment) -> np.ndarray:
     """(n,) log p(observed of the row, configuration): every discrete latent has a value in env."""
     plate = _plate(problem)
@@ -152,6 +163,10 @@ def _given_configuration(problem: Problem, env: Environment) -> np.ndarray:
     latents = {v.label for v in _latents(problem)}
     for variable in problem.row_variables:
         distribution = _branch(variable, env)
+        if isinstance(variable, Switch) and not distribution.family.mass and variable.label in problem.given:
+            x = problem.given[variable.label].array
+            atoms = _atoms(variable, env, np.where(np.isnan(x), 0.0, x)) & ~np.isnan(x)
+            total = total + _rows(Named(np.where(atoms, -np.inf, 0.0), variable.dims), plate)
         if isinstance(distribution.family, GaussianFamily):
             joint.add(problem, variable, distribution, env)
             hole = np.isnan(joint.last_value)

@@ -139,10 +139,10 @@ def fit_em(
 
 
 def _best(usable: list[Run]) -> Run:
-    """The highest objective; of those within its rounding, the one whose end needs the least qualification."""
+    """The highest objective; of those within its rounding, one that ended at a maximum, whether inside or at a boundary."""
     top = max(r.objective for r in usable)
     same = [r for r in usable if r.objective >= top - 1e-8 * max(1.0, abs(top))]
-    return min(same, key=lambda r: (PREFERRED.index(r.status), -r.objective))
+    return min(same, key=lambda r: (r.status not in PREFERRED[:2], -r.objective, PREFERRED.index(r.status)))
 
 
 def _candidates(runs: list[Run]) -> list[Run]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..branches import allowed_values, inside_cells
 from ..families import GaussianFamily, TableFamily
 from ..numerics import root_of_moments
 from ..problem import Problem
@@ -73,13 +74,22 @@ class RowBuilder:
         """(n, elements) given values of a child."""
         return self.problem.given[variable.label].to((self.plate, *[d for d, _ in elements])).reshape(self.n, -1)
 
+    def _inside(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
+        """(n, elements) given values of one branch of a Switch; holes where it has neither mass nor density, since its
+        configurations are ruled out there.
+        """
+        x = self._values(variable, elements)
+        if not isinstance(variable, Switch):
+            return x
+        return np.where(inside_cells(self.problem, variable, distribution), x, np.nan)
+
     def table(
         self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
     ) -> TablePart:
         """Multipliers of a count child. A slot that depends on row data gets one level for each distinct value of those data."""
         family = distribution.family
         assert isinstance(family, TableFamily)
-        x = self._values(variable, elements)
+        x = self._inside(variable, distribution, elements)
         m = x.shape[1]
         slot = next(k for k in family.slots if family.slots[k].kind is not None)
         env = Environment({**self.problem.covariates, **self.problem.fixed})
@@ -138,7 +148,7 @@ class RowBuilder:
         self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
     ) -> LevelPart:
         """A child whose value is its level; a hole has multiplier 0."""
-        x = self._values(variable, elements)
+        x = self._inside(variable, distribution, elements)
         there = np.isfinite(x)
         counted = None
         if distribution.family.name == "Dirac":
@@ -186,6 +196,7 @@ class RowBuilder:
                     )
                     total = np.broadcast_to(wide, (self.n, *shape)).reshape(self.n, self.K)
                     evidence = total + evidence if len(evidence) else total.copy()
+            allowed = allowed_values(self.problem, name, allowed)
             if not allowed.all():
                 sets, code = np.unique(allowed, axis=0, return_inverse=True)
                 masks.append((axis, sets))

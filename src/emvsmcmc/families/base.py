@@ -43,6 +43,7 @@ class Family(ABC):
     name: str
     arguments: Mapping[str, Any]
     discrete: bool = False
+    mass: bool = False  # its values have probability, not density: beside a density at the same value, only it counts
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
     twin: Twin | None = None
 

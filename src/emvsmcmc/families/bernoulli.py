@@ -14,6 +14,7 @@ class Bernoulli(Family, LevelFamily):
     name = "Bernoulli"
     arguments = {"p": REQUIRED}
     discrete = True
+    mass = True
     slots = {"p": Slot("probability", lower=0.0, upper=1.0)}
     twin = Twin("Bernoulli", {"p": "p"})
 

@@ -17,6 +17,7 @@ class Binomial(Family, TableFamily):
     name = "Binomial"
     arguments = {"n": REQUIRED, "p": REQUIRED}
     discrete = True
+    mass = True
     slots = {"n": Slot(None, lower=0.0), "p": Slot("probability", lower=0.0, upper=1.0)}
     twin = Twin("Binomial", {"n": "n", "p": "p"})
 
@@ -29,7 +30,7 @@ class Binomial(Family, TableFamily):
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
         n, p = arguments["n"], arguments["p"]
-        inside = (np.asarray(x) >= 0) & (x <= n)
+        inside = (np.asarray(x) >= 0) & (x <= n) & (x == np.floor(x))
         x = np.where(inside, x, 0)
         value = gammaln(n + 1.0) - gammaln(x + 1.0) - gammaln(n - x + 1.0) + xlogy(x, p) + xlog1py(n - x, -p)
         return np.where(inside, value, -np.inf)

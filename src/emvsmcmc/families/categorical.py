@@ -14,6 +14,7 @@ class Categorical(Family, LevelFamily):
     name = "Categorical"
     arguments = {"p": REQUIRED}
     discrete = True
+    mass = True
     slots = {"p": Slot("probabilities")}
     twin = Twin("Categorical", {"p": "p"})
 

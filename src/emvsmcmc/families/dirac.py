@@ -13,6 +13,7 @@ class Dirac(Family, LevelFamily):
 
     name = "Dirac"
     arguments = {"c": REQUIRED}
+    mass = True
     slots = {"c": Slot(None)}
     twin = Twin("DiracDelta", {"c": "c"})
 

@@ -17,6 +17,7 @@ class Poisson(Family, TableFamily):
     name = "Poisson"
     arguments = {"mu": REQUIRED}
     discrete = True
+    mass = True
     slots = {"mu": Slot("rate", lower=0.0)}
     twin = Twin("Poisson", {"mu": "mu"})
 
@@ -27,7 +28,10 @@ class Poisson(Family, TableFamily):
         return rng.poisson(np.broadcast_to(arguments["mu"], shape))
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
-        return xlogy(x, arguments["mu"]) - arguments["mu"] - gammaln(np.asarray(x) + 1.0)
+        x = np.asarray(x, dtype=float)
+        inside = (x >= 0) & (x == np.floor(x))
+        x = np.where(inside, x, 0.0)
+        return np.where(inside, xlogy(x, arguments["mu"]) - arguments["mu"] - gammaln(x + 1.0), -np.inf)
 
     def multipliers(self, x: np.ndarray, **fixed: np.ndarray) -> list[np.ndarray]:
         there, value = missing_as_zero(x)

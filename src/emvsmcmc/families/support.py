@@ -13,6 +13,8 @@ from math import prod
 
 import numpy as np
 
+EDGE = 700.0  # log-odds beyond which exp overflows
+
 
 class Support(ABC):
     """A set of values with a smooth chart."""
@@ -121,10 +123,8 @@ class Interval(Support):
         return (np.log(self.upper - self.lower) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(axis=0)
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        # both halves by the exponential of a negative number, which underflows to 0 where the other would overflow
-        above = u.real > 0
-        e = np.exp(np.where(above, -u, u))
-        return _reshape(self.lower + (self.upper - self.lower) * np.where(above, 1.0, e) / (1 + e), shape)
+        far = np.where(u.real < -EDGE, -EDGE, u)  # the exponential would overflow, and the value is the bound long before
+        return _reshape(self.lower + (self.upper - self.lower) / (1 + np.exp(-far)), shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from ..branches import inside_cells, possible
 from ..errors import UnsupportedModel
 from ..expect.coefficients import log_probabilities, residual_rows
 from ..expect.plan import GaussianPart, Part, Plan
@@ -90,6 +91,13 @@ class NativeLikelihood:
     def _child(self, part: Part) -> Any:
         """(n, *axes) log density of a child under every configuration, missing cells left out."""
         x, mask = self._value(part.variable)
+        if (
+            isinstance(part.variable, Switch)
+            and part.variable.label not in self.filled
+            and not part.distribution.family.event_dims
+        ):
+            cells = inside_cells(self.problem, part.variable, part.distribution)
+            mask = mask & cells.reshape(mask.shape)  # what lies outside is ruled out by `_branch`
         density = pm.logp(_twin(part.distribution, self.env, self._dims(part)), self._broadcast(x, part))
         event = part.distribution.family.event_dims
         shape = (self.problem.n, *self.shape, *[n for _, n in part.elements][: len(part.elements) - event])
@@ -112,6 +120,8 @@ class NativeLikelihood:
             return density
         index = part.variable.index.label
         b = part.variable.branches.index(part.distribution)
+        if not (may := possible(self.problem, part.variable)[:, b]).all():
+            density = density + np.where(may, 0.0, -np.inf).reshape(-1, *[1] * len(self.shape))
         if index in self.sampled:
             chosen = pt.eq(self.env.values[index].to((self.plate, *self.axes)), b)
         else:

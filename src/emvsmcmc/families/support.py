@@ -123,7 +123,8 @@ class Interval(Support):
         return (np.log(self.upper - self.lower) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(axis=0)
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        far = np.where(u.real < -EDGE, -EDGE, u)  # the exponential would overflow, and the value is the bound long before
+        # beyond the edge the exponential would overflow, and the value is the bound to the last bit; at infinity it is the bound
+        far = np.where((u.real < -EDGE) & np.isfinite(u.real), -EDGE, u)
         return _reshape(self.lower + (self.upper - self.lower) / (1 + np.exp(-far)), shape)
 
 

@@ -213,6 +213,11 @@ class Status(Enum):
         return self.value
 
 
+# the advice where there are no components of which fewer could be used
+NO_COMPONENTS = (
+    "A scale went to zero or lost its rows: the mean follows the data exactly; use more rows or fewer parameters in the mean, or "
+    "objective='map' with a prior that vanishes at zero fast enough (InverseGamma, InverseWishart)."
+)
 _SENTENCES = {
     Status.CONVERGED: "The objective cannot rise by more than the tolerance any further.",
     Status.STALLED: "Rounding stops the iteration before the tolerance is met; the estimate is as good as float64 allows here.",

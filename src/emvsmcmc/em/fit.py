@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..chunks import ChunkedProblem
-from ..errors import BadInput, Degenerate, FitFailed, Status, Unidentified
+from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.chunks import plan_rows
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
@@ -29,6 +29,7 @@ from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
 from .result import EMFit, Start, parameter_dataset, parameter_history
+from .saddle import leave
 from .starts import random_start
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
@@ -123,7 +124,7 @@ def fit_em(
     usable = [r for r in runs if r.status in USABLE]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
-        raise FitFailed(_all_failed(runs), Status.DEGENERATE, _starts(runs))
+        raise FitFailed(_all_failed(plan, runs), Status.DEGENERATE, _starts(runs))
     optima = _group(plan, _candidates(runs), prior)
     best = _best(usable) if usable else max(unbounded, key=lambda r: len(r.path))
     rng = np.random.default_rng(seeds[-1])
@@ -133,7 +134,20 @@ def fit_em(
             return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
 
         optima, best.environment = [name(env) for env in optima], name(best.environment)
-    found = _uncertainty(plan, best, prior, standard_errors, tol, rng, progress)
+
+    def uncertain(run: Run) -> Uncertainty:
+        return _uncertainty(plan, run, prior, standard_errors, tol, rng, progress)
+
+    found = uncertain(best)
+    if assignment == "soft":
+        last, found = leave(plan, all_rows, best, found, uncertain, prior, max_iter)
+        if last is not best:
+            runs = [last if r is best else r for r in runs]
+            best = last
+            if init is None:
+                best.environment = name(best.environment)
+                found = uncertain(best)
+            optima[max(best.optimum, 0)] = best.environment
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
 
@@ -278,9 +292,10 @@ def _group(plan: Plan, runs: list[Run], prior: bool = False) -> list[Environment
     return [r.environment for r in optima]
 
 
-def _all_failed(runs: list[Run]) -> str:
+def _all_failed(plan: Plan, runs: list[Run]) -> str:
     reasons = sorted({r.reason for r in runs})
-    return f"all {len(runs)} starts ended as degenerate ({'; '.join(reasons[:3])}). {Status.DEGENERATE.sentence}"
+    advice = Status.DEGENERATE.sentence if plan.latents else NO_COMPONENTS
+    return f"all {len(runs)} starts ended as degenerate ({'; '.join(reasons[:3])}). {advice}"
 
 
 def _identified(plan: Plan) -> None:

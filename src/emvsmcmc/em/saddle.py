@@ -1,0 +1,87 @@
+"""Leaving a saddle: a run that ends where the information has a negative direction goes on along it.
+
+EM keeps what a start has in common: components that start equal stay equal, and the score is zero there although the objective
+rises to both sides. Only the second derivative can tell (McLachlan and Krishnan 2008, section 3.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import Degenerate, Status
+from ..expect.coefficients import coefficients, log_prior
+from ..expect.coordinates import Coordinates
+from ..expect.plan import Plan
+from ..expect.rows import expect
+from ..spec.graph import Environment
+from .iterate import Loop, Run
+from .uncertainty import Uncertainty
+
+NEGATIVE = -1e-4  # of the complete-data information: beyond what differences of scores may err by
+STEPS = (1.0, 0.3, 0.1)  # complete-data standard errors along the direction
+TRIES = 5
+AT_SADDLE = "the objective still rises along a direction in which the score is zero: a saddle, not a maximum; start elsewhere"
+
+
+def rising_direction(found: Uncertainty) -> np.ndarray | None:
+    """(size,) direction of the most negative information, one complete-data standard error long; None at a maximum."""
+    if found.information is None or found.complete is None or not len(found.information):
+        return None
+    d = np.sqrt(np.abs(np.diag(found.complete)))
+    d = np.where(d > 0, d, 1.0)
+    scaled = found.information / np.outer(d, d)
+    if not np.isfinite(scaled).all():
+        return None
+    values, vectors = np.linalg.eigh(scaled)
+    return vectors[:, 0] / d if values[0] < NEGATIVE else None
+
+
+def leave(
+    plan: Plan,
+    loop: Callable[[], Loop],
+    run: Run,
+    found: Uncertainty,
+    again: Callable[[Run], Uncertainty],
+    prior: bool,
+    limit: int,
+) -> tuple[Run, Uncertainty]:
+    """The run that goes on from a saddle to a maximum, and its uncertainty; both as they are where the run ended at one.
+
+    again : the uncertainty at the end of another run. A run that finds no way up ends as STALLED.
+    """
+    for _ in range(TRIES):
+        along = rising_direction(found) if run.status is Status.CONVERGED else None
+        if along is None:
+            return run, found
+        start = _higher(plan, found.coordinates, run, along, prior)
+        if start is None or limit <= run.iterations:
+            break
+        more = loop().traced(start, limit - run.iterations)
+        if not more.status.usable or more.objective < run.objective:
+            break
+        more.path, more.trace = run.path + more.path, run.trace + more.trace if run.trace else []
+        more.iterations, more.passes = len(more.path) - 1, more.passes + run.passes
+        more.optimum, more.fingerprint = run.optimum, run.fingerprint
+        run, found = more, again(more)
+    if run.status is Status.CONVERGED and rising_direction(found) is not None:
+        run.status, run.reason = Status.STALLED, AT_SADDLE
+    return run, found
+
+
+def _higher(plan: Plan, chart: Coordinates, run: Run, along: np.ndarray, prior: bool) -> Environment | None:
+    """The best point on either side of a saddle; None where none is higher."""
+    u = chart.pack(run.environment)
+    best, top = None, run.objective
+    for length in STEPS:
+        for sign in (1.0, -1.0):
+            try:
+                with np.errstate(all="ignore"):
+                    env = chart.unpack(u + sign * length * along)
+                    value = expect(plan, coefficients(plan, env))[0] + (float(log_prior(plan, env)) if prior else 0.0)
+            except (Degenerate, np.linalg.LinAlgError):
+                continue
+            if np.isfinite(value) and value > top:
+                best, top = env, value
+    return best

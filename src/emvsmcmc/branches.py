@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .datacheck import columns_of, lives
-from .errors import OutOfSupport
+from .errors import OutOfSupport, UnsupportedModel
 from .spec.variable import Switch, Variable
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def allowed_values(problem: Problem, index: str, allowed: np.ndarray) -> np.ndar
     Raises OutOfSupport, naming the first row for which none is left.
     """
     for variable in problem.row_variables:
+        if isinstance(variable, Switch) and variable.index.label == index:
+            _no_vector_beside_mass(variable)
         if isinstance(variable, Switch) and variable.index.label == index and len(variable.branches) == allowed.shape[1]:
             allowed = allowed & possible(problem, variable)
             if not allowed.any(axis=1).all():
@@ -67,6 +69,18 @@ def allowed_values(problem: Problem, index: str, allowed: np.ndarray) -> np.ndar
                     "Mend the value or the label, or declare another distribution.",
                 )
     return allowed
+
+
+def _no_vector_beside_mass(variable: Switch) -> None:
+    """The oracle has no Switch between vectors, so nothing could check what mass beside the density of a vector gives."""
+    vectors = [b.family.name for b in variable.branches if b.family.event_dims]
+    if vectors and any(b.family.mass for b in variable.branches):
+        raise UnsupportedModel(
+            variable.label,
+            "branches that all have mass, or all have a density, where one is a distribution of vectors",
+            f"mass beside {vectors[0]}",
+            "Declare the columns as independent (Normal) branches, or leave the rows at the atom out.",
+        )
 
 
 def atom_notes(problem: Problem) -> list[str]:

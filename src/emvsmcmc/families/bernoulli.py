@@ -26,4 +26,5 @@ class Bernoulli(Family, LevelFamily):
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log(np.where(np.asarray(x) == 1, arguments["p"], 1 - arguments["p"]))
+            value = np.log(np.where(np.asarray(x) == 1, arguments["p"], 1 - arguments["p"]))
+        return np.where((np.asarray(x) == 0) | (np.asarray(x) == 1), value, -np.inf)

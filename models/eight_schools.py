@@ -8,7 +8,7 @@ of coaching in points, with a standard error that is as good as known. How much 
 
 with `error` given. The effects of the eight schools differ by no more than their errors would make them differ anyway, so
 that the likelihood is highest at tau = 0: all schools alike, each effect estimated by the weighted mean mu = 7.69. This is
-a boundary, and hardly a finding: at tau = 5 the log-likelihood is half a nat lower. The posterior keeps all these values
+a boundary, and hardly a finding: at tau = 5 the log-likelihood is a third of a nat lower. The posterior keeps all these values
 of tau and averages over them. Its schools lie between the common mean and what each reported, which the estimate by
 maximum likelihood cannot tell: it has every school at mu.
 

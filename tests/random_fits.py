@@ -167,14 +167,19 @@ def end(fit: Fit) -> str:
         assert not np.isinf(error).any(), f"standard error of {name} is infinite"
         assert (~np.isnan(error)).all() or em.reasons.get(str(name)), f"{name} has a NaN standard error without a reason"
         with np.errstate(invalid="ignore"):
-            large = error > LARGEST_ERROR * _scale(fit, value.values)
+            large = error > LARGEST_ERROR * _scale(fit, str(name), value.values)
         assert not large.any(), (
             f"standard error of {name} is {np.nanmax(error):.3g}, the value {value.values[large].ravel()[0]:.3g}"
         )
     return em.status.value
 
 
-def _scale(fit: Fit, value: np.ndarray) -> np.ndarray:
+def _scale(fit: Fit, name: str, value: np.ndarray) -> np.ndarray:
+    """Size of a parameter: 1 for a probability, its own for a rate of waiting times, that of the values elsewhere."""
+    if name in ("w", "q") or fit.model in ("bern", "binom", "cat"):
+        return np.ones(value.shape)
+    if fit.model == "expo":
+        return np.abs(value)
     x = np.asarray(fit.data["x"], dtype=float)
     spread = float(np.nanmax(np.abs(x))) if np.isfinite(x).any() else 1.0
     return np.maximum(np.abs(value), max(1.0, spread))

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.cli import app
-from emvsmcmc.density import log_likelihood
+from emvsmcmc.density import log_likelihood, log_prior
+from emvsmcmc.expect.plan import make_plan
 
 GOOD = {"w": [0.4, 0.6], "mu": [-3.0, 3.0], "sd": [1.0, 1.0]}
 
@@ -256,3 +257,26 @@ def test_the_labels_command_leaves_other_columns_out_with_a_note(tmp_path):
     done = CliRunner().invoke(app, [str(w) for w in words])
     assert done.exit_code == 0, done.output
     assert "left out: who" in done.output
+
+
+def test_a_generator_is_a_seed_only_where_one_is_taken():
+    problem = ev.condition(mixture(), {"y": rows()})
+    with pytest.raises(errors.BadInput, match="random_seed"):
+        ev.fit_em(problem, random_seed=np.random.default_rng(0), progress=False)
+    drawn = [ev.simulate(mixture(), {"row": 5}, random_seed=seed)["y"].values for seed in (3, np.random.default_rng(3))]
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_any_name_may_be_a_parameter():
+    """The sampler's own inputs were called so, and the compiled model did not know which was meant."""
+    from emvsmcmc.mcmc.model import build_model
+
+    with ev.Spec() as spec:
+        mean = ev.Normal("centre", 0, 10) + ev.Normal("layout", 0, 10) * ev.Data("x", dims="row")
+        ev.Normal("y", mean, ev.HalfNormal("rows", 5), dims="row")
+    problem = ev.condition(spec, {"x": np.arange(9.0), "y": np.sin(np.arange(9.0))})
+    plan = make_plan(problem)
+    at = {"centre": 0.1, "layout": 0.2, "rows": 1.5}
+    logp = build_model(plan, "fused", "all").compile_logp(jacobian=False, mode="FAST_COMPILE")
+    found = float(logp({"centre": 0.1, "layout": 0.2, "rows_log__": np.log(1.5)}))
+    assert found == pytest.approx(log_likelihood(problem, at).sum() + log_prior(problem, at), rel=1e-9)

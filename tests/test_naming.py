@@ -91,7 +91,20 @@ def test_chains_in_different_namings_are_said_to_be() -> None:
     best = fit(faithful([50, 80], 20), "map")
     one = {k: np.repeat(v[None], 5, axis=0) for k, v in values(best).items()}
     other = {k: v[:, ::-1] for k, v in one.items()}
-    apart = names_by_chain(best.plan, {k: np.concatenate([one[k], other[k]]) for k in one}, best.environment, 2)
+    apart, alike = names_by_chain(best.plan, {k: np.concatenate([one[k], other[k]]) for k in one}, best.environment, 2)
     assert "names of component" in apart
     assert "none crosses" in apart
-    assert names_by_chain(best.plan, {k: np.concatenate([one[k], one[k]]) for k in one}, best.environment, 2) == ""
+    assert alike == [0]
+    together = {k: np.concatenate([one[k], one[k]]) for k in one}
+    assert names_by_chain(best.plan, together, best.environment, 2) == ("", [0, 1])
+
+
+def test_a_comparison_reports_no_mean_over_chains_in_different_namings() -> None:
+    """Both namings hold mass (.87 and .13): chains start in each, none crosses, and the figures are those of the better one."""
+    both = ev.compare(faithful([50, 80], 20), starts=3, draws=200, tune=200, chains=2, random_seed=1, progress=False)
+    assert both.verdict.name == "MCMC has not converged: no verdict"
+    assert "the figures are those of chain 0, in the better mode" in both.verdict.reasons[0]
+    table = both.table
+    np.testing.assert_allclose(table.loc[["centers[0]", "centers[1]"], "mean"], [54.6, 80.1], atol=0.5)
+    pooled = both.posterior["posterior"]["centers"].mean(("chain", "draw")).values
+    assert np.abs(pooled - [54.6, 80.1]).min() > 5  # what would have been said

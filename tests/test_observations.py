@@ -154,3 +154,7 @@ def test_comparison_and_page_say_one_elpd() -> None:
     page, ours = found.to_datatree()["loo"].attrs, found.loo
     assert (ours.elpd, ours.se, ours.p) == (page["elpd"], page["se"], page["p"])
     assert ours.n_data_points == found.problem.observations < found.problem.weights.sum()
+    one_each = leave_one_out(found.posterior, (found.problem.heard > 0).astype(float), found.em.plan.inverse)
+    w = found.problem.heard[one_each.row]
+    assert ours.elpd == pytest.approx(w @ one_each.elpd, abs=0.05)  # a row of weight w is w rows
+    assert abs(one_each.total - ours.elpd) > 10  # negative control

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emvsmcmc.comparison.verdict import BOTH, MISLEADS, MISSTATES, OFF, SUFFICES, UNDECIDED, verdict
+from emvsmcmc.comparison.verdict import BOTH, MISLEADS, MISSTATES, OFF, SUFFICES, UNDECIDED, not_converged, verdict
 from emvsmcmc.report.content import MEANING, NO_MEANING, TONE
 
 GAPS = {0.1: True, -0.72: False, 0.57: False}
@@ -51,3 +51,9 @@ def test_what_misleads_or_has_not_converged_goes_before() -> None:
 def test_every_verdict_has_a_meaning_and_a_tone() -> None:
     assert set(MEANING) == set(TONE) == {SUFFICES, MISSTATES, OFF, BOTH, MISLEADS}
     assert len({*MEANING.values(), NO_MEANING}) == 6
+
+
+def test_one_chain_cannot_have_converged():
+    """Its R-hat is no number, which once ended in an error of pandas."""
+    table = pd.DataFrame({"r_hat": [np.nan, np.nan], "ess_bulk": [900.0, 900.0], "ess_tail": [900.0, 900.0]}, index=["a", "b"])
+    assert not_converged(table, 1, 0.0) == ["R-hat of one chain says nothing"]

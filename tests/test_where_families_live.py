@@ -150,9 +150,38 @@ def test_zero_inflation_with_a_rate_without_closed_form():
 
 
 def test_a_label_that_its_value_contradicts_is_named():
-    problem = ev.condition(EXPONENTIAL_DIRAC, {"y": [0.0, 0.5, 1.0], "z": [0, -1, 0]}, fixed={"p": 0.5, "r": 1})
-    with pytest.raises(OutOfSupport, match="row 0"):
-        make_plan(problem)
+    with pytest.raises(OutOfSupport, match=r"row 0.*the label of 'z' allows"):
+        ev.condition(EXPONENTIAL_DIRAC, {"y": [0.0, 0.5, 1.0], "z": [0, -1, 0]}, fixed={"p": 0.5, "r": 1})
+
+
+def test_values_of_one_row_that_no_branch_can_have_together_are_named():
+    with ev.Spec(coords={"d": 2}) as spec:
+        z = ev.Bernoulli("z", ev.Beta("p", 1, 1), dims="row")
+        r = ev.Gamma("r", 1, 1)
+        ev.Switch("y", z, [ev.Exponential.dist(r), ev.Dirac.dist(0)], dims=("row", "d"))
+    with pytest.raises(OutOfSupport, match=r"row 1.*one value of 'z' stands for"):
+        ev.condition(spec, {"y": [[0.0, 0.0], [0.0, 0.5], [1.0, 2.0]]})
+
+
+def test_rows_in_chunks_follow_the_same_rule():
+    array = pytest.importorskip("dask.array")
+    y = np.random.default_rng(1).permutation(np.concatenate([np.zeros(600), np.random.default_rng(0).exponential(0.2, 400)]))
+    problem = ev.condition(EXPONENTIAL_DIRAC, {"y": array.from_array(y, chunks=250)})
+    assert any("600 of 1,000 rows equal the atom 0 and belong to `Dirac`" in note for note in problem.notes)
+    fit = ev.fit_em(problem, starts=2, random_seed=0, progress=False)
+    assert float(fit.estimate["p"]) == pytest.approx(0.6, rel=1e-12)
+    assert float(fit.estimate["r"]) == pytest.approx(400 / y.sum(), rel=1e-12)
+
+
+def test_no_value_at_the_atom_is_an_estimate_of_zero():
+    """Without a zero the share of an atom at zero is zero, not a class without rows."""
+    y = np.random.default_rng(0).exponential(0.2, 50)
+    fit = ev.fit_em(ev.condition(EXPONENTIAL_DIRAC, {"y": y}), starts=2, random_seed=0, progress=False)
+    assert float(fit.estimate["p"]) == 0.0
+    assert fit.log_likelihood == pytest.approx(stats.expon(scale=y.mean()).logpdf(y).sum(), rel=1e-12)
+    assert fit.n_parameters == 1
+    assert np.isnan(fit.standard_error["p"])
+    assert "boundary" in fit.reasons["p"]
 
 
 def test_mass_beside_a_vector_is_refused():
@@ -162,6 +191,5 @@ def test_mass_beside_a_vector_is_refused():
         m = ev.Normal("m", 0, 10, dims="d")
         cov = ev.InverseWishart("cov", 4, np.eye(2), dims=("d", "d_bis"))
         ev.Switch("y", z, [ev.MvNormal.dist(m, cov), ev.Dirac.dist(0)], dims=("row", "d"))
-    problem = ev.condition(spec, {"y": [[0.0, 0.0], [1.0, 2.0], [2.0, 1.0]]})
     with pytest.raises(UnsupportedModel, match="mass beside MvNormal"):
-        make_plan(problem)
+        ev.condition(spec, {"y": [[0.0, 0.0], [1.0, 2.0], [2.0, 1.0]]})

@@ -6,12 +6,14 @@ whatever the unit of the data: such a row belongs to a branch with mass.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .datacheck import columns_of, lives
 from .errors import OutOfSupport, UnsupportedModel
+from .spec.model import Spec
 from .spec.variable import Switch, Variable
 
 if TYPE_CHECKING:
@@ -49,25 +51,41 @@ def possible(problem: Problem, variable: Switch) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
+def consistent(problem: Problem) -> None:
+    """Raise OutOfSupport where a row's labels, or several of its values together, leave no branch. See `allowed_values`."""
+    if len(problem.plates) != 1:
+        return
+    for index in {v.index.label: v.index for v in problem.row_variables if isinstance(v, Switch)}.values():
+        allowed = np.ones((problem.n, problem.levels(index)), dtype=bool)
+        if index.label in problem.given:
+            code = problem.given[index.label].array
+            allowed = np.isnan(code)[:, None] | (code[:, None] == np.arange(allowed.shape[1]))
+        if index.label in problem.evidence:
+            allowed = allowed & np.isfinite(problem.evidence[index.label].array)
+        allowed_values(problem, index.label, allowed)
+
+
 def allowed_values(problem: Problem, index: str, allowed: np.ndarray) -> np.ndarray:
     """`allowed` (n, values) of a latent, less the values whose branches the data exclude.
 
-    Raises OutOfSupport, naming the first row for which none is left.
+    Raises OutOfSupport, naming the first row for which none is left, and UnsupportedModel for mass beside a density of vectors.
     """
+    labelled = ~allowed.all(axis=1)
     for variable in problem.row_variables:
-        if isinstance(variable, Switch) and variable.index.label == index:
-            _no_vector_beside_mass(variable)
-        if isinstance(variable, Switch) and variable.index.label == index and len(variable.branches) == allowed.shape[1]:
-            allowed = allowed & possible(problem, variable)
-            if not allowed.any(axis=1).all():
-                row = int(np.flatnonzero(~allowed.any(axis=1))[0])
-                raise OutOfSupport(
-                    f"{variable.label} in row {row}",
-                    f"a value that the branches its labels of {index!r} allow can have (a density weighs nothing at a value at "
-                    "which another branch has mass)",
-                    str(columns_of(problem, variable)[row].tolist()).strip("[]"),
-                    "Mend the value or the label, or declare another distribution.",
-                )
+        if not isinstance(variable, Switch) or variable.index.label != index or len(variable.branches) != allowed.shape[1]:
+            continue  # a wrong number of branches is refused by the plan
+        _no_vector_beside_mass(variable)
+        allowed = allowed & possible(problem, variable)
+        if allowed.any(axis=1).all():
+            continue
+        row = int(np.flatnonzero(~allowed.any(axis=1))[0])
+        who = f"the label of {index!r} allows" if labelled[row] else f"one value of {index!r} stands for"
+        raise OutOfSupport(
+            f"{variable.label} in row {row}",
+            f"values that the branches that {who} can have (where a branch has mass, a density weighs nothing, cell by cell)",
+            str(columns_of(problem, variable)[row].tolist()).strip("[]"),
+            f"Mend the values{' or the label' if labelled[row] else ''}, or declare another distribution.",
+        )
     return allowed
 
 
@@ -83,24 +101,29 @@ def _no_vector_beside_mass(variable: Switch) -> None:
         )
 
 
-def atom_notes(problem: Problem) -> list[str]:
-    """What mass beside density means for the data at hand."""
-    out = []
+def atom_rows(problem: Problem) -> dict[str, tuple[int, tuple[float, ...]]]:
+    """{Switch of mass beside density: (rows with a value that has mass, up to two such values)}."""
+    out = {}
     for variable in problem.row_variables:
         if not isinstance(variable, Switch) or variable.label not in problem.given:
             continue
-        mass = [b for b in variable.branches if b.family.mass]
-        if not mass or len(mass) == len(variable.branches):
-            continue
-        atoms = at_atoms(problem, variable)
-        if not (rows := int(atoms.any(axis=1).sum())):
-            continue
-        values = np.unique(columns_of(problem, variable)[atoms])
-        what = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
-        names = " or ".join(dict.fromkeys(f"`{b.family.name}`" for b in mass))
-        equal, belong = ("equals", "belongs") if rows == 1 else ("equal", "belong")
-        out.append(
-            f"{variable.label}: {rows:,} of {problem.n:,} rows {equal} {what} and {belong} to {names}: a density weighs nothing "
-            "where another branch has mass."
-        )
+        if len({b.family.mass for b in variable.branches}) == 2:
+            atoms = at_atoms(problem, variable)
+            values = np.unique(columns_of(problem, variable)[atoms])[:2]
+            out[variable.label] = int(atoms.any(axis=1).sum()), tuple(values.tolist())
+    return out
+
+
+def atom_notes(spec: Spec, found: Mapping[str, tuple[int, tuple[float, ...]]], n: int) -> list[str]:
+    """What mass beside density means for n rows. found : as `atom_rows` tells."""
+    out = []
+    for name, (rows, values) in found.items():
+        if rows:
+            what = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
+            mass = (b.family.name for b in spec.variables[name].branches if b.family.mass)  # type: ignore[attr-defined]
+            equal, belong = ("equals", "belongs") if rows == 1 else ("equal", "belong")
+            out.append(
+                f"{name}: {rows:,} of {n:,} rows {equal} {what} and {belong} to "
+                f"{' or '.join(dict.fromkeys(f'`{m}`' for m in mass))}: a density weighs nothing where another branch has mass."
+            )
     return out

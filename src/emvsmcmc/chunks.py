@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import xarray as xr
 from . import datacheck, datanotes
 from .aligning import declared, indexing_names, look_ups, named, plate_dims
 from .block import Block, Refused, blocks_of, collected, raise_refusal, tried
+from .branches import atom_notes, atom_rows
 from .errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
 from .labelling import codes, hint, plain
 from .problem import Problem, condition_raws, known_values, numeric_index, parameter_values
@@ -171,10 +172,22 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     _checked(sample, facts, n)
     notes += datanotes.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
     silent = [row for f in facts for row in f.silent]
+    notes += atom_notes(spec, _atoms(facts), n)
     notes += datanotes.silent_note(silent, sum(f.n_silent for f in facts))
     total, heard = float(sum(f.weight for f in facts)), float(sum(f.heard for f in facts))
     notes += datanotes.weights_note(total, sum(f.counted for f in facts))
     return ChunkedProblem(spec, n, total, heard, blocks, reader, sample, tuple(dict.fromkeys(notes)))
+
+
+def _atoms(facts: Sequence[_Facts]) -> dict[str, tuple[int, tuple[float, ...]]]:
+    """`branches.atom_rows` of all blocks together."""
+    return {
+        name: (
+            sum(f.atoms[name][0] for f in facts if name in f.atoms),
+            tuple(sorted({x for f in facts if name in f.atoms for x in f.atoms[name][1]})[:2]),
+        )
+        for name in dict.fromkeys(name for f in facts for name in f.atoms)
+    }
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,7 @@ class _Facts:
     high: dict[str, np.ndarray]
     distinct: dict[str, list[Any]]
     unlabelled: dict[str, int]
+    atoms: dict[str, tuple[int, tuple[float, ...]]]
     silent: list[int]
     n_silent: int
     notes: list[str]
@@ -220,7 +234,7 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
     plate = next(iter(problem.plates))
     return _Facts(
         float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
-        [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
+        atom_rows(problem), [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
         {name: _rows_of(problem, plate, name, raw, at) for name, raw in raws.items() if name != WEIGHTS}, weights,
     )  # fmt: skip
 

@@ -191,10 +191,10 @@ def support(problem: Problem, variable: Variable) -> None:
 
 
 def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
+    """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
+    holes; and what that is in words). Raises OutOfSupport for known trials that are no whole numbers.
+    """
     family = distribution.family
-    if family.name == "Dirac":
-        c = value_of(distribution.arguments["c"], Environment({})).to(variable.dims)
-        return np.isnan(x) | (x == c), f"the value {np.unique(c).tolist()}".replace("[", "").replace("]", "")
     known = _known_arguments(problem, distribution, variable.dims)
     if "n" in known:
         trials = np.asarray(known["n"])
@@ -203,8 +203,6 @@ def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.nd
             got = f"{trials[~whole][0]:g}"
             raise OutOfSupport(f"{variable.label}.n", "whole numbers of at least 0", got, "n counts the trials of each row.")
         return family.support(n=trials).contains(x), "a whole number from 0 to n"
-    if family.name == "Binomial":
-        known = {}
     found = family.support(**known)
     return found.contains(x), found.description
 

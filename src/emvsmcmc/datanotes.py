@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .aligning import indexing_names
-from .branches import atom_notes
+from .branches import atom_notes, atom_rows
 from .datacheck import columns_of
 from .labelling import plain
 from .spec.variable import Variable
@@ -27,7 +27,7 @@ def notes(problem: Problem) -> list[str]:
     silent = silent_rows(problem)
     counted = int((problem.weights > 0).sum())
     return [
-        *atom_notes(problem),
+        *atom_notes(problem.spec, atom_rows(problem), problem.n),
         *class_notes(problem),
         *silent_note(silent[:MAX_LISTED].tolist(), len(silent)),
         *weights_note(float(problem.weights.sum()), counted),

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import datacheck, datanotes
 from .aligning import Plate, aligned, axes_of, constant_size, declared, indexing_names, look_ups, named, plates
+from .branches import consistent
 from .errors import BadInput, UnknownName, WrongDims
 from .labelling import codes, hint, log_evidence, whole_codes
 from .reading import Raw, default_labels, is_hole, numbers, read, read_value
@@ -181,6 +182,7 @@ def condition_raws(
     if not checked:
         return replace(problem, notes=tuple(notes))
     datacheck.enough_data(problem)
+    consistent(problem)
     return replace(problem, notes=(*notes, *datanotes.notes(problem)))
 
 

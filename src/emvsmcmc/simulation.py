@@ -47,7 +47,7 @@ def simulate(
     ------
     UnknownName, WrongDims, MissingData, and what `condition` raises for bad covariates and parameters.
     """
-    checked_seed(random_seed)
+    checked_seed(random_seed, generator=True)
     sizes = dict(sizes or {})
     dims = plate_dims(spec)
     for dim, size in sizes.items():

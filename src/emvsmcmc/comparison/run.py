@@ -83,13 +83,15 @@ def fit_mcmc(
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan, flat, reference)
+    modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
     tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
     tree.attrs |= {
         "likelihood": likelihood,
         "marginalize": marginalize,
         "init": init,
         "tune": tune,
-        "modes": names_by_chain(plan, flat, reference, done.posterior.sizes["chain"]),
+        "modes": modes,
+        "chains_of_mode": alike,
         "recovery_seconds": time.perf_counter() - began - done.compile_seconds - done.sampling_seconds,
     }
     return tree
@@ -164,11 +166,16 @@ def compare(
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
     # the mode stands for the best optimum; the likelihood's other optima within reach get chains of their own
-    modes = other_modes(em, mode, tol, max_iter)
-    mode, optima = modes[0], [*with_mass(modes), *within_reach(em)[1:]]
+    fits = other_modes(em, mode, tol, max_iter)
+    mode, optima = fits[0], [*with_mass(fits), *within_reach(em)[1:]]
     posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     known = None if truth is None else _aligned_truth(em, truth)
+    modes = str(posterior.attrs.get("modes", ""))
+    if modes:  # a mean over chains in different modes belongs to none of them
+        alike = list(posterior.attrs["chains_of_mode"])
+        aligned = aligned.isel(chain=alike)
+        modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
     deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
@@ -188,7 +195,7 @@ def compare(
         posterior=posterior,
         table=numbers,
         invariant=fixed,
-        verdict=verdict(deciding, k, chains, divergent, places, str(posterior.attrs.get("modes", ""))),
+        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes),
         contract=contract(em.plan, em.environment, sampled, ours),
         k_hat=k,
         chain_optima=places,

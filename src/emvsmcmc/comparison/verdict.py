@@ -45,7 +45,9 @@ def verdict(
 
     modes : what is to be said of chains that sit in different modes of the posterior; empty where they do not.
     """
-    trouble = [*([modes] if modes else []), *not_converged(table, chains, divergent)]
+    trouble = not_converged(table, chains, divergent)
+    if modes:
+        return Verdict(UNDECIDED, (modes, *trouble, "how much each mode weighs takes a sampler that crosses between them"))
     if trouble:
         return Verdict(UNDECIDED, (*trouble, "more draws and tuning steps, or fewer components, may mend it"))
     gap = table["gap"].abs()
@@ -87,7 +89,9 @@ def not_converged(table: pd.DataFrame, chains: int, divergent: float) -> list[st
     """
     out = []
     r_hat = table["r_hat"]
-    if not (r_hat <= R_HAT).all():
+    if r_hat.isna().all():
+        out.append("R-hat of one chain says nothing")
+    elif not (r_hat <= R_HAT).all():
         out.append(f"R-hat {r_hat.max():.3f} for {r_hat.idxmax()} (at most {R_HAT} is wanted)")
     for column, label in (("ess_bulk", "bulk"), ("ess_tail", "tail")):
         if not (table[column] >= ESS_PER_CHAIN * chains).all():

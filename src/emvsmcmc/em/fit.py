@@ -139,15 +139,15 @@ def fit_em(
         return _uncertainty(plan, run, prior, standard_errors, tol, rng, progress)
 
     found = uncertain(best)
-    if assignment == "soft":
-        last, found = leave(plan, all_rows, best, found, uncertain, prior, max_iter)
+    # random starts do not begin at what a saddle has in common; a given one may, and is looked at in any case
+    if assignment == "soft" and (init is not None or found.information is not None):
+        last = leave(plan, all_rows, best, found, prior, max_iter)
         if last is not best:
-            runs = [last if r is best else r for r in runs]
-            best = last
+            runs, best = [last if r is best else r for r in runs], last
+            optima = _group(plan, _candidates(runs), prior)
             if init is None:
-                best.environment = name(best.environment)
-                found = uncertain(best)
-            optima[max(best.optimum, 0)] = best.environment
+                optima, best.environment = [name(env) for env in optima], name(best.environment)
+            found = uncertain(best)
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
 

@@ -4,16 +4,22 @@ anywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..expect.coefficients import coefficients
 from ..expect.coordinates import Block, Coordinates
+from ..expect.layout import Layout
 from ..expect.many import row_densities
 from ..expect.plan import Plan
 
 STEP = 2e-3  # five points: differences err by its fourth power, 1e-11, and rounding by as much
 SAME = 1e-8  # singular value, in units of the columns, below which rows do not tell a direction from none
-WEAK = 1e-5  # the same at an estimate, where EM comes to such a direction slowly
+CANCELLED = 1e-6  # eigenvalue of the information in units of its diagonal, which differences of scores give to 1e-6
+WEAK = 1e-5  # of the scores' own size, what is left of them along a direction that EM comes to slowly, so never quite to zero
+SILENT = 1e-6  # score of one observation along a coordinate, in nats for each natural unit of it
+FEW = 2000  # rows that are asked first
 POINTS = 3
 MOST = 200  # coordinates
 WORK = 200_000_000  # row densities of one look
@@ -21,18 +27,19 @@ BLOCK = 4_000_000  # doubles at a time
 SHARE = 0.05  # of a direction's largest entry, from which a parameter is named
 
 
-def row_scores(plan: Plan, chart: Coordinates, u: np.ndarray) -> np.ndarray:
-    """(rows that count, size) derivative of each distinct row's log-likelihood, by five-point differences."""
-    counted = np.flatnonzero(plan.full.w > 0)
+def row_scores(plan: Plan, chart: Coordinates, u: np.ndarray, layout: Layout) -> np.ndarray:
+    """(rows of the layout that count, size) derivative of each row's log-likelihood, by five-point differences."""
+    counted = np.flatnonzero(layout.w > 0)
     out = np.empty((len(counted), chart.size))
-    some = max(1, BLOCK // max(1, 4 * len(plan.full.V) * plan.K))
+    some = max(1, BLOCK // max(1, 4 * len(layout.V) * plan.K))
     offsets, factors = STEP * np.array([-2.0, -1.0, 1.0, 2.0]), np.array([1.0, -8.0, 8.0, -1.0]) / (12 * STEP)
     for at in range(0, chart.size, some):
         which = np.arange(at, min(at + some, chart.size))
         points = np.repeat(u[:, None], 4 * len(which), axis=1)
         points[np.repeat(which, 4), np.arange(4 * len(which))] += np.tile(offsets, len(which))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            densities = row_densities(plan, coefficients(plan, chart.unpack(points)), points.shape[1])[counted]
+            C = coefficients(plan, chart.unpack(points))
+            densities = row_densities(layout, plan.K, C, points.shape[1])[counted]
             top = densities.max(axis=1, keepdims=True)
             rows = top[:, 0] + np.log(np.exp(densities - top).sum(axis=1))
         out[:, which] = rows.reshape(len(counted), len(which), 4) @ factors
@@ -44,41 +51,70 @@ def structural(plan: Plan, chart: Coordinates) -> np.ndarray:
     without special relations too. The same for every seed of a fit.
 
     A direction orthogonal to every row's score at one point may be so by luck (two equal components); where that holds nearly
-    everywhere, the likelihood is constant along curves. None are looked for where the look would take too long.
+    everywhere, the likelihood is constant along curves. Some rows are asked first: what they tell apart, all tell apart. None
+    are looked for where asking all would take too long.
     """
     nothing = np.zeros((chart.size, 0))
-    work = 4 * chart.size * len(plan.full.V) * plan.K if plan.chunks is None else WORK + 1
-    if not chart.size or chart.size > MOST or work > WORK:
+    if not chart.size or chart.size > MOST or plan.chunks is not None:
         return nothing
-    u = chart.pack(chart.env)
-    here, flat = _null(row_scores(plan, chart, u))
-    if not here:  # rows outside the model say nothing of directions
-        return nothing
-    rank = here
-    rng = np.random.default_rng(0)
-    for _ in range(POINTS):
+    for layout in (some_rows(plan.full, FEW), plan.full):
+        if 4 * chart.size * len(layout.V) * plan.K > WORK:
+            return nothing
+        u = chart.pack(chart.env)
+        rank, flat = _null(row_scores(plan, chart, u, layout))
+        if not rank:  # rows outside the model say nothing of directions
+            return nothing
+        rng = np.random.default_rng(0)
+        for _ in range(POINTS):
+            if rank < chart.size:
+                moved = u + 0.5 * rng.normal(size=chart.size)
+                rank = max(rank, _null(row_scores(plan, chart, moved, layout))[0])
         if rank == chart.size:
             return nothing
-        rank = max(rank, _null(row_scores(plan, chart, u + 0.5 * rng.normal(size=chart.size)))[0])
-    if rank == chart.size:
-        return nothing
     return np.linalg.qr(flat[:, rank:])[0]
 
 
+def some_rows(layout: Layout, most: int) -> Layout:
+    """At most about so many rows, some of every pattern; the layout itself where it has no more."""
+    n = len(layout.V)
+    if n <= most:
+        return layout
+    pattern = np.repeat(np.arange(len(layout.start) - 1), np.diff(layout.start))
+    order = np.random.default_rng(0).permutation(n)
+    rank = np.empty(n, dtype=np.int64)
+    for p in range(len(layout.start) - 1):
+        mine = order[pattern[order] == p]
+        rank[mine] = np.arange(len(mine))
+    kept = np.sort(np.lexsort((order, rank))[:most])  # the first of every pattern, then the second, ...
+    start = np.concatenate([[0], np.cumsum(np.bincount(pattern[kept], minlength=len(layout.start) - 1))]).astype(np.int64)
+    rows = {name: getattr(layout, name)[kept] for name in ("V", "w", "X", "phi", "level")}
+    return replace(layout, **rows, E=layout.E[kept] if len(layout.E) else layout.E, start=start)
+
+
 def only_here(plan: Plan, chart: Coordinates, information: np.ndarray) -> np.ndarray:
-    """(size, g) directions that neither the rows nor the information tell from none at the estimate (two equal components)."""
+    """(size, g) directions that neither the information nor the rows' scores tell from none at the estimate: combinations along
+    which the scores cancel (two equal components), and coordinates in which an observation's score is next to nothing.
+
+    The information is known to 1e-6 of its parts only; where it is suspiciously small the scores, known to 1e-10, decide.
+    """
     nothing = np.zeros((chart.size, 0))
-    d = np.sqrt(np.abs(np.diag(information)))
-    if not chart.size or plan.chunks is not None or chart.size > MOST or not (d > 0).all():
+    work = 4 * chart.size * len(plan.full.V) * plan.K
+    if not chart.size or plan.chunks is not None or chart.size > MOST or work > WORK:
         return nothing
+    sizes, n = np.sqrt(np.abs(np.diag(information))), float(plan.full.w.sum())
+    silent = sizes < 10 * SILENT * np.sqrt(n)
+    d = np.where(sizes > 0, sizes, 1.0)
     values, vectors = np.linalg.eigh(information / np.outer(d, d))
-    weak = vectors[:, np.abs(values) < WEAK**2 * 1e4] / d[:, None]
-    if not weak.shape[1] or 4 * chart.size * len(plan.full.V) * plan.K > WORK:
+    weak = vectors[:, (np.abs(values) < CANCELLED) & ~silent.any()] / d[:, None]
+    if not silent.any() and not weak.shape[1]:
         return nothing
-    J = row_scores(plan, chart, chart.pack(chart.env))
+    w = plan.full.w[plan.full.w > 0]
+    J = np.sqrt(w)[:, None] * row_scores(plan, chart, chart.pack(chart.env), plan.full)
     lengths = np.linalg.norm(J, axis=0)
-    said = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
-    kept = weak[:, said < WEAK]
+    if silent.any():
+        return np.eye(chart.size)[:, silent & (lengths < SILENT * np.sqrt(n))]
+    told = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
+    kept = weak[:, told < WEAK]
     return np.linalg.qr(kept)[0] if kept.shape[1] else nothing
 
 

@@ -54,8 +54,8 @@ def across(information: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.nd
     """Inverse of an information matrix on the complement of its known flat directions, zero along them; and, where it is not
     positive definite there, the direction in which it fails (the inverse is then NaN).
     """
-    if not len(information):
-        return information, None
+    if flat.shape[1] >= len(information):  # nothing, or nothing that is not flat
+        return np.zeros_like(information), None
     d = np.sqrt(np.abs(np.diag(information)))
     d = np.where(d > 0, d, 1.0)
     # units of the coordinates' own precision: columns in other units must not look flat

@@ -110,7 +110,9 @@ def every_element(plan: Plan, rows: CompleteData) -> None:
         if value_names(latent.arguments["p"]) & estimated:
             value = plan.configurations(latent.label)
             empty = [k for k in range(plan.axes[latent.label]) if not rows.N[value == k].any()]
-            if empty:
+            labelled = latent.label in plan.problem.given or latent.label in plan.problem.evidence
+            # where the values alone rule a class out (no zero for an atom at zero) its probability is estimated at zero
+            if empty and labelled:
                 raise empty_class(plan, rows, np.isin(value, empty))
     residual = [part for part in plan.parts if not isinstance(part, TablePart | LevelPart)]
     means = set().union(*[names_in(part.argument("mu")) for part in residual])

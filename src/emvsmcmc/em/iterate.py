@@ -8,10 +8,11 @@ import numpy as np
 
 from ..errors import Degenerate, NotMonotone, Status
 from ..expect.coefficients import coefficients, log_prior
-from ..expect.coordinates import Coordinates, rounding_of_sums
+from ..expect.coordinates import Coordinates
 from ..expect.implied import HELD, zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
+from ..expect.rounding import at_rounding, rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..spec.graph import Environment
 from .accelerate import Anderson, extrapolate
@@ -226,6 +227,8 @@ class Loop:
                 raise Degenerate("residual variance", "it went to zero: the filled-in latent follows that column exactly")
             explained = max(rounding / ROUNDING, size) * ROUNDING_AT_ZERO if zero_uniquenesses(self.plan, env, NEAR) else 0.0
             if fall > max(explained, rounding_of_sums(self.plan, point.env, point.S)):
+                if at_rounding(self.plan, before.env, before.S) or at_rounding(self.plan, point.env, point.S):
+                    raise Degenerate("scale", "it went to zero: what is left of the residuals is rounding")
                 raise NotMonotone(
                     f"the objective fell from {before.objective!r} to {point.objective!r} in iteration {len(path)}: an M-step is "
                     "wrong, or the data are beyond float64 (rescale the columns)",

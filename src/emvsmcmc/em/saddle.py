@@ -16,6 +16,8 @@ from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..spec.graph import Environment
+from .climb import LARGEST
+from .information import observed_information
 from .iterate import Loop, Run
 from .uncertainty import Uncertainty
 
@@ -25,49 +27,48 @@ TRIES = 5
 AT_SADDLE = "the objective still rises along a direction in which the score is zero: a saddle, not a maximum; start elsewhere"
 
 
-def rising_direction(found: Uncertainty) -> np.ndarray | None:
+def rising_direction(information: np.ndarray, complete: np.ndarray) -> np.ndarray | None:
     """(size,) direction of the most negative information, one complete-data standard error long; None at a maximum."""
-    if found.information is None or found.complete is None or not len(found.information):
-        return None
-    d = np.sqrt(np.abs(np.diag(found.complete)))
+    d = np.sqrt(np.abs(np.diag(complete)))
     d = np.where(d > 0, d, 1.0)
-    scaled = found.information / np.outer(d, d)
-    if not np.isfinite(scaled).all():
+    scaled = information / np.outer(d, d)
+    if not len(d) or not np.isfinite(scaled).all():
         return None
     values, vectors = np.linalg.eigh(scaled)
     return vectors[:, 0] / d if values[0] < NEGATIVE else None
 
 
-def leave(
-    plan: Plan,
-    loop: Callable[[], Loop],
-    run: Run,
-    found: Uncertainty,
-    again: Callable[[Run], Uncertainty],
-    prior: bool,
-    limit: int,
-) -> tuple[Run, Uncertainty]:
-    """The run that goes on from a saddle to a maximum, and its uncertainty; both as they are where the run ended at one.
+def leave(plan: Plan, loop: Callable[[], Loop], run: Run, found: Uncertainty, prior: bool, limit: int) -> Run:
+    """The run that goes on from a saddle to a maximum; the run itself where it ended at one. limit : iterations of a run.
 
-    again : the uncertainty at the end of another run. A run that finds no way up ends as STALLED.
+    found : the uncertainty at its end; where it holds no information, that is worked out, in two passes a parameter.
+    A run that finds no way up ends as STALLED.
     """
-    for _ in range(TRIES):
-        along = rising_direction(found) if run.status is Status.CONVERGED else None
+    if run.status is not Status.CONVERGED:
+        return run
+    for tries in range(TRIES + 1):
+        if tries == 0 and found.information is not None:
+            chart, information, complete = found.coordinates, found.information, found.complete
+        elif plan.chunks is None and 0 < Coordinates(plan, run.environment).size <= LARGEST:
+            chart, information, complete = observed_information(plan, run.environment, None, prior)
+        else:
+            return run
+        assert information is not None
+        assert complete is not None
+        along = rising_direction(information, complete)
         if along is None:
-            return run, found
-        start = _higher(plan, found.coordinates, run, along, prior)
-        if start is None or limit <= run.iterations:
-            break
-        more = loop().traced(start, limit - run.iterations)
-        if not more.status.usable or more.objective < run.objective:
-            break
+            return run
+        start = _higher(plan, chart, run, along, prior) if tries < TRIES and run.iterations < limit else None
+        more = None if start is None else loop().traced(start, limit - run.iterations)
+        if more is None or not more.status.usable or more.objective < run.objective:
+            run.status, run.reason = Status.STALLED, AT_SADDLE
+            return run
         more.path, more.trace = run.path + more.path, run.trace + more.trace if run.trace else []
         more.iterations, more.passes = len(more.path) - 1, more.passes + run.passes
-        more.optimum, more.fingerprint = run.optimum, run.fingerprint
-        run, found = more, again(more)
-    if run.status is Status.CONVERGED and rising_direction(found) is not None:
-        run.status, run.reason = Status.STALLED, AT_SADDLE
-    return run, found
+        run = more
+        if run.status is not Status.CONVERGED:
+            return run
+    return run
 
 
 def _higher(plan: Plan, chart: Coordinates, run: Run, along: np.ndarray, prior: bool) -> Environment | None:

@@ -18,7 +18,6 @@ from .plan import BATCH, Plan
 from .radial import complete, normal_tails
 from .units import natural_units, power_of_two
 
-SUMS = 64.0  # roundings that add up on the way to one number
 TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes
 
 
@@ -177,27 +176,6 @@ def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
         q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, S.U, C.A, optimize=True))
     read = S.S != 0
     return q + float(C.T[read] @ S.S[read])
-
-
-def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
-    """Nats by which rounding may move the log-likelihood: that of its largest terms, which cancel, and that of rows whose values
-    are large beside the scale they are judged by.
-
-    A sum rounds to eps times the sum of the sizes of what is added. A residual B_r v rounds to eps |B_r| . |v|, v in original
-    units since that is how the data were written down, and its square to twice the residual times that.
-    """
-    C = coefficients(plan, env, S.rho)
-    seen, read = S.N != 0, S.S != 0
-    size = float(np.abs(C.c[seen]) @ S.N[seen]) + float(np.abs(C.T[read]) @ np.abs(S.S[read]))
-    moved = 0.0
-    for rows, M in ((C.B, S.M[:, None]), (C.A, S.U)):
-        if rows.shape[1]:
-            squares = np.maximum(np.einsum("krd,krde,kre->kr", rows, np.broadcast_to(M, (*rows.shape, plan.d)), rows), 0.0)
-            size += 0.5 * float(squares.sum())
-            # Cauchy and Schwarz over the rows of a configuration
-            shifts = np.abs(rows[:, :, 1:]) @ (np.abs(plan.centre) + plan.scale)[1:]
-            moved += float((np.sqrt(S.N[:, None] * squares) * shifts).sum())
-    return SUMS * float(np.finfo(float).eps) * (size + moved)
 
 
 def parameter_support(variable: Variable, env: Environment) -> Support:

@@ -43,10 +43,11 @@ class Implied:
 
 def implied(plan: Plan, env: Environment) -> Implied | None:
     """Covariance and communalities at parameter values, which may carry a batch axis and be complex. None where no latent is
-    hidden in every row, or where some variable has other distributions than one Normal or MvNormal.
+    hidden in every row, where some variable has other distributions than one Normal or MvNormal, or where rows have known scales
+    of their own: a covariance is then no property of the model but of a row.
     """
     latents = hidden_latents(plan)
-    if not latents or not regular(plan):
+    if not latents or plan.known or not regular(plan):
         return None
     C = coefficients(plan, env)
     B = C.B if env.batch is None else np.moveaxis(np.broadcast_to(C.B, (*C.B.shape[:-1], env.batch)), -1, 1)

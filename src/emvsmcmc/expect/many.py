@@ -11,7 +11,7 @@ from ..spec.graph import Environment
 from ..spec.named import Named
 from .coefficients import coefficients
 from .gaussian import eliminate
-from .layout import Coefficients
+from .layout import Coefficients, Layout
 from .plan import BATCH, Plan
 
 CHUNK = 4_000_000  # doubles of one block of row densities
@@ -41,18 +41,18 @@ def joint_log_densities(plan: Plan, draws: Mapping[str, np.ndarray]) -> Iterator
         at = slice(start, min(start + block, total))
         with np.errstate(divide="ignore"):
             C = coefficients(plan, draws_environment(plan, {k: x[at] for k, x in draws.items()}))
-        yield at, row_densities(plan, C, at.stop - at.start)
+        yield at, row_densities(plan.full, plan.K, C, at.stop - at.start)
 
 
-def row_densities(plan: Plan, C: Coefficients, size: int) -> np.ndarray:
+def row_densities(layout: Layout, K: int, C: Coefficients, size: int) -> np.ndarray:
     """(n distinct rows, K, size) log p(row, configuration) under coefficients with a batch of `size`."""
-    layout, K = plan.full, plan.K
+    d = layout.V.shape[1]
     out = np.full((len(layout.V), K, size), -np.inf)
     c = np.broadcast_to(C.c, (K, size))
-    B = np.broadcast_to(C.B, (K, C.B.shape[1], plan.d, size))
+    B = np.broadcast_to(C.B, (K, C.B.shape[1], d, size))
     T = np.broadcast_to(C.T, (len(C.T), K, size))
     columns = layout.radial.column
-    A = np.broadcast_to(C.A, (K, len(columns), plan.d, size)) if len(columns) else np.zeros((K, 0, plan.d, size))
+    A = np.broadcast_to(C.A, (K, len(columns), d, size)) if len(columns) else np.zeros((K, 0, d, size))
     nu = np.broadcast_to(C.nu, (K, len(columns), size)) if len(columns) else np.zeros((K, 0, size))
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])

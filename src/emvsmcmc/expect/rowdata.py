@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..branches import allowed_values, inside_cells
-from ..families import GaussianFamily, TableFamily
+from ..datacheck import distributions
+from ..families import GaussianFamily, RadialFamily, TableFamily
 from ..numerics import root_of_moments
 from ..problem import Problem
 from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
@@ -20,6 +22,7 @@ from .plan import LEVELS, LevelPart, TablePart
 from .scales import distinct_values
 
 SUM_ROWS = 1024
+QUARTILES = 1.349  # distance of the quartiles of a Normal, in standard deviations
 PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
 
 
@@ -43,7 +46,7 @@ class RowBuilder:
         self.slices = slices
         self.V = self._rows(coordinates, slices, d)
         self.hole = np.isnan(self.V)
-        found = conventions or Conventions(*_centre_and_scale(self.V, problem.weights))
+        found = conventions or Conventions(*_centre_and_scale(self.V, problem.weights, self._heavy()))
         self.centre, self.scale = found.centre, found.scale
         self.V -= self.centre
         self.L = 0
@@ -69,6 +72,11 @@ class RowBuilder:
                 full = np.broadcast_to(value.to((self.plate, *[c for c, _ in own])), (self.n, *[s for _, s in own]))
                 V[:, slices[key]] = full.reshape(self.n, -1)
         return V
+
+    def _heavy(self) -> list[int]:
+        """Columns that may hold outliers far beyond their other values: those of StudentT variables."""
+        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in distributions(v))]
+        return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
 
     def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
         """(n, elements) given values of a child."""
@@ -318,15 +326,25 @@ def moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
     return Collapsed(configuration, layout.hidden[patterns], weight, R, S, constant)
 
 
-def _centre_and_scale(V: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column over its given cells; (0, 1) where a column is wholly hidden."""
+def _centre_and_scale(V: np.ndarray, weights: np.ndarray, heavy: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column over its given cells; (0, 1) where a column is wholly hidden.
+
+    Of `heavy` columns the median, and the quartiles' distance as the standard deviation of a Normal, where they differ: about a
+    mean that one value of 1e12 has moved, the others would lose their digits, and beside such a standard deviation vanish.
+    """
     total, first = _column_sums(V, weights, 0.0, 1)
     seen = total > 0
     safe = np.where(seen, total, 1.0)
     centre = np.where(seen, first / safe, 0.0)
     centre[0] = 0.0
     _, second = _column_sums(V, weights, centre, 2)
-    return centre, np.where(seen & (second > 0), np.sqrt(second / safe), 1.0)
+    scale = np.where(seen & (second > 0), np.sqrt(second / safe), 1.0)
+    for column in heavy:
+        values = V[(weights > 0) & ~np.isnan(V[:, column]), column]
+        if len(values):
+            low, centre[column], high = np.quantile(values, [0.25, 0.5, 0.75])
+            scale[column] = (high - low) / QUARTILES if high > low else scale[column]
+    return centre, scale
 
 
 def _column_sums(V: np.ndarray, weights: np.ndarray, centre: Any, power: int) -> tuple[np.ndarray, np.ndarray]:

@@ -250,8 +250,10 @@ def reference_points(S: Statistics, C: Coefficients | None = None) -> np.ndarray
     nothing is lost (moments to 1e-13 of their size), and the rows of a block are centred once instead of once a configuration.
     """
     rho = S.rho.copy()
-    seen = S.N > 0
-    rho[seen, 1:] += S.M[seen, 0, 1:] / S.N[seen, None]
+    # Student-t rows by their expected weights: one value of 1e12 would move the plain mean, and cost all others their digits
+    total, first = (S.U[:, :, 0, 0].sum(axis=1), S.U[:, :, 0, 1:].sum(axis=1)) if S.U.shape[1] else (S.N, S.M[:, 0, 1:])
+    seen = total > 0
+    rho[seen, 1:] += first[seen] / total[seen, None]
     if C is not None:
         B = np.abs(np.concatenate([C.B, C.A], axis=1) if C.nu.shape[1] else C.B)
         if not (((B @ np.abs(rho)[:, :, None])[..., 0] ** 2).sum(axis=1) > NEAR).any():

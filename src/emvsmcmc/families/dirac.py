@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .base import REQUIRED, Array, Family, LevelFamily, Slot, Twin
-from .support import Real, Support
+from .support import Point, Real, Support
 
 
 class Dirac(Family, LevelFamily):
@@ -18,7 +18,7 @@ class Dirac(Family, LevelFamily):
     twin = Twin("DiracDelta", {"c": "c"})
 
     def support(self, **arguments: Array) -> Support:
-        return Real()
+        return Point(arguments["c"]) if "c" in arguments else Real()
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
         return np.broadcast_to(arguments["c"], shape)

@@ -231,6 +231,32 @@ def whitener(cov: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.linalg.cholesky(cov)) * np.tri(cov.shape[-1])
 
 
+@dataclass(frozen=True, eq=False)
+class Point(Support):
+    """One value, or one for each entry."""
+
+    value: np.ndarray
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return f"the value {', '.join(map(str, np.unique(self.value).tolist()))}"
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return np.isnan(x) | (x == self.value)
+
+    def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        return np.zeros(x.size, dtype=bool)
+
+    def to_real(self, x: np.ndarray) -> np.ndarray:
+        raise TypeError("a fixed value has no unconstrained coordinate")
+
+    def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        raise TypeError("a fixed value has no unconstrained coordinate")
+
+    def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        raise TypeError("a fixed value has no unconstrained coordinate")
+
+
 @dataclass(frozen=True)
 class Counts(Support):
     """Whole numbers from 0 (to `upper`, where given)."""

@@ -20,6 +20,7 @@ from .parameters import JACOBIAN, declare
 
 Likelihood = Literal["fused", "native"]
 Marginalize = Literal["all", "discrete", "none"]
+ROWS = "_rows"  # names of inputs start with "_", as no declared variable can
 LIKELIHOOD = "likelihood"  # name of the Potential that holds log p(data | parameters)
 
 
@@ -85,9 +86,9 @@ def fused(plan: Plan, env: Environment) -> Any:
 
     floats, ints = packed_rows(plan)
     # as a constant it would be part of the compiled code, and other rows would be compiled anew
-    C = coefficients(plan, env, centre=pytensor.shared(plan.centre, name="centre"))
+    C = coefficients(plan, env, centre=pytensor.shared(plan.centre, name="_centre"))
     # pm.Data would turn the 64-bit offsets into 32-bit ones
-    rows, layout = pm.Data("rows", floats), pytensor.shared(ints, name="layout")
+    rows, layout = pm.Data(ROWS, floats), pytensor.shared(ints, name="_layout")
     op = Expectation(general=bool(plan.layout.hidden.any() or plan.layout.collapsed.hidden.any()))
     if plan.radials:
         B = pt.concatenate([pt.as_tensor(C.B), pt.as_tensor(C.A)], axis=1)

@@ -104,6 +104,6 @@ def pooled(plan: Plan, env: Environment, near: Environment | None) -> Any:
     rho = np.zeros((plan.K, plan.d))
     if near is not None:
         rho = reference_points(expect(plan, coefficients(plan, near))[1])
-    C = coefficients(plan, env, rho, pytensor.shared(plan.centre, name="centre"))
+    C = coefficients(plan, env, rho, pytensor.shared(plan.centre, name="_centre"))
     radial = [C.A, C.nu] if plan.radials else []
     return PooledExpectation(plan, rho)(*(pt.as_tensor(x) for x in (C.c, C.B, C.T, *radial)))[0]

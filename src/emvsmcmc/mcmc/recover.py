@@ -57,7 +57,7 @@ def recover(
     Source: Dempster, Laird and Rubin (1977), section 4, for the conditional distributions; Tanner and Wong (1987), The
     calculation of posterior distributions by data augmentation, JASA 82, 528-540.
     """
-    checked_seed(random_seed)
+    checked_seed(random_seed, generator=True)
     plan = make_plan(problem)
     hidden = _Hidden(plan)
     lead, kept = _checked(problem, posterior, hidden.cells)

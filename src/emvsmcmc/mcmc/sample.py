@@ -21,7 +21,7 @@ from ..spec.graph import Environment
 from .compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile import sample as run_nutpie
 from .coordinates import prepare
-from .model import LIKELIHOOD, Likelihood, Marginalize, build_model
+from .model import LIKELIHOOD, ROWS, Likelihood, Marginalize, build_model
 from .parameters import starting_point
 
 TOTAL = "total_log_likelihood"  # Deterministic of the fused model: its own graph at every draw, for the contract check
@@ -69,7 +69,7 @@ def sample(
     began = time.perf_counter()
     shared = likelihood == "fused" and marginalize == "all" and _spare(plan, chains)
     model = build_model(plan, likelihood, marginalize, optima[0] if optima else None, shared)
-    fused = shared or "rows" in model.named_vars
+    fused = shared or ROWS in model.named_vars
     if fused:
         with model:
             pm.Deterministic(TOTAL, model[LIKELIHOOD])

@@ -1,0 +1,64 @@
+"""What rounding can do to an objective: asked only where it fell, to tell rounding from an M-step that is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..spec.graph import Environment
+from .coefficients import coefficients, residual_rows
+from .layout import Coefficients, Statistics
+from .plan import Plan
+
+EPS = float(np.finfo(float).eps)
+SUMS = 64.0  # roundings that add up on the way to one number
+LOST = 1e-3  # share of a squared residual, summed from moments, that is rounding: its scale then means nothing
+
+
+def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
+    """Nats by which rounding may move the log-likelihood: eps times the sizes of what is added, much of which may cancel.
+
+    A count of a million alone brings log(10^6!) = 1.3e7. A whitened residual sum_j W_rj e_j, of columns that are nearly
+    collinear, is small beside its terms |W_rj| |e_j|; its square moves by twice the residual times their rounding. A factor of
+    a covariance is known to eps times the condition of its correlations, and so are squares and determinant.
+    """
+    C = coefficients(plan, env, S.rho)
+    seen, read = S.N != 0, S.S != 0
+    size = float(np.abs(C.c[seen]) @ S.N[seen]) + float(np.abs(C.T[read]) @ np.abs(S.S[read]))
+    for rows, M in ((C.B, S.M[:, None]), (C.A, S.U)):
+        if rows.shape[1]:
+            size += 0.5 * float(_squares(rows, M).sum())
+    if plan.gaussians:
+        size += float((np.sqrt(S.N[:, None] * _squares(C.B, S.M[:, None])) * _terms(plan, env, S, C)).sum())
+    for v in plan.parameters:
+        if v.family.event_dims == 2:
+            cov = env.values[v.label].array
+            sd = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
+            values = np.linalg.eigvalsh(cov / (sd[..., :, None] * sd[..., None, :]))
+            size += float(S.N.sum()) * cov.shape[-1] * float((values[..., -1] / np.maximum(values[..., 0], EPS)).max())
+    return SUMS * EPS * size
+
+
+def at_rounding(plan: Plan, env: Environment, S: Statistics) -> bool:
+    """Whether some residual is so small beside what it is the difference of that its scale, estimated from moments, is rounding:
+    a component that collapsed onto its mean.
+    """
+    if not plan.gaussians:
+        return False
+    return bool((EPS * _terms(plan, env, S, coefficients(plan, env, S.rho)) ** 2 > LOST).any())
+
+
+def _squares(rows: np.ndarray, M: np.ndarray) -> np.ndarray:
+    """(K, r) sums of squared residuals."""
+    d = rows.shape[2]
+    return np.maximum(np.einsum("krd,krde,kre->kr", rows, np.broadcast_to(M, (*rows.shape, d)), rows), 0.0)
+
+
+def _terms(plan: Plan, env: Environment, S: Statistics, C: Coefficients) -> np.ndarray:
+    """(K, r) typical size of the terms whose sum is a residual, in units of its scale."""
+    N = np.where(S.N > 0, S.N, 1.0)[:, None]
+    spread = np.sqrt(np.maximum(np.einsum("kdd->kd", S.M), 0.0) / N)[:, 1:]
+    terms = np.einsum("krd,kd->kr", np.abs(C.B[:, :, 1:]), spread)
+    for part in plan.gaussians:  # how far the means are from the reference points
+        away = np.abs(residual_rows(plan, part, env, plan.centre + S.rho)[:, :, 0])
+        terms[:, part.rows] += np.einsum("krd,kd->kr", np.abs(C.B[:, part.rows, part.columns]), away)
+    return terms

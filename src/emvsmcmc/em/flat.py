@@ -91,28 +91,36 @@ def some_rows(layout: Layout, most: int) -> Layout:
     return replace(layout, **rows, E=layout.E[kept] if len(layout.E) else layout.E, start=start)
 
 
-def only_here(plan: Plan, chart: Coordinates, information: np.ndarray) -> np.ndarray:
-    """(size, g) directions that neither the information nor the rows' scores tell from none at the estimate: combinations along
-    which the scores cancel (two equal components), and coordinates in which an observation's score is next to nothing.
+def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.ndarray, prior: bool) -> np.ndarray:
+    """(size, g) directions, beside those of `flat`, that neither the information nor the rows' scores tell from none at the
+    estimate: combinations along which the scores cancel (two equal components), and coordinates in which an observation's score
+    is next to nothing.
 
-    The information is known to 1e-6 of its parts only; where it is suspiciously small the scores, known to 1e-10, decide.
+    The information is known to 1e-6 of its parts only; where it is suspiciously small the scores, known to 1e-10, decide. With a
+    prior, which has a say in the information but not in the scores, a coordinate without information is all that is found: one of
+    a component without rows, under a flat prior.
     """
     nothing = np.zeros((chart.size, 0))
     work = 4 * chart.size * len(plan.full.V) * plan.K
     if not chart.size or plan.chunks is not None or chart.size > MOST or work > WORK:
         return nothing
     sizes, n = np.sqrt(np.abs(np.diag(information))), float(plan.full.w.sum())
-    silent = sizes < 10 * SILENT * np.sqrt(n)
+    silent = sizes < (1 if prior else 10) * SILENT * np.sqrt(n)
+    if prior:
+        return np.eye(chart.size)[:, silent]
     d = np.where(sizes > 0, sizes, 1.0)
     values, vectors = np.linalg.eigh(information / np.outer(d, d))
-    weak = vectors[:, (np.abs(values) < CANCELLED) & ~silent.any()] / d[:, None]
+    weak = vectors[:, (np.abs(values) < CANCELLED) & ~silent.any() & (flat.shape[1] == 0)] / d[:, None]
     if not silent.any() and not weak.shape[1]:
         return nothing
     w = plan.full.w[plan.full.w > 0]
     J = np.sqrt(w)[:, None] * row_scores(plan, chart, chart.pack(chart.env), plan.full)
     lengths = np.linalg.norm(J, axis=0)
     if silent.any():
-        return np.eye(chart.size)[:, silent & (lengths < SILENT * np.sqrt(n))]
+        own = np.eye(chart.size)[:, silent & (lengths < SILENT * np.sqrt(n))]
+        Q = np.linalg.qr(flat)[0]
+        beside = own - Q @ (Q.T @ own)
+        return np.linalg.qr(own[:, np.linalg.norm(beside, axis=0) > 0.5])[0]
     told = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
     kept = weak[:, told < WEAK]
     return np.linalg.qr(kept)[0] if kept.shape[1] else nothing

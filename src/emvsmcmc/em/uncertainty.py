@@ -91,7 +91,7 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
     chart, information, complete = observed_information(plan, env, rho, prior)
     flat, undecided = _flat(plan, chart, prior)
     reasons: dict[str, str] = {}
-    here = np.zeros((chart.size, 0)) if prior or flat.shape[1] else only_here(plan, chart, information)
+    here = only_here(plan, chart, information, flat, prior)
     covariance, worst = across(information, np.hstack([flat, here]))
     if worst is not None:
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
@@ -109,7 +109,7 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
             error, missing = np.where(shut, np.nan, error), np.where(shut, np.nan, missing)
             if shut.any():
                 reasons[name] = (
-                    "the likelihood is flat here, at the estimate only (as where two components are equal): "
+                    "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
                     f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
                 )
         if not b.free.all():

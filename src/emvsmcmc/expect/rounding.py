@@ -19,7 +19,8 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
 
     A count of a million alone brings log(10^6!) = 1.3e7. A whitened residual sum_j W_rj e_j, of columns that are nearly
     collinear, is small beside its terms |W_rj| |e_j|; its square moves by twice the residual times their rounding. A factor of
-    a covariance is known to eps times the condition of its correlations, and so are squares and determinant.
+    a covariance is known to eps times the condition of its correlations, and so are squares and determinant. A mean is known to
+    eps of itself, e standard deviations: to be off by so much costs e^2 / 2 a row.
     """
     C = coefficients(plan, env, S.rho)
     seen, read = S.N != 0, S.S != 0
@@ -29,6 +30,8 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
             size += 0.5 * float(_squares(rows, M).sum())
     if plan.gaussians:
         size += float((np.sqrt(S.N[:, None] * _squares(C.B, S.M[:, None])) * _terms(plan, env, S, C)).sum())
+        off = EPS * np.einsum("krd,kd->kr", np.abs(C.B[:, :, 1:]), np.abs(plan.centre + S.rho)[:, 1:])
+        size += float((S.N[:, None] * off**2).sum()) / EPS
     for v in plan.parameters:
         if v.family.event_dims == 2:
             cov = env.values[v.label].array

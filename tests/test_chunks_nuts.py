@@ -117,7 +117,7 @@ def test_a_chain_with_cores_to_itself_shares_the_rows_between_threads(monkeypatc
     assert sample._spare(plan, 1)
     assert not sample._spare(plan, 2)
     one = build_model(plan, "fused", "all")
-    assert "rows" in one.named_vars
+    assert "_rows" in one.named_vars
     done = ev.fit_mcmc(problem, draws=60, tune=80, chains=1, random_seed=2, progress=False)
     shared = build_model(plan, "fused", "all", near, threads=True)
     assert "rows" not in shared.named_vars

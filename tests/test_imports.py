@@ -40,7 +40,9 @@ NEXT = {
     "__main__": ("cli",),
 }
 # Files that share a room: what `condition` does takes several.
-ROOM = dict.fromkeys(("reading", "labelling", "aligning", "branches", "datacheck", "datanotes", "chunks", "block"), "problem")
+ROOM = dict.fromkeys(
+    ("reading", "labelling", "aligning", "branches", "covariates", "datacheck", "datanotes", "chunks", "block"), "problem"
+)
 ROOM |= dict.fromkeys(
     ("cli_calibrate", "cli_choose", "cli_files", "cli_labels", "cli_model", "cli_options", "cli_show", "cli_suggest"), "cli"
 )

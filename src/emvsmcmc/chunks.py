@@ -17,6 +17,8 @@ from . import datacheck, datanotes
 from .aligning import declared, indexing_names, look_ups, named, plate_dims
 from .block import Block, Refused, blocks_of, collected, raise_refusal, tried
 from .branches import atom_notes, atom_rows
+from .covariates import holes
+from .covariates import notes as covariate_notes
 from .errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
 from .labelling import codes, hint, plain
 from .problem import Problem, condition_raws, known_values, numeric_index, parameter_values
@@ -173,6 +175,7 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     notes += datanotes.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
     silent = [row for f in facts for row in f.silent]
     notes += atom_notes(spec, _atoms(facts), n)
+    notes += covariate_notes({k: c for k in spec.data if (c := sum(f.unknown.get(k, 0) for f in facts))})
     notes += datanotes.silent_note(silent, sum(f.n_silent for f in facts))
     total, heard = float(sum(f.weight for f in facts)), float(sum(f.heard for f in facts))
     notes += datanotes.weights_note(total, sum(f.counted for f in facts))
@@ -202,6 +205,7 @@ class _Facts:
     distinct: dict[str, list[Any]]
     unlabelled: dict[str, int]
     atoms: dict[str, tuple[int, tuple[float, ...]]]
+    unknown: dict[str, int]
     silent: list[int]
     n_silent: int
     notes: list[str]
@@ -234,7 +238,7 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
     plate = next(iter(problem.plates))
     return _Facts(
         float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
-        atom_rows(problem), [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
+        atom_rows(problem), holes(problem), [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
         {name: _rows_of(problem, plate, name, raw, at) for name, raw in raws.items() if name != WEIGHTS}, weights,
     )  # fmt: skip
 

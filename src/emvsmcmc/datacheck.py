@@ -12,7 +12,6 @@ from .aligning import indexing_names
 from .errors import (
     BadWeights,
     ConstantColumn,
-    CovariateHole,
     EmptyColumn,
     MissingData,
     NotFinite,
@@ -22,7 +21,6 @@ from .errors import (
 )
 from .families import GaussianFamily, RadialFamily
 from .families.support import Counts, Simplex
-from .labelling import hint
 from .reading import Raw, numbers, place
 from .spec.expression import Expression, Operation
 from .spec.graph import Environment, NotAffineHere, argument_dims, index_names, names_in, value_names, value_of
@@ -58,27 +56,6 @@ def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray], some: bool
             "weights", "a positive weight in at least one row", "zero in every row", "Without weights every row counts once."
         )
     return weights
-
-
-def covariates_given(problem: Problem, known: list[str]) -> None:
-    """Covariates have no distribution: all are given, without a hole."""
-    for name in problem.spec.data:
-        if name not in problem.given:
-            raise MissingData(
-                name,
-                "values for this covariate: it has no distribution that could fill it",
-                "nothing",
-                hint(name, known) if known else "Pass it.",
-            )
-        hole = np.isnan(problem.given[name].array)
-        if hole.any():
-            where = place(hole.shape, int(np.flatnonzero(hole)[0]))
-            raise CovariateHole(
-                name,
-                "a value in every cell of a covariate",
-                f"a hole in {where}",
-                "Leave out those rows, or declare it as a variable with a distribution.",
-            )
 
 
 def something_measured(spec: Spec, known: set[str]) -> None:

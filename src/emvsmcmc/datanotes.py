@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import covariates
 from .aligning import indexing_names
 from .branches import atom_notes, atom_rows
 from .datacheck import columns_of
@@ -29,6 +30,7 @@ def notes(problem: Problem) -> list[str]:
     return [
         *atom_notes(problem.spec, atom_rows(problem), problem.n),
         *class_notes(problem),
+        *covariates.notes(covariates.holes(problem)),
         *silent_note(silent[:MAX_LISTED].tolist(), len(silent)),
         *weights_note(float(problem.weights.sum()), counted),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import datacheck, datanotes
+from . import covariates, datacheck, datanotes
 from .aligning import Plate, aligned, axes_of, constant_size, declared, indexing_names, look_ups, named, plates
 from .branches import consistent
 from .errors import BadInput, UnknownName, WrongDims
@@ -38,6 +38,8 @@ class Problem:
         "assignment" while any of its labels is missing or soft, and is "observed" when all are given.
     notes : what conditioning did and found that a user may want to know (columns ignored, labels taken as codes, classes without
         a label, rows without a value, ...).
+    unknown : {covariate: Named bool} cells that are missing where nothing that depends on them is given (see `covariates`); in
+        `given` they hold some value of their column.
     """
 
     spec: Spec
@@ -47,6 +49,7 @@ class Problem:
     weights: np.ndarray
     roles: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+    unknown: dict[str, Named] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -229,7 +232,7 @@ def known_values(
     problem = replace(bare, given=given, evidence=evidence, roles=_roles(spec, given, evidence))
     datacheck.fixed_parameters(problem)
     problem = datacheck.normalised(problem, notes)
-    datacheck.covariates_given(problem, list(columns))
+    problem = covariates.without_holes(problem, list(columns))
     for variable in spec.variables.values():
         datacheck.support(problem, variable)
     datacheck.fixed_scales(problem)
@@ -274,9 +277,11 @@ def _values(problem: Problem, arrays: dict[str, np.ndarray], notes: list[str]) -
 
 def _index(problem: Problem, data: Data, values: np.ndarray, notes: list[str]) -> np.ndarray:
     """Codes of a covariate that looks something up, from coordinate values or codes."""
-    name = str(data.name)
-    if is_hole(values).any():
-        return np.where(is_hole(values), np.nan, 0.0)  # `covariates_given` refuses it
+    name, hole = str(data.name), is_hole(values)
+    if hole.all():
+        return np.full(values.shape, np.nan)
+    if hole.any():  # `without_holes` says whether they may be
+        values = np.where(hole, values[~hole][0], values)
     numeric = numeric_index(problem.spec, name)
     meanings: dict[str, np.ndarray] = {}
     for base, dim, index in look_ups(problem.spec):
@@ -291,7 +296,7 @@ def _index(problem: Problem, data: Data, values: np.ndarray, notes: list[str]) -
         if not np.array_equal(meanings[dim], meanings[first]):
             wanted = f"labels that mean the same along {first!r} and {dim!r}"
             raise WrongDims(name, wanted, "different positions", "Pass codes that count from 0.")
-    return meanings[first]
+    return np.where(hole, np.nan, meanings[first])
 
 
 def numeric_index(spec: Spec, name: str) -> bool:

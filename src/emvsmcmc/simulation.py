@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .aligning import named, plate_dims
+from .covariates import determined, whole
 from .errors import UnknownName, WrongDims
 from .labelling import hint
 from .numerics import checked_seed
@@ -62,6 +63,7 @@ def simulate(
     covariates = {k: raw for k, raw in named(spec, columns, True, [])[0].items() if k in spec.data}
     labels = {d: np.arange(n) for d, n in sizes.items() if d not in spec.coords}
     problem = known_values(spec, {**raws, **covariates}, labels, [], list(columns))
+    whole(problem)
     rng = np.random.default_rng(random_seed)
     given = {k: Named(x.array[None], (SAMPLE, *x.dims)) for k, x in problem.given.items() if k not in spec.data}
     drawn = _draw_all(problem, Environment({**problem.covariates, **given}), list(spec.variables.values()), rng, 1)
@@ -75,7 +77,8 @@ def replicate(problem: Problem, parameters: xr.Dataset, rng: np.random.Generator
 
     `parameters` holds all that is not fixed, with one or more dims of its own (sample, or chain and draw), which come first in
     the result. Row variables that the problem observes are drawn afresh, together with everything hidden above them, for the same
-    rows and covariates; every cell is drawn, also those missing in the data.
+    rows and covariates; every cell is drawn, also those missing in the data, and is NaN where a covariate that it depends
+    on is missing.
     """
     spec = problem.spec
     lead = [str(d) for d in parameters.dims if d not in problem.sizes]
@@ -93,10 +96,11 @@ def replicate(problem: Problem, parameters: xr.Dataset, rng: np.random.Generator
         size = min(step, samples - start)
         some = {k: Named(x[start : start + size], (SAMPLE, *spec.variables[k].dims)) for k, x in values.items()}
         env = Environment({**problem.covariates, **problem.fixed, **some})
-        drawn = _draw_all(problem, env, problem.row_variables, rng, size)
+        some_rows = _draw_all(problem, env, problem.row_variables, rng, size)
         for v in observed:
-            parts[v.label].append(drawn[v.label].array)
-    out = {v.label: ((*lead, *v.dims), np.concatenate(parts[v.label]).reshape(*shape, *problem.shape(v))) for v in observed}
+            parts[v.label].append(some_rows[v.label].array)
+    drawn = {v: np.concatenate(parts[v.label]).reshape(*shape, *problem.shape(v)) for v in observed}
+    out = {v.label: ((*lead, *v.dims), determined(problem, v, v.dims, x)) for v, x in drawn.items()}
     coords = _coords(problem, {d for v in observed for d in v.dims})
     return xr.Dataset(out, coords={**{d: parameters[d] for d in lead if d in parameters.coords}, **coords})
 

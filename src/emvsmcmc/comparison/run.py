@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..chunks import ChunkedProblem
+from ..covariates import as_given
 from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
@@ -116,7 +117,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
         for k, v in problem.given.items()
         if k in problem.spec.variables and problem.roles[k] != "fixed"
     }
-    constant = {k: (problem.spec.data[k].dims, v.array) for k, v in problem.covariates.items()}
+    constant = {k: (problem.spec.data[k].dims, v.array) for k, v in as_given(problem).items()}
     constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
     tree = xr.DataTree.from_dict(
         {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..covariates import determined
 from ..errors import Degenerate, Status
 from ..expect.chunks import plan_rows
 from ..expect.coefficients import coefficients
@@ -224,7 +225,7 @@ def with_holes(plan: Plan) -> list[str]:
 
 def hidden_gaussians(plan: Plan, rows: RowOutput, names: list[str] | None = None) -> xr.Dataset:
     """Variables `<name>` and `<name>_sd` for each Gaussian variable with hidden cells, or those named: posterior mean and sd
-    (given cells have sd 0).
+    (given cells have sd 0; NaN where a covariate that it depends on is missing).
     """
     problem = plan.problem
     plate = next(iter(problem.plates))
@@ -235,7 +236,8 @@ def hidden_gaussians(plan: Plan, rows: RowOutput, names: list[str] | None = None
         where = plan.slices[variable.label]
         dims = (plate, *[d for d in variable.dims if d != plate])
         shape = tuple(problem.sizes[d] for d in dims)
-        out[variable.label] = (dims, rows.mean[:, where].reshape(shape))
-        out[f"{variable.label}_sd"] = (dims, np.sqrt(np.maximum(rows.second[:, where], 0.0)).reshape(shape))
+        out[variable.label] = (dims, determined(problem, variable, dims, rows.mean[:, where].reshape(shape)))
+        sd = np.sqrt(np.maximum(rows.second[:, where], 0.0)).reshape(shape)
+        out[f"{variable.label}_sd"] = (dims, determined(problem, variable, dims, sd))
         coords |= {d: problem.labels(d) for d in dims}
     return xr.Dataset(out, coords=coords)

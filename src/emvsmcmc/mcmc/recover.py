@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..covariates import determined
 from ..errors import BadInput, Degenerate, MissingData, NotFinite, WrongDims
 from ..expect.coefficients import coefficients
 from ..expect.gaussian import eliminate
@@ -45,9 +46,9 @@ def recover(
     Returns
     -------
     Dataset over (chain, draw, plate, further dims) with a variable for each that is hidden, wholly or partly: assignments and
-    other categories as codes, the others in the units of the data. Given cells hold their values. Where it would
-    hold more than MAX_RECOVERED numbers, draws are left out evenly (of the last dim; one of them always stays); their
-    coordinates tell which are there.
+    other categories as codes, the others in the units of the data. Given cells hold their values; those that depend on a
+    covariate which is missing there are NaN. Where it would hold more than MAX_RECOVERED numbers, draws are left out evenly (of
+    the last dim; one of them always stays); their coordinates tell which are there.
 
     Raises
     ------
@@ -111,7 +112,8 @@ class _Hidden:
             first += width
         for v in self.others:
             out[v.label] = self._filled(v, self._leaf(v, draws, out, size, rng))
-        return {v.label: out[v.label] for v in problem.row_variables if v.label in out}
+        found = {v: out[v.label] for v in problem.row_variables if v.label in out}
+        return {v.label: Named(determined(problem, v, x.dims[1:], x.array), x.dims) for v, x in found.items()}
 
     def _configurations(self, lp: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(draws, n) a configuration of each original row from log p(row, configuration | draw), (distinct rows, K, draws)."""

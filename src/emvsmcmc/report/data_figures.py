@@ -218,7 +218,7 @@ def _checks(view: View, name: str) -> list[Drawing]:
 def _check(view: View, label: str, values: np.ndarray, copies: np.ndarray) -> Drawing:
     there = np.isfinite(values)
     column, weights = _column(view, values)
-    low, high = min(column.min(), np.quantile(copies, 0.001)), max(column.max(), np.quantile(copies, 0.999))
+    low, high = min(column.min(), np.nanquantile(copies, 0.001)), max(column.max(), np.nanquantile(copies, 0.999))
     bins = edges(np.append(column, [low, high]), np.append(weights, [1e-9, 1e-9]))
     all_weights = view.weights if len(view.weights) == len(values) else np.ones(len(values))
     heights = np.array([np.histogram(c[there], bins, weights=all_weights[there])[0] for c in copies])

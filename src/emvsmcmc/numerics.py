@@ -11,6 +11,7 @@ from .errors import BadInput
 LOG_2PI = float(np.log(2 * np.pi))
 PRODUCT_ROWS = 2048  # rows of a block that stays in the cache
 INDEPENDENT = 1e-3  # smallest eigenvalue of a correlation matrix from which its products are as good as its roots
+NOTHING = 1e-290  # a diagonal below it has no inverse in float64, whatever else it is divided by
 COMPLEX_STEP = 1e-30  # Im f(x + ih) / h is f'(x) to the last bit for every h this small, since nothing is subtracted
 
 
@@ -40,10 +41,11 @@ def scaled_inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inverse of symmetric positive definite matrices (..., n, n) after scaling their diagonal to one, and the reciprocal
     condition found.
 
-    Scaling first keeps columns whose units differ by 1e8 apart from true collinearity. Reciprocal condition 0 means singular.
+    Scaling first keeps columns whose units differ by 1e8 apart from true collinearity. Reciprocal condition 0 means singular, or a diagonal whose
+    inverse float64 could not hold.
     """
     d = np.diagonal(matrix, axis1=-2, axis2=-1)
-    good = np.isfinite(d).all(axis=-1) & (d > 0).all(axis=-1)
+    good = np.isfinite(d).all(axis=-1) & (d > NOTHING).all(axis=-1)
     scale = np.sqrt(np.where(good[..., None], d, 1.0))
     units = scale[..., :, None] * scale[..., None, :]
     unit = np.where(good[..., None, None], matrix / units, np.eye(matrix.shape[-1]))

@@ -41,8 +41,8 @@ def scaled_inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inverse of symmetric positive definite matrices (..., n, n) after scaling their diagonal to one, and the reciprocal
     condition found.
 
-    Scaling first keeps columns whose units differ by 1e8 apart from true collinearity. Reciprocal condition 0 means singular, or a diagonal whose
-    inverse float64 could not hold.
+    Scaling first keeps columns whose units differ by 1e8 apart from true collinearity. Reciprocal condition 0 means singular,
+    or a diagonal whose inverse float64 could not hold.
     """
     d = np.diagonal(matrix, axis1=-2, axis2=-1)
     good = np.isfinite(d).all(axis=-1) & (d > NOTHING).all(axis=-1)

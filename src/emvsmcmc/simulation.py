@@ -105,6 +105,15 @@ def replicate(problem: Problem, parameters: xr.Dataset, rng: np.random.Generator
     return xr.Dataset(out, coords={**{d: parameters[d] for d in lead if d in parameters.coords}, **coords})
 
 
+def draw_prior(problem: Problem, draws: int, rng: np.random.Generator) -> xr.Dataset:
+    """(draw, *dims) draws of the parameters that are not fixed from their priors, hyperparameters first."""
+    env = Environment({**problem.covariates, **problem.fixed})
+    drawn = _draw_all(problem, env, problem.parameters, rng, draws)
+    coords = _coords(problem, {d for v in problem.parameters for d in v.dims})
+    out = {k: (("draw", *x.dims[1:]), x.array) for k, x in drawn.items()}
+    return xr.Dataset(out, coords={"draw": np.arange(draws), **coords})
+
+
 def _draw_all(
     problem: Problem, env: Environment, variables: list[Variable], rng: np.random.Generator, samples: int
 ) -> dict[str, Named]:

@@ -18,6 +18,7 @@ from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
+from ..expect.many import prior_of_draws
 from ..expect.plan import Plan, make_plan
 from ..expect.rotation import rotations
 from ..expect.rows import expect
@@ -36,7 +37,9 @@ from .starting import map_optima, names_by_chain, other_modes, with_mass, within
 from .verdict import verdict
 
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
+PREDICTED = 4_000_000  # numbers in posterior_predictive; beyond it draws are thinned, to PREDICTIVE_DRAWS at least
 PREDICTIVE_DRAWS = 400
+PRIOR_DRAWS = 1000
 HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has no maximum
 
 
@@ -67,9 +70,11 @@ def fit_mcmc(
     Returns
     -------
     DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable),
-    assignment (mean probabilities over draws), latent (draws of everything hidden, see `recover`, for as many draws as
-    posterior_predictive has at most), posterior_predictive, observed_data, constant_data. Attributes:
-    compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened, label_uncertainty.
+    log_prior (of each parameter, as declared), prior (PRIOR_DRAWS draws of the parameters, labels as they fall), assignment
+    (mean probabilities over draws), latent (draws of everything hidden, see `recover`, for PREDICTIVE_DRAWS draws or a few
+    more), posterior_predictive (for every draw where that is at most PREDICTED numbers, else thinned), observed_data,
+    constant_data. Attributes: compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened,
+    label_uncertainty.
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
 
@@ -100,7 +105,7 @@ def fit_mcmc(
 
 def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
     from ..mcmc.recover import recover
-    from ..simulation import replicate
+    from ..simulation import draw_prior, replicate
 
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
     plate = next(iter(problem.plates))
@@ -112,6 +117,8 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
     step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
     few = aligned.isel(draw=slice(None, None, step))
+    cells = sum(int(np.prod(problem.shape(v))) for v in problem.row_variables if problem.roles[v.label] == "observed")
+    many = aligned.isel(draw=slice(None, None, min(step, max(1, int(np.ceil(chains * size * cells / PREDICTED))))))
     observed = {
         k: (problem.spec.variables[k].dims, v.array)
         for k, v in problem.given.items()
@@ -119,14 +126,17 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     }
     constant = {k: (problem.spec.data[k].dims, v.array) for k, v in as_given(problem).items()}
     constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
+    of_prior = np.random.default_rng(seed).spawn(2)[1]
     tree = xr.DataTree.from_dict(
         {
             "posterior": aligned,
             "posterior_unaligned": done.posterior,
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
+            "log_prior": _log_prior(plan, found, aligned),
+            "prior": draw_prior(problem, PRIOR_DRAWS, of_prior).expand_dims(chain=1).assign_coords(chain=[0]),
             "assignment": assignment_probabilities(plan, rows),
-            "posterior_predictive": replicate(problem, few, np.random.default_rng(seed)),
+            "posterior_predictive": replicate(problem, many, np.random.default_rng(seed)),
             "latent": recover(problem, few, np.random.default_rng(seed).spawn(1)[0]),
             "observed_data": xr.Dataset(
                 observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}
@@ -136,6 +146,14 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     )
     tree.attrs = attributes(done, found, seed)
     return tree
+
+
+def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
+    """(chain, draw, dims before the event's) log prior density of each parameter, as declared."""
+    lead = (aligned.sizes["chain"], aligned.sizes["draw"])
+    dims = {v.label: v.dims[: len(v.dims) - v.family.event_dims] for v in plan.parameters}
+    out = {k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, found.draws).items()}
+    return xr.Dataset(out, coords={d: aligned[d] for d in ("chain", "draw", *{d for own in dims.values() for d in own})})
 
 
 def compare(

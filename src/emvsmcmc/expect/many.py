@@ -9,7 +9,7 @@ import numpy as np
 from ..families.support import whitener
 from ..spec.graph import Environment
 from ..spec.named import Named
-from .coefficients import coefficients
+from .coefficients import coefficients, prior_terms
 from .gaussian import eliminate
 from .layout import Coefficients, Layout
 from .plan import BATCH, Plan
@@ -31,6 +31,20 @@ def draws_environment(plan: Plan, draws: Mapping[str, np.ndarray]) -> Environmen
         if plan.problem.spec.variables[name].family.event_dims == 2:
             whiteners[name] = Named(whitener(value.array), value.dims)
     return Environment(values, whiteners, batch=size)
+
+
+def prior_of_draws(plan: Plan, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{parameter: (draws, *shape before its event dims)} log prior density of each value in declared space, given its
+    hyperparameters' draws.
+    """
+    env, out = draws_environment(plan, draws), {}
+    size = len(next(iter(draws.values()))) if draws else 0
+    for v in plan.parameters:
+        with np.errstate(divide="ignore"):  # -inf on a boundary that the prior excludes
+            terms = np.moveaxis(np.asarray(prior_terms(v, env)), -1, 0)
+        shape = plan.problem.shape(v)
+        out[v.label] = np.broadcast_to(terms, (size, *shape[: len(shape) - v.family.event_dims]))
+    return out
 
 
 def joint_log_densities(plan: Plan, draws: Mapping[str, np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from ..spec.graph import Environment
 from .coefficients import coefficients, residual_rows
 from .layout import Coefficients, Statistics
-from .plan import Plan
+from .plan import Plan, ResidualPart
 
 EPS = float(np.finfo(float).eps)
 SUMS = 64.0  # roundings that add up on the way to one number
@@ -25,13 +27,10 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
     C = coefficients(plan, env, S.rho)
     seen, read = S.N != 0, S.S != 0
     size = float(np.abs(C.c[seen]) @ S.N[seen]) + float(np.abs(C.T[read]) @ np.abs(S.S[read]))
-    for rows, M in ((C.B, S.M[:, None]), (C.A, S.U)):
-        if rows.shape[1]:
-            size += 0.5 * float(_squares(rows, M).sum())
-    if plan.gaussians:
-        size += float((np.sqrt(S.N[:, None] * _squares(C.B, S.M[:, None])) * _terms(plan, env, S, C)).sum())
-        off = EPS * np.einsum("krd,kd->kr", np.abs(C.B[:, :, 1:]), np.abs(plan.centre + S.rho)[:, 1:])
-        size += float((S.N[:, None] * off**2).sum()) / EPS
+    for parts, rows, M in _residuals(plan, C, S):
+        squares, weight = _squares(rows, M), M[..., 0, 0]
+        size += 0.5 * float(squares.sum()) + float((np.sqrt(weight * squares) * _terms(plan, env, S, parts, rows, M)).sum())
+        size += float((weight * _off(plan, S, rows) ** 2).sum()) / EPS
     for v in plan.parameters:
         if v.family.event_dims == 2:
             cov = env.values[v.label].array
@@ -43,25 +42,39 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
 
 def at_rounding(plan: Plan, env: Environment, S: Statistics) -> bool:
     """Whether some residual is so small beside what it is the difference of that its scale, estimated from moments, is rounding:
-    a component that collapsed onto its mean.
+    a component that collapsed onto its mean. So is one that is smaller than the rounding of the mean itself.
     """
-    if not plan.gaussians:
-        return False
-    return bool((EPS * _terms(plan, env, S, coefficients(plan, env, S.rho)) ** 2 > LOST).any())
+    return any(
+        bool((EPS * _terms(plan, env, S, parts, rows, M) ** 2 > LOST).any() or (_off(plan, S, rows) ** 2 > LOST).any())
+        for parts, rows, M in _residuals(plan, coefficients(plan, env, S.rho), S)
+    )
+
+
+def _residuals(plan: Plan, C: Coefficients, S: Statistics) -> Iterator[tuple[Sequence[ResidualPart], np.ndarray, np.ndarray]]:
+    """(parts, their residual rows (K, r, d), the moments that each of these reads (K, r, d, d)), of both kinds."""
+    for parts, rows, M in ((plan.gaussians, C.B, S.M[:, None]), (plan.radials, C.A, S.U)):
+        if parts:
+            yield parts, rows, np.broadcast_to(M, (*rows.shape, rows.shape[2]))
+
+
+def _off(plan: Plan, S: Statistics, rows: np.ndarray) -> np.ndarray:
+    """(K, r) how far off a residual is, in units of its scale, where what it is the difference of is known to eps of itself."""
+    return EPS * np.einsum("krd,kd->kr", np.abs(rows[:, :, 1:]), np.abs(plan.centre + S.rho)[:, 1:])
 
 
 def _squares(rows: np.ndarray, M: np.ndarray) -> np.ndarray:
     """(K, r) sums of squared residuals."""
-    d = rows.shape[2]
-    return np.maximum(np.einsum("krd,krde,kre->kr", rows, np.broadcast_to(M, (*rows.shape, d)), rows), 0.0)
+    return np.maximum(np.einsum("krd,krde,kre->kr", rows, M, rows), 0.0)
 
 
-def _terms(plan: Plan, env: Environment, S: Statistics, C: Coefficients) -> np.ndarray:
+def _terms(
+    plan: Plan, env: Environment, S: Statistics, parts: Sequence[ResidualPart], rows: np.ndarray, M: np.ndarray
+) -> np.ndarray:
     """(K, r) typical size of the terms whose sum is a residual, in units of its scale."""
-    N = np.where(S.N > 0, S.N, 1.0)[:, None]
-    spread = np.sqrt(np.maximum(np.einsum("kdd->kd", S.M), 0.0) / N)[:, 1:]
-    terms = np.einsum("krd,kd->kr", np.abs(C.B[:, :, 1:]), spread)
-    for part in plan.gaussians:  # how far the means are from the reference points
+    weight = np.where(M[..., 0, 0] > 0, M[..., 0, 0], 1.0)[..., None]
+    spread = np.sqrt(np.maximum(np.einsum("krdd->krd", M), 0.0) / weight)[..., 1:]
+    terms = np.einsum("krd,krd->kr", np.abs(rows[:, :, 1:]), spread)
+    for part in parts:  # how far the means are from the reference points
         away = np.abs(residual_rows(plan, part, env, plan.centre + S.rho)[:, :, 0])
-        terms[:, part.rows] += np.einsum("krd,kd->kr", np.abs(C.B[:, part.rows, part.columns]), away)
+        terms[:, part.rows] += np.einsum("krd,kd->kr", np.abs(rows[:, part.rows, part.columns]), away)
     return terms

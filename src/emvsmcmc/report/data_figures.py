@@ -15,6 +15,7 @@ from .view import View
 MAX_POINTS = 2000
 MAX_PAIRS = 6
 MAX_CHECKS = 6
+MAX_COPIES = 400  # replicated data sets that a check is drawn from
 BAND = (0.03, 0.97)
 
 
@@ -204,6 +205,7 @@ def _checks(view: View, name: str) -> list[Drawing]:
     replicas = view.array("posterior_predictive", name)
     observed = view.array("observed_data", name)
     copies = replicas.values.reshape(-1, *observed.shape)
+    copies = copies[:: max(1, len(copies) // MAX_COPIES)]
     cells = list(np.ndindex(*observed.shape[1:]))
     if len(cells) > 1 and set(np.unique(observed.values[np.isfinite(observed.values)])) <= {0.0, 1.0}:
         return [_shares(name, observed, copies)]

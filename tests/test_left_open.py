@@ -56,6 +56,37 @@ def test_a_covariance_of_columns_never_seen_together_is_open(seed: int) -> None:
     assert list(fit.reasons) == ["cov"]
 
 
+def test_notes_and_explain_say_which_and_why() -> None:
+    """The fit's reason, conditioning's note, in memory and in chunks, and `explain`; nothing where one row holds both columns."""
+    da = pytest.importorskip("dask.array")
+    problem, control = gap(0), gap(1)
+    note = "cov[0, 1]: no row gives both column=0 and column=1; the data say nothing of their covariance."
+    explained = problem.spec.explain(problem)
+    assert problem.notes.count(note) == 1
+    assert note in explained
+    assert "left open: the likelihood does not change with cov[0, 1], at any values" in explained
+    chunks = ev.condition(problem.spec, {"y": da.from_array(problem.given["y"].array, (30, 3))})
+    assert note in chunks.notes
+    assert not any("no row gives both" in n for n in control.notes)
+    assert "left open" not in control.spec.explain(control)
+
+
+def test_explain_names_classes_that_too_few_items_tell_apart() -> None:
+    """The data have two degrees of freedom, the model five."""
+    problem = classes(1)
+    assert "left open: the likelihood does not change along 3 combinations of" in problem.spec.explain(problem)
+
+
+def test_columns_of_a_hidden_vector_are_told_by_what_depends_on_it() -> None:
+    """The note is about what rows say, not about what they hold: both hidden columns have a child that is seen."""
+    with ev.Spec(coords={"d": 2}) as spec:
+        cov = ev.InverseWishart("cov", 5, np.eye(2), dims=("d", "d_bis"))
+        f = ev.MvNormal("f", np.zeros(2), cov, dims=("row", "d"))
+        ev.Normal("y", f, 0.5, dims=("row", "d"))
+    problem = ev.condition(spec, {"y": np.random.default_rng(1).normal(size=(30, 2))})
+    assert not any("no row gives both" in n for n in problem.notes)
+
+
 def test_the_same_columns_seen_together_in_some_rows_are_not_open() -> None:
     """Negative control."""
     fit = ev.fit_em(gap(40), starts=2, random_seed=0)

@@ -175,6 +175,7 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     notes += datanotes.class_notes(sample, {name: sum(f.unlabelled.get(name, 0) for f in facts) for name in spec.variables})
     silent = [row for f in facts for row in f.silent]
     notes += atom_notes(spec, _atoms(facts), n)
+    notes += datanotes.together_notes(spec, _seen(facts), sample.labels)
     notes += covariate_notes({k: c for k in spec.data if (c := sum(f.unknown.get(k, 0) for f in facts))})
     notes += datanotes.silent_note(silent, sum(f.n_silent for f in facts))
     total, heard = float(sum(f.weight for f in facts)), float(sum(f.heard for f in facts))
@@ -193,6 +194,11 @@ def _atoms(facts: Sequence[_Facts]) -> dict[str, tuple[int, tuple[float, ...]]]:
     }
 
 
+def _seen(facts: Sequence[_Facts]) -> dict[str, np.ndarray]:
+    """`datanotes.together` of all blocks together."""
+    return {name: np.any([f.together[name] for f in facts], axis=0) for name in facts[0].together}
+
+
 @dataclass(frozen=True)
 class _Facts:
     """What one block says about all rows."""
@@ -206,6 +212,7 @@ class _Facts:
     unlabelled: dict[str, int]
     atoms: dict[str, tuple[int, tuple[float, ...]]]
     unknown: dict[str, int]
+    together: dict[str, np.ndarray]
     silent: list[int]
     n_silent: int
     notes: list[str]
@@ -238,7 +245,8 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
     plate = next(iter(problem.plates))
     return _Facts(
         float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
-        atom_rows(problem), holes(problem), [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
+        atom_rows(problem), holes(problem), datanotes.together(problem),
+        [block.first + int(i) for i in silent[: datanotes.MAX_LISTED]], len(silent), notes,
         {name: _rows_of(problem, plate, name, raw, at) for name, raw in raws.items() if name != WEIGHTS}, weights,
     )  # fmt: skip
 

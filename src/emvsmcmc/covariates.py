@@ -127,18 +127,20 @@ def _needed(problem: Problem, name: str) -> np.ndarray:
     for variable in problem.spec.variables.values():
         if name in parents(variable):
             heard = (
-                _heard(problem, variable) if problem.spec.plates_of(variable) else np.ones(problem.shape(variable), dtype=bool)
+                heard_cells(problem, variable)
+                if problem.spec.plates_of(variable)
+                else np.ones(problem.shape(variable), dtype=bool)
             )
             out |= _onto(Named(heard, variable.dims), dims, out.shape)
     return out
 
 
-def _heard(problem: Problem, variable: Variable) -> np.ndarray:
+def heard_cells(problem: Problem, variable: Variable) -> np.ndarray:
     """Cells of a row variable that are given, or on which something given depends."""
     out = _known(problem, variable)
     for other in problem.row_variables:
         if variable.label in parents(other):
-            out |= _onto(Named(_heard(problem, other), other.dims), variable.dims, out.shape)
+            out |= _onto(Named(heard_cells(problem, other), other.dims), variable.dims, out.shape)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from . import covariates
 from .aligning import indexing_names
 from .branches import atom_notes, atom_rows
-from .datacheck import columns_of
+from .datacheck import columns_of, distributions
 from .labelling import plain
+from .spec.graph import names_in
+from .spec.model import Spec
 from .spec.variable import Variable
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def notes(problem: Problem) -> list[str]:
     return [
         *atom_notes(problem.spec, atom_rows(problem), problem.n),
         *class_notes(problem),
+        *together_notes(problem.spec, together(problem), problem.labels),
         *covariates.notes(covariates.holes(problem)),
         *silent_note(silent[:MAX_LISTED].tolist(), len(silent)),
         *weights_note(float(problem.weights.sum()), counted),
@@ -78,6 +81,34 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
     if open_rows:
         return [f"{name}: no row is labelled {who}; {open_rows} without a label may belong to it."]
     return [f"{name}: every row is labelled, and none {who}: only a prior can say what that class is like."]
+
+
+def together(problem: Problem) -> dict[str, np.ndarray]:
+    """{covariance parameter: (d, d) whether some row that counts says something of both columns}."""
+    plate = next(iter(problem.plates))
+    estimated = {p.label for p in problem.parameters if p.family.event_dims == 2}
+    out: dict[str, np.ndarray] = {}
+    for v in problem.row_variables:
+        for cov in [d.arguments["cov"] for d in distributions(v) if "cov" in d.arguments]:
+            told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
+            rows = told.reshape(-1, told.shape[-1]).astype(float)
+            for name in sorted(names_in(cov) & estimated):
+                out[name] = out.get(name, np.zeros(1, dtype=bool)) | (rows.T @ rows > 0)
+    return out
+
+
+def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[[str], np.ndarray]) -> list[str]:
+    """Covariances of columns that no row gives together: only a prior can say what they are."""
+    out = []
+    for name, mask in seen.items():
+        dim = spec.variables[name].dims[-2]
+        pairs = [(i, j) for i, j in np.argwhere(~mask) if i < j and mask[i, i] and mask[j, j]]
+        for i, j in pairs[:MAX_LISTED]:
+            a, b = (str(plain(labels(dim)[k])) for k in (i, j))
+            out.append(f"{name}[{a}, {b}]: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
+        if len(pairs) > MAX_LISTED:
+            out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
+    return out
 
 
 def silent_rows(problem: Problem) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..expect.coefficients import coefficients
-from ..expect.coordinates import Block, Coordinates
+from ..expect.coordinates import Coordinates
 from ..expect.layout import Layout
 from ..expect.many import row_densities
 from ..expect.plan import Plan
@@ -25,6 +25,7 @@ MOST = 200  # coordinates
 WORK = 200_000_000  # row densities of one look
 BLOCK = 4_000_000  # doubles at a time
 SHARE = 0.05  # of a direction's largest entry, from which a parameter is named
+NAMED = 6  # entries that are written out
 
 
 def row_scores(plan: Plan, chart: Coordinates, u: np.ndarray, layout: Layout) -> np.ndarray:
@@ -121,8 +122,8 @@ def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.
         Q = np.linalg.qr(flat)[0]
         beside = own - Q @ (Q.T @ own)
         return np.linalg.qr(own[:, np.linalg.norm(beside, axis=0) > 0.5])[0]
-    told = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
-    kept = weak[:, told < WEAK]
+    heard = np.linalg.norm(J @ weak, axis=0) / np.linalg.norm(lengths[:, None] * weak, axis=0)
+    kept = weak[:, heard < WEAK]
     return np.linalg.qr(kept)[0] if kept.shape[1] else nothing
 
 
@@ -137,15 +138,26 @@ def _null(J: np.ndarray) -> tuple[int, np.ndarray]:
     return int((s > SAME * max(1.0, s.max(initial=0.0))).sum()), V.T / unit[:, None]
 
 
-def entries(blocks: list[Block], jacobian: dict[str, np.ndarray], flat: np.ndarray) -> list[str]:
-    """The declared entries that move along flat directions: "cov[0, 1]"."""
+def told(chart: Coordinates, flat: np.ndarray) -> str:
+    """What the likelihood does not change along: "with cov[height, weight]", "along 2 combinations of w[0], w[1] and 4 more"."""
+    open_ = entries(chart, flat)
+    shown = ", ".join(open_[:NAMED]) + (f" and {len(open_) - NAMED} more" if len(open_) > NAMED else "")
+    if len(open_) == flat.shape[1]:
+        return f"with {shown}"
+    return f"along {flat.shape[1]} combination{'s' if flat.shape[1] > 1 else ''} of {shown}"
+
+
+def entries(chart: Coordinates, flat: np.ndarray) -> list[str]:
+    """The declared entries that move along flat directions, by their coordinates: "cov[height, weight]"."""
     out = []
-    for b in blocks:
+    problem, jacobian = chart.plan.problem, chart.jacobian(chart.pack(chart.env))
+    for b in chart.blocks:
         moved = np.abs(jacobian[b.variable.label] @ flat).max(axis=-1, initial=0.0)
         scale = np.linalg.norm(jacobian[b.variable.label], axis=-1)
         for index in np.argwhere(moved > SHARE * np.where(scale > 0, scale, np.inf)):
             name = b.variable.label
             if len(index) == 2 and b.variable.family.event_dims == 2 and index[0] > index[1]:
                 continue  # the other half of a symmetric matrix
-            out.append(f"{name}[{', '.join(map(str, index))}]" if len(index) else name)
+            labels = ", ".join(str(problem.labels(d)[i]) for d, i in zip(b.variable.dims, index, strict=True))
+            out.append(f"{name}[{labels}]" if labels else name)
     return out

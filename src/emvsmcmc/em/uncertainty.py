@@ -13,7 +13,7 @@ from ..expect.plan import Plan, make_plan
 from ..expect.rotation import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment
-from .flat import entries, only_here, structural
+from .flat import only_here, structural, told
 from .information import across, observed_information
 from .iterate import Loop
 from .mstep import MStep
@@ -95,11 +95,10 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
     covariance, worst = across(information, np.hstack([flat, here]))
     if worst is not None:
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
-        told = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
-        reasons = {b.variable.label: told for b in chart.blocks}
+        sentence = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
+        reasons = {b.variable.label: sentence for b in chart.blocks}
     found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, _rate(complete, information, flat))
     found = replace(found, undecided=undecided)
-    open_ = entries(chart.blocks, chart.jacobian(chart.pack(env)), flat) if undecided else []
     for b in chart.blocks:
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
@@ -119,9 +118,7 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
         if name not in reasons and undecided and np.isnan(error).any():
-            shown = ", ".join(open_[:6]) + (f" and {len(open_) - 6} more" if len(open_) > 6 else "")
-            together = f"along {flat.shape[1]} combination{'s' if flat.shape[1] > 1 else ''} of {shown}"
-            reasons[name] = f"the data leave it open: the likelihood does not change {together}, at any values"
+            reasons[name] = f"the data leave it open: the likelihood does not change {told(chart, flat)}, at any values"
         if name not in reasons and np.isnan(error).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"

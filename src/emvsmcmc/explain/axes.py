@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..em.flat import structural, told
 from ..em.identify import free_parameters
 from ..em.informed import anywhere
 from ..expect.implied import hidden_latents
-from ..expect.rotation import Rotation, Turn, rotations
+from ..expect.rotation import Rotation, Turn, generators, rotations
 from .view import View
 
 
@@ -22,6 +23,15 @@ def free_axes(view: View) -> list[str]:
     angles = size - free
     less = f", {size} coordinates less {angles} angle{'s' if angles > 1 else ''} of these turns" if angles else ""
     return [*lines, f"{free} free parameters{less}"]
+
+
+def left_open(view: View) -> list[str]:
+    """What the data at hand leave open at any parameter values, under maximum likelihood; nothing where they leave nothing."""
+    chart = anywhere(view.plan)
+    flat = structural(view.plan, chart)
+    if flat.shape[1] <= generators(view.plan, chart, False).shape[1]:  # turns have lines of their own
+        return []
+    return [f"left open: the likelihood does not change {told(chart, flat)}, at any values"]
 
 
 def _turned(r: Rotation) -> str:

@@ -9,7 +9,7 @@ from ..expect.plan import make_plan
 from ..problem import Problem
 from ..spec.explain import Section
 from ..spec.model import Spec
-from .axes import free_axes
+from .axes import free_axes, left_open
 from .estep import e_step, summed_out
 from .msteps import m_step
 from .sampler import free_variables
@@ -63,4 +63,4 @@ def data_lines(view: View) -> list[str]:
             lines.append(f"{v.label}: {int(np.isnan(given.array).sum())} of {given.array.size} cells missing")
         elif given is None:
             lines.append(f"{v.label}: hidden in every row")
-    return [*lines, *[f"note: {note}" for note in problem.notes]]
+    return [*lines, *left_open(view), *[f"note: {note}" for note in problem.notes]]

@@ -108,3 +108,13 @@ def test_a_comparison_reports_no_mean_over_chains_in_different_namings() -> None
     np.testing.assert_allclose(table.loc[["centers[0]", "centers[1]"], "mean"], [54.6, 80.1], atol=0.5)
     pooled = both.posterior["posterior"]["centers"].mean(("chain", "draw")).values
     assert np.abs(pooled - [54.6, 80.1]).min() > 5  # what would have been said
+
+
+def test_chunks_say_that_chains_are_in_different_namings() -> None:
+    """As in memory; a prior so narrow that the other naming holds nothing is the control."""
+    da = pytest.importorskip("dask.array")
+    for width, modes in ((20, True), (5, False)):
+        problem = ev.condition(faithful([50, 80], width).spec, {"x": da.from_array(WAITING, 100)})
+        tree = ev.fit_mcmc(problem, draws=30, tune=60, chains=2, random_seed=1, progress=False)
+        assert ("names of component" in tree.attrs["modes"]) == modes
+        assert tree.attrs["chains_of_mode"] == ([0] if modes else [0, 1])

@@ -38,7 +38,7 @@ def test_fits_that_once_ended_wrongly(case):
     end(KNOWN[case])
 
 
-@pytest.mark.parametrize("seed", [592, 881, 1413, 1483, 1978, 2063, 2829, 2996, 4930, 5104])
+@pytest.mark.parametrize("seed", [592, 881, 1413, 1483, 1978, 2063, 2829, 2996, 4930, 5104, 8882])
 def test_random_fits_that_once_ended_wrongly(seed):
     """Found by `make fuzz`: residuals at rounding, means that float64 does not hold, components without rows."""
     end(random_fit(seed))

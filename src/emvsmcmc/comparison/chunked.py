@@ -12,7 +12,7 @@ from ..chunks import ChunkedProblem
 from ..errors import BadInput
 from ..expect.chunks import chunked_plan
 from .align import Alignment, align, best_draw
-from .starting import map_optima
+from .starting import map_optima, names_by_chain
 
 if TYPE_CHECKING:
     from ..mcmc.sample import Sampled
@@ -55,6 +55,8 @@ def sample_chunks(
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = attributes(done, found, random_seed)
     tree.attrs |= {"likelihood": likelihood, "marginalize": marginalize, "init": init, "tune": tune}
+    modes, alike = names_by_chain(plan.chunks.start, flat, reference, done.posterior.sizes["chain"])
+    tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree
 
 

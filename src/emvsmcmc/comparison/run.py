@@ -33,7 +33,7 @@ from .invariant import invariant, turned_parameters
 from .loo import likelihood_name, rowwise
 from .metrics import k_hat, table
 from .result import Comparison
-from .starting import map_optima, names_by_chain, other_modes, with_mass, within_reach
+from .starting import chain_starts, map_optima, names_by_chain
 from .verdict import verdict
 
 MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
@@ -184,9 +184,7 @@ def compare(
         raise NotInMemory.rows("compare")
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
-    # the mode stands for the best optimum; the likelihood's other optima within reach get chains of their own
-    fits = other_modes(em, mode, tol, max_iter)
-    mode, optima = fits[0], [*with_mass(fits), *within_reach(em)[1:]]
+    mode, optima = chain_starts(em, mode, tol, max_iter)
     posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
     aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     known = None if truth is None else _aligned_truth(em, truth)

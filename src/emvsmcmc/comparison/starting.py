@@ -75,6 +75,14 @@ def with_mass(modes: list[EMFit]) -> list[Environment]:
     return [m.environment for m in modes if m.objective_value >= modes[0].objective_value + np.log(NAMING)]
 
 
+def chain_starts(em: EMFit, mode: EMFit, tol: float, max_iter: int) -> tuple[EMFit, list[Environment]]:
+    """(MAP fit of the best naming, where chains start): `mode`, from EM's estimate, stands for its best optimum and gets chains
+    in every naming with mass; the likelihood's other optima within reach get chains of their own.
+    """
+    fits = other_modes(em, mode, tol, max_iter)
+    return fits[0], [*with_mass(fits), *within_reach(em)[1:]]
+
+
 def names_by_chain(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environment, chains: int) -> tuple[str, list[int]]:
     """Where chains sit in modes that differ in names that only the prior tells apart, a sentence that says so, else empty; and
     the chains that mostly have the names of the reference (of the first chain, where none has them).

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from ..comparison.align import align
 from ..comparison.invariant import errors_at, values_at, values_of_draws
 from ..comparison.metrics import scalar_names
-from ..comparison.starting import within_reach
+from ..comparison.starting import chain_starts, within_reach
 from ..em.fit import FINISHED, fit_em
 from ..em.result import EMFit, parameter_dataset
 from ..em.uncertainty import bootstrap
@@ -189,14 +189,14 @@ def _name_of(error: EmvsmcmcError) -> str:
 
 
 def _modes(problem: Problem, em: EMFit | None, options: Mapping[str, Any], seed: int) -> list[Environment]:
-    """Where chains start: the posterior's mode nearest to EM's estimate and the likelihood's other optima within reach."""
+    """Where chains start: as those of `compare` do."""
     shared = {"standard_errors": None, "random_seed": seed, "progress": False}
     try:
         if em is None:
             return within_reach(fit_em(problem, "map", **{**options, **SEARCH, **shared}))
         start = {k: v.values for k, v in em.estimate.data_vars.items()}
         mode = fit_em(problem, "map", **{**options, **SEARCH, **shared, "starts": 1, "init": start})
-        return [mode.environment, *within_reach(em)[1:]]
+        return chain_starts(em, mode, float(SEARCH["tol"]), int(options.get("max_iter", 10_000)))[1]
     except EmvsmcmcError:
         return []
 

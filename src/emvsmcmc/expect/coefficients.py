@@ -28,9 +28,10 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
     rho = np.zeros((plan.K, plan.d)) if rho is None else rho
     origin = (plan.centre if centre is None else centre) + rho
     c = xp.zeros(_tail(env, plan.K))
-    with np.errstate(divide="ignore"):
+    # a probability or a rate far along a link may be 0, 1 or infinite in float64: what is looked up there is not finite and is seen
+    with np.errstate(divide="ignore", over="ignore"):
         for latent in plan.latents:
-            c = c + _spread(plan, log_probabilities(latent, env), env)[:, 0]
+            c = c + assignment_rows(plan, latent, env)
         blocks = []
         for part in plan.gaussians:
             block, half_logdet = whitened_rows(plan, part, env, origin)
@@ -48,6 +49,11 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
         A = [_masked(p, whitened_rows(plan, p, env, origin)[0], env) for p in plan.radials]
         nu = [_wide(degrees_of_freedom(plan, p, env), env) for p in plan.radials]
     return Coefficients(c, B, T, rho, _concatenate(xp, A, 1), _concatenate(xp, nu, 1))
+
+
+def assignment_rows(plan: Plan, latent: Variable, env: Environment) -> Any:
+    """(K[, batch]) log probability of the value that an assignment has in each configuration."""
+    return _spread(plan, log_probabilities(latent, env), env)[:, 0]
 
 
 def _spread(plan: Plan, x: Named, env: Environment, elements: Any = (), extra: Any = ()) -> Any:

@@ -152,8 +152,16 @@ def evaluate(expression: Expression, env: Environment, coordinates: Coordinates 
     if set(parts[0]) != {None}:
         raise NotAffineHere(f"{expression.function} of a row quantity")
     value = parts[0][None]
-    array = 1.0 / value.array if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
+    array = _inverse(value.array) if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
     return {None: Named(array, value.dims)}
+
+
+def _inverse(x: Any) -> Any:
+    """1 / x; 0 at infinity along a complex step too, where numpy's division gives NaN."""
+    if not (isinstance(x, np.ndarray) and np.iscomplexobj(x)) or np.isfinite(x.real).all():
+        return 1.0 / x
+    finite = np.isfinite(x.real) & np.isfinite(x.imag)
+    return np.where(finite, 1.0 / np.where(finite, x, 1.0), 0.0)
 
 
 def value_of(expression: Expression, env: Environment) -> Named:

@@ -12,6 +12,7 @@ import numpy as np
 
 TELLS = 1e-9  # singular value, of rows of length one, below which they do not tell a direction from none
 RISES = 0.5  # of the 1 that a number that can rise is made to rise by
+ALIKE = 12  # decimals in which the directions of two rows may differ
 SMALL = 1e-9  # of the largest entry of a direction: a smaller one is rounding
 
 
@@ -38,7 +39,9 @@ def cone(rows: np.ndarray, upward: np.ndarray) -> Cone | None:
     told = np.flatnonzero(lengths > 0)
     if not len(told):
         return None
-    unit, back = np.unique(np.round(rows[told] / lengths[told, None], 13), axis=0, return_inverse=True)
+    unit = rows[told] / lengths[told, None]
+    first, back = np.unique(np.round(unit, ALIKE), axis=0, return_index=True, return_inverse=True)[1:]
+    unit = unit[first]
     # in the rows' own principal axes: an intercept beside a covariate far from zero is nearly collinear in any others
     s, V = np.linalg.svd(unit, full_matrices=False)[1:]
     kept = s > TELLS * s[0]
@@ -60,6 +63,9 @@ def cone(rows: np.ndarray, upward: np.ndarray) -> Cone | None:
     if d is None:
         return None
     direction = axes @ span @ d
+    fixed = np.vstack([unit, np.eye(m)[upward]])[~rising]
+    if len(fixed):  # far along the direction what should not move must not
+        direction = direction - np.linalg.lstsq(fixed, fixed @ direction, rcond=None)[0]
     direction = np.where(np.abs(direction) > SMALL * np.abs(direction).max(), direction, 0.0)
     rises = np.zeros(n, dtype=bool)
     rises[told] = rising[: len(unit)][back.ravel()]

@@ -138,7 +138,7 @@ def fit_em(
 
     def settled(run: Run) -> tuple[Recession | None, Uncertainty]:
         """Whether the run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
-        endless = None if prior else recede(plan, all_rows, run, assignment == "hard", max_iter)
+        endless = None if prior else recede(plan, all_rows, run, max_iter)
         return endless, _uncertainty(plan, run, prior, standard_errors, tol, rng, progress, endless)
 
     endless, found = settled(best)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,19 +27,24 @@ from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..families.support import Positive, Real
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, names_in, value_names
+from ..spec.graph import Environment, names_in
 from ..spec.variable import Variable
 from .cone import Cone, cone
-from .iterate import Loop, Run
 from .numeric import hessian
+
+if TYPE_CHECKING:
+    from .iterate import Loop, Run
 
 WEAK = 1e-5  # information of an observation, in natural units, below which a direction is looked at
 WEIGHT = 1e-8  # of an observation: an entry of less counts for nothing; what a component gives up vanishes as fast as the rise
 CLEAR = 1e-6  # derivative of an entry, in natural units, that has its digits; smaller ones are taken nearer to zero
 NEARER = (1.0, 1 / 4, 1 / 16, 1 / 64, 1 / 256)  # shares of the estimate at which derivatives are taken
-FARTHEST = 64.0  # natural units that are walked at least: e^-64 of what is to gain is left there
+FAR = 64.0  # natural units that are walked at least: e^-64 of what is to gain is left there, unless margins are narrow
+FARTHEST = 1e9
+DRIFT = 1e-8  # nats: where so little is gained the gain shrinks with every doubling, but what rounding feigns grows with the way
+STILL = 3  # doublings without a rise after which it is over
 ROUNDS = 8  # of the linear program, each with the slopes where the last direction fell
-LEFT = 1e-10  # nats below the highest point of the walk at which the run's parameters are taken to be on the way
+LEFT = 1e-10  # nats: a smaller rise for twice the way is none
 ENTRIES = 100_000  # of tables that the linear program takes
 SHOWN = 6
 
@@ -97,22 +103,23 @@ class Recession:
         return f"it has no finite maximum: the log-likelihood rises for ever {self.along}"
 
 
-def recede(plan: Plan, loop: Callable[[], Loop], run: Run, hard: bool, limit: int) -> Recession | None:
+def recede(plan: Plan, loop: Callable[[], Loop], run: Run, limit: int) -> Recession | None:
     """The direction along which a run under maximum likelihood was on its way to infinity; None where it ended at a maximum.
 
     The run is then UNBOUNDED, with its reason, and has gone on to where the rise ends in float64.
 
-    loop : makes a loop over all rows. hard : for hard assignment. limit : iterations of a run.
+    loop : makes a loop over all rows. limit : iterations of a run.
     """
-    walk = _Walk.at(plan, run.environment, hard) if run.status.usable else None
-    found = None if walk is None else _verified(walk)
+    if not run.status.usable:
+        return None
+    going = loop()
+    walk = _Walk.at(plan, going.mstep.unbounded, run.environment, going.hard)
+    found = None if walk is None or walk.informed() else _verified(walk)
     if walk is None or found is None:
         return None
-    way, steps = found
-    heights = np.array([walk.height(t, way.direction) for t in steps])
-    if heights.max() > run.objective + LEFT and run.iterations < limit:
-        ahead = walk.place(float(steps[int(np.argmax(heights >= heights.max() - LEFT))]), way.direction)
-        more = loop().run(ahead, limit - run.iterations)  # what has a finite maximum may move a little
+    way, t = found
+    if t > 0 and run.iterations < limit:
+        more = going.run(walk.place(t, way.direction), limit - run.iterations)  # what has a finite maximum may move a little
         if more.status.usable and more.objective >= run.objective:
             run.environment, run.objective, run.gain = more.environment, more.objective, more.gain
             run.path, run.passes = run.path + more.path, run.passes + more.passes
@@ -121,6 +128,16 @@ def recede(plan: Plan, loop: Callable[[], Loop], run: Run, hard: bool, limit: in
     recession = _recession(plan, walk, way, run.environment)
     run.status, run.reason = Status.UNBOUNDED, recession.reason
     return recession
+
+
+def ahead(plan: Plan, names: set[str], env: Environment, hard: bool) -> Environment | None:
+    """Where the rise ends in float64 along a direction in which the log-likelihood rises for ever; None where there is none.
+
+    Where margins are narrow EM would creep there.
+    """
+    walk = _Walk.at(plan, names, env, hard)
+    found = None if walk is None else _verified(walk)
+    return None if walk is None or found is None or not found[1] else walk.place(found[1], found[0].direction)
 
 
 # ------------------------------------------------------------------------------------------------------------------- the search
@@ -144,9 +161,8 @@ class _Walk:
     rounding: float
 
     @classmethod
-    def at(cls, plan: Plan, env: Environment, hard: bool) -> _Walk | None:
-        """None where nothing can go to infinity, or all that could is well informed."""
-        names = candidates(plan)
+    def at(cls, plan: Plan, names: set[str], env: Environment, hard: bool) -> _Walk | None:
+        """None where nothing can go to infinity."""
         chart = Coordinates(plan, env, names) if names else None
         if chart is None or not chart.size:
             return None
@@ -154,14 +170,18 @@ class _Walk:
         S = expect(plan, C, hard)[1]
         rho = reference_points(S, C if compiled(plan) else None)
         value, S = expect(plan, coefficients(plan, env, rho), hard)
-        u = chart.pack(env)
-        with np.errstate(all="ignore"):
-            information = -hessian(chart, u, S, False)
-        weights = plan.problem.weights
-        if np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > WEAK * float(weights.sum()):
-            return None
         upward = np.concatenate([np.full(b.where.stop - b.where.start, isinstance(b.support, Positive)) for b in chart.blocks])
-        return cls(plan, chart, u, upward, S, rho, hard, value, rounding_of_sums(plan, env, S) + 1e-12 * abs(value))
+        u, eps = chart.pack(env), float(np.finfo(float).eps) * float(plan.problem.weights.sum())
+        # a predictor that is the difference of large terms is known to their rounding
+        rounding = rounding_of_sums(plan, env, S) + 1e-12 * abs(value) + 4 * eps * float(np.abs(u).max())
+        return cls(plan, chart, u, upward, S, rho, hard, value, rounding)
+
+    def informed(self) -> bool:
+        """Whether all that could go to infinity is held where it is, by the complete-data information."""
+        with np.errstate(all="ignore"):
+            information = -hessian(self.chart, self.u, self.S, False)
+        least = WEAK * float(self.plan.problem.weights.sum())
+        return bool(np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > least)
 
     def place(self, t: float, d: np.ndarray) -> Environment:
         """Parameters t along d."""
@@ -200,20 +220,10 @@ class _Walk:
         return np.concatenate([*own, np.broadcast_to(rows[:, None], self.S.S.shape)[np.abs(self.S.S) > least]])
 
 
-def candidates(plan: Plan) -> set[str]:
-    """Parameters that could go to infinity while the likelihood rises: real or positive ones that only tables and assignment
-    probabilities read. What a mean or a scale of continuous values reads cannot, the density would vanish.
+def _verified(walk: _Walk) -> tuple[Cone, float] | None:
+    """A cone and how far the rise goes along its direction, 0 where float64 sees none any more: walked, nowhere lower than before,
+    and the way back leads down.
     """
-    continuous = set().union(*[value_names(e) for p in plan.residual_parts for e in p.distribution.arguments.values()], set())
-    return {
-        v.label
-        for v in plan.parameters
-        if v.label not in continuous and v.family.event_dims == 0 and isinstance(v.family.support(), Real | Positive)
-    }
-
-
-def _verified(walk: _Walk) -> tuple[Cone, np.ndarray] | None:
-    """A cone and the steps along its direction at which it was tried: nowhere lower than before, and the way back leads down."""
     rows = np.vstack(walk.slopes(walk.u))
     if len(rows) > ENTRIES:
         return None
@@ -229,10 +239,11 @@ def _verified(walk: _Walk) -> tuple[Cone, np.ndarray] | None:
         found = cone(constraints, walk.upward)
         if found is None or not found.rises[:n].any():
             return None
-        steps, fell = _outward(walk, found.direction)
-        if fell is None:
-            return (Cone(found.direction, found.span, found.rises[:n]), steps) if _lower_behind(walk, found.direction) else None
-        place = walk.chart.pack(walk.place(fell, found.direction))
+        found = Cone(found.direction, found.span, found.rises[:n])
+        t, fell = _outward(walk, found.direction)
+        if not fell:
+            return (found, t) if _lower_behind(walk, found.direction) else None
+        place = walk.chart.pack(walk.place(t, found.direction))
         if not np.isfinite(place).all():
             return None
         there = np.vstack(walk.slopes(place))
@@ -243,22 +254,26 @@ def _verified(walk: _Walk) -> tuple[Cone, np.ndarray] | None:
     return None
 
 
-def _outward(walk: _Walk, d: np.ndarray) -> tuple[np.ndarray, float | None]:
-    """(steps, the first of them after which the log-likelihood is lower than before by more than rounding, or None)."""
-    far = max(FARTHEST, 2 * float(np.abs(walk.u).max()))
-    steps = np.r_[0.0, np.exp2(np.arange(np.ceil(np.log2(far)) + 1))]
-    last = walk.start
-    for t in steps[1:]:
+def _outward(walk: _Walk, d: np.ndarray) -> tuple[float, bool]:
+    """(how far the log-likelihood rises along d, False), or (where it is lower than before by more than rounding, True)."""
+    far = max(FAR, 2 * float(np.abs(walk.u).max()))
+    last, before, top, still, t = walk.start, np.inf, 0.0, 0, 1.0
+    eps = float(np.finfo(float).eps) * float(walk.plan.problem.weights.sum())
+    while t <= FARTHEST and (t <= far or still < STILL):
         height = walk.height(t, d)
-        if height < last - walk.rounding:
-            return steps, float(t)
-        last = max(last, height)
-    return steps, None
+        if height < last - walk.rounding - 4 * eps * t:  # entries that should not move do so by the rounding of d
+            return t, True
+        rise, still = height - last, still + 1
+        if rise > LEFT and not (rise < DRIFT and rise > before):
+            top, still = t, 0
+        last, before = max(last, height), rise
+        t *= 2
+    return top, False
 
 
 def _lower_behind(walk: _Walk, d: np.ndarray) -> bool:
     """Whether the log-likelihood is lower on the way back, by more than rounding: flat directions rise nowhere."""
-    far = max(FARTHEST, 2 * float(np.abs(walk.u).max()))
+    far = max(FAR, 2 * float(np.abs(walk.u).max()))
     for t in np.exp2(np.arange(np.ceil(np.log2(far)) + 1)):
         if (t * d[walk.upward] >= 1).any():  # a positive value comes to its end here
             t = 0.99 / float(d[walk.upward].max())

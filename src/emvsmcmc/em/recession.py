@@ -197,8 +197,12 @@ class _Walk:
             return -np.inf
         return value if np.isfinite(value) else -np.inf
 
-    def slopes(self, u: np.ndarray) -> list[np.ndarray]:
-        """[(entries of each assignment or of T, size)] derivatives of the entries with weight, along the coordinates at u."""
+    def nearer(self, share: float) -> np.ndarray:
+        """Coordinates of a share of all values."""
+        return np.where(self.upward, self.u + np.log(share), share * self.u)
+
+    def slopes(self, u: np.ndarray) -> np.ndarray:
+        """(entries of the assignments and of T, size) derivatives of the entries with weight, in the walk's units, at u."""
         least = WEIGHT * float(self.plan.problem.weights[self.plan.problem.weights > 0].mean())
         env = self.chart.unpack(self.chart.steps(u))
         with np.errstate(all="ignore"):
@@ -208,7 +212,8 @@ class _Walk:
         out = [_imaginary(np.broadcast_to(b, (self.plan.K, self.chart.size)))[seen] for b in blocks]
         read = np.abs(self.S.S) > least
         out.append(np.sign(self.S.S[read])[:, None] * _imaginary(np.broadcast_to(T, (*read.shape, self.chart.size)))[read])
-        return [np.where(np.isfinite(x), x, 0.0) for x in out]
+        found = np.vstack(out) * np.exp(np.where(self.upward, self.u - u, 0.0))
+        return np.where(np.isfinite(found), found, 0.0)
 
     def owners(self) -> np.ndarray:
         """(entries,) which child or assignment each of the entries of `slopes` belongs to: a position in `read_by`."""
@@ -224,29 +229,37 @@ def _verified(walk: _Walk) -> tuple[Cone, float] | None:
     """A cone and how far the rise goes along its direction, 0 where float64 sees none any more: walked, nowhere lower than before,
     and the way back leads down.
     """
-    rows = np.vstack(walk.slopes(walk.u))
-    if len(rows) > ENTRIES:
+    here, *nearer = (walk.slopes(walk.nearer(share)) for share in NEARER)
+    if len(here) > ENTRIES:
         return None
-    for share in NEARER[1:]:  # far out derivatives have no digits left, and those of concave entries serve as well from anywhere
-        weak = np.linalg.norm(rows, axis=1) < CLEAR
-        if not weak.any():
-            break
-        nearer = np.vstack(walk.slopes(np.where(walk.upward, walk.u, share * walk.u)))
-        longer = weak & (np.linalg.norm(nearer, axis=1) > np.linalg.norm(rows, axis=1))
-        rows = np.where(longer[:, None], nearer, rows)
-    constraints, n = rows, len(rows)
+    # far out derivatives have lost their digits; those of a concave entry, which say more, serve as well from anywhere nearer
+    weak = np.linalg.norm(here, axis=1) < CLEAR
+    longest = nearer[0]
+    for rows in nearer[1:]:
+        longest = np.where((np.linalg.norm(rows, axis=1) > np.linalg.norm(longest, axis=1))[:, None], rows, longest)
+    own = np.where(weak[:, None] & (np.linalg.norm(longest, axis=1) > np.linalg.norm(here, axis=1))[:, None], longest, here)
+    return _tried(walk, np.stack([own, *nearer])) or _tried(walk, own[None])
+
+
+def _tried(walk: _Walk, points: np.ndarray) -> tuple[Cone, float] | None:
+    """The same from the derivatives (points, entries, size) of all entries at some points."""
+    n = points.shape[1]
+    constraints = points.reshape(-1, points.shape[2])
+    constraints = np.where((np.linalg.norm(constraints, axis=1) > CLEAR)[:, None], constraints, 0.0)
     for _ in range(ROUNDS):
         found = cone(constraints, walk.upward)
-        if found is None or not found.rises[:n].any():
+        if found is None:
             return None
-        found = Cone(found.direction, found.span, found.rises[:n])
+        rises = found.rises[: len(points) * n].reshape(-1, n).any(axis=0)
+        if not rises.any():
+            return None
         t, fell = _outward(walk, found.direction)
         if not fell:
-            return (found, t) if _lower_behind(walk, found.direction) else None
+            return (Cone(found.direction, found.span, rises), t) if _lower_behind(walk, found.direction) else None
         place = walk.chart.pack(walk.place(t, found.direction))
         if not np.isfinite(place).all():
             return None
-        there = np.vstack(walk.slopes(place))
+        there = walk.slopes(place)
         against = there[(there @ found.direction < 0) & (np.linalg.norm(there, axis=1) > CLEAR)]
         if not len(against):
             return None
@@ -316,7 +329,7 @@ def _labels(plan: Plan, v: Variable) -> np.ndarray:
 
 def _told(plan: Plan, walk: _Walk, found: Cone) -> str:
     """'y is predicted without error from x', or some of its values are."""
-    moved = np.linalg.norm(np.vstack(walk.slopes(np.where(walk.upward, walk.u, NEARER[-1] * walk.u))), axis=1) > CLEAR
+    moved = np.linalg.norm(walk.slopes(walk.nearer(NEARER[-1])), axis=1) > CLEAR
     out = []
     owners = walk.owners()
     for i, (name, read) in enumerate(_read_by(plan)):

@@ -18,8 +18,8 @@ SMALL = 1e-9  # of the largest entry of a direction: a smaller one is rounding
 
 @dataclass(frozen=True)
 class Cone:
-    """direction (m,): in the inside of the cone, its largest entry 1. span (m, g): orthonormal, of all its directions. rises (rows,)
-    bool: what rises along `direction`, and along any direction of the inside; the others change along none.
+    """direction (m,): in the inside of the cone, its largest entry 1. span (m, g): orthonormal, of all its directions. rises
+    (rows,) bool: what rises along `direction`, and along any direction of the inside; the others change along none.
     """
 
     direction: np.ndarray

@@ -5,9 +5,9 @@ float64 no longer sees the rise, and what they return looks like a maximum: a sl
 
 An expected complete-data log-likelihood is a sum of weighted table entries (log p, log(1 - p), -mu, ...). It rises for ever along
 a direction d where no entry that has weight falls and some rise. For tables that are concave in d (log link, logistic) that is
-when it does; the entries' derivatives at any point then decide it by a linear program (`cone`). Where entries with weight rise and
-none falls, neither does the log-likelihood of the rows, whatever the responsibilities (EM's own inequality). What has been found is
-walked along, outwards and back, before it is believed.
+when it does; the entries' derivatives at any point then decide it by a linear program (`cone`). Where entries with weight rise
+and none falls, neither does the log-likelihood of the rows, whatever the responsibilities (EM's own inequality). What has been
+found is walked along, outwards and back, before it is believed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import assignment_rows, coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
-from ..expect.plan import Plan
+from ..expect.plan import LevelPart, Plan, TablePart
 from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
-from ..families.support import Positive, Real
+from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
 from ..spec.graph import Environment, names_in
 from ..spec.variable import Variable
@@ -208,7 +208,7 @@ class _Walk:
         with np.errstate(all="ignore"):
             blocks = [assignment_rows(self.plan, v, env) for v in self.plan.latents]
             T = coefficients(self.plan, env, self.rho).T
-        seen = self.S.N > least
+        seen = least < self.S.N
         out = [_imaginary(np.broadcast_to(b, (self.plan.K, self.chart.size)))[seen] for b in blocks]
         read = np.abs(self.S.S) > least
         out.append(np.sign(self.S.S[read])[:, None] * _imaginary(np.broadcast_to(T, (*read.shape, self.chart.size)))[read])
@@ -219,15 +219,16 @@ class _Walk:
         """(entries,) which child or assignment each of the entries of `slopes` belongs to: a position in `read_by`."""
         least = WEIGHT * float(self.plan.problem.weights[self.plan.problem.weights > 0].mean())
         rows = np.full(len(self.S.S), -1)
-        for i, part in enumerate((*self.plan.tables, *self.plan.levels)):
+        parts: list[TablePart | LevelPart] = [*self.plan.tables, *self.plan.levels]
+        for i, part in enumerate(parts):
             rows[part.offset : part.offset + part.height] = len(self.plan.latents) + i
-        own = [np.full(int((self.S.N > least).sum()), i) for i in range(len(self.plan.latents))]
+        own = [np.full(int((least < self.S.N).sum()), i) for i in range(len(self.plan.latents))]
         return np.concatenate([*own, np.broadcast_to(rows[:, None], self.S.S.shape)[np.abs(self.S.S) > least]])
 
 
 def _verified(walk: _Walk) -> tuple[Cone, float] | None:
-    """A cone and how far the rise goes along its direction, 0 where float64 sees none any more: walked, nowhere lower than before,
-    and the way back leads down.
+    """A cone and how far the rise goes along its direction, 0 where float64 sees none any more: walked, nowhere lower than
+    before, and the way back leads down.
     """
     here, *nearer = (walk.slopes(walk.nearer(share)) for share in NEARER)
     if len(here) > ENTRIES:
@@ -311,7 +312,9 @@ def _recession(plan: Plan, walk: _Walk, found: Cone, env: Environment) -> Recess
         there = next(w for w in whole.blocks if w.variable is v)
         span[there.where] = found.span[b.where]
         change = np.zeros(len(b.free))
-        change[b.free] = found.direction[b.where] * (env.values[v.label].array.ravel() if walk.upward[b.where].any() else b.unit)[b.free]
+        change[b.free] = (
+            found.direction[b.where] * (env.values[v.label].array.ravel() if walk.upward[b.where].any() else b.unit)[b.free]
+        )
         direction[v.label] = change.reshape(b.shape)
         labels[v.label] = _labels(plan, v)
     return Recession(direction, labels, np.linalg.qr(span)[0], _told(plan, walk, found))

@@ -56,7 +56,8 @@ class EMFit:
         hidden Gaussian variable and cell. Both are of the size of the data, and worked out when first asked for; for rows in
         chunks they are Dask arrays.
     status, reason, sentence, converged, iterations : of the best start. `sentence` : what the status means here, and the way out.
-    recession : the direction along which the likelihood rises for ever, where it has no maximum (separation), else None. `gain` : nats still to gain when it ended. `rate` : of convergence.
+    recession : the direction along which the likelihood rises for ever, where it has no maximum (separation), else
+    None. `gain` : nats still to gain when it ended. `rate` : of convergence.
     n_parameters : free parameters: packed length, without those on a boundary and without the angles of rotations.
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """

@@ -94,9 +94,7 @@ def _flat(plan: Plan, chart: Coordinates, prior: bool, endless: Recession | None
     return (found, True) if found.shape[1] > turns.shape[1] else (turns, False)
 
 
-def observed(
-    plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, endless: Recession | None = None
-) -> Uncertainty:
+def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, endless: Recession | None = None) -> Uncertainty:
     """Delta method: sqrt diag(J I^-1 J') for every declared value, J the derivative of the value along the coordinates; I is
     inverted across the directions of rotations, along which it is zero, and of recession, along which it vanishes.
     """
@@ -111,7 +109,7 @@ def observed(
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
         told = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
         reasons = {b.variable.label: told for b in chart.blocks}
-    rate = _rate(*(_left(matrix, beyond) for matrix in (complete, information)), flat)
+    rate = _rate(_left(complete, beyond), _left(information, beyond), flat)
     found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
     found = replace(found, undecided=undecided, silent=silent)
     open_ = entries(chart.blocks, chart.jacobian(chart.pack(env)), flat) if undecided else []

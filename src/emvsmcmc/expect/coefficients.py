@@ -30,7 +30,7 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
     rho = np.zeros((plan.K, plan.d)) if rho is None else rho
     origin = (plan.centre if centre is None else centre) + rho
     c = xp.zeros(_tail(env, plan.K))
-    # a probability or a rate far along a link may be 0, 1 or infinite in float64: what is looked up there is not finite and is seen
+    # far along a link a rate may be infinite in float64: what is looked up there is not finite, and is seen
     with np.errstate(divide="ignore", over="ignore"):
         for latent in plan.latents:
             c = c + assignment_rows(plan, latent, env)

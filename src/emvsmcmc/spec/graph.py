@@ -152,7 +152,8 @@ def evaluate(expression: Expression, env: Environment, coordinates: Coordinates 
     if set(parts[0]) != {None}:
         raise NotAffineHere(f"{expression.function} of a row quantity")
     value = parts[0][None]
-    array = _inverse(value.array) if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
+    with np.errstate(over="ignore"):  # infinity is what a rate far along its link is in float64
+        array = _inverse(value.array) if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
     return {None: Named(array, value.dims)}
 
 

@@ -116,8 +116,8 @@ class MStep:
     @cached_property
     def unbounded(self) -> set[str]:
         """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
-        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads cannot, for the
-        density would vanish.
+        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
+        cannot, for the density would vanish.
         """
         arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
         names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])

@@ -166,7 +166,7 @@ def fit(
     else:
         show_fit(found.name, result)
     if result.status is not Status.CONVERGED:
-        warn(f"{result.status.value}: {result.status.sentence}")
+        warn(f"{result.status.value}: {result.sentence}")
     if result.status not in (Status.CONVERGED, Status.STALLED, Status.HEYWOOD):
         raise typer.Exit(FAILED)
 

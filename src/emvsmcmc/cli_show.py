@@ -208,7 +208,7 @@ def show_comparison(comparison: Comparison) -> None:
         say(invariant_line(comparison))
     _say_reasons(comparison.em)
     if comparison.em.status is not Status.CONVERGED:
-        warn(f"EM ended as {comparison.em.status.value}: {comparison.em.status.sentence}")
+        warn(f"EM ended as {comparison.em.status.value}: {comparison.em.sentence}")
     console().print(f"[bold]{escape(str(comparison.verdict))}[/bold]", soft_wrap=True)
     (say if comparison.contract.holds else warn)(comparison.contract.sentence)
     times = comparison.timings

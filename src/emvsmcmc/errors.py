@@ -225,7 +225,7 @@ _SENTENCES = {
     Status.DEGENERATE: "A component collapsed on a point or lost its rows; use fewer components, or objective='map' with a "
     "prior that vanishes at zero fast enough (InverseGamma, InverseWishart; HalfNormal does not, nor does Gamma where as many "
     "rows are equal as its alpha).",
-    Status.UNBOUNDED: "The objective grows without limit along the path; it has no maximum, and the path is the result.",
+    Status.UNBOUNDED: "The objective has no maximum: it rises for ever along the path, and the path is the result.",
     Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely "
     "(or, where it is a latent's own, its values do not differ), and its standard error does not exist; use fewer latents or "
     "more columns, or objective='map' with a prior that vanishes at zero (InverseGamma, or Gamma with alpha > 1).",

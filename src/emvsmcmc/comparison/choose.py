@@ -216,7 +216,7 @@ def _fit(problem: Problem, starts: int, seed: int | None, progress: bool) -> tup
         return None, (error.status.value, str(error).rstrip("."))
     # iterations that ran out have not shown the maximum
     usable = fit.status in FINISHED and np.isfinite(fit.log_likelihood)
-    return fit, (fit.status.value, "" if usable else fit.status.sentence.rstrip("."))
+    return fit, (fit.status.value, "" if usable else fit.sentence.rstrip("."))
 
 
 def assignment_entropy(fit: EMFit) -> float:
@@ -251,7 +251,7 @@ def _judged(
         entropy = assignment_entropy(fit)
         known |= {"log_likelihood": fit.log_likelihood, "n_parameters": fit.n_parameters, "entropy": entropy}
         known |= {"aic": fit.aic, "bic": fit.bic, "icl": fit.bic + 2 * entropy}
-        known["note"] = "" if fit.status is Status.CONVERGED else fit.status.sentence.rstrip(".")
+        known["note"] = "" if fit.status is Status.CONVERGED else fit.sentence.rstrip(".")
     if posterior is not None and loo is not None:
         rows = rowwise(posterior).values
         total = (rows @ weights)[:, :, None]

@@ -128,6 +128,8 @@ def log_importance_weights(fit: EMFit, rng: np.random.Generator, size: int) -> n
     covariance, chart, plan = fit.uncertainty.covariance, fit.uncertainty.coordinates, fit.plan
     if covariance is None or not np.isfinite(covariance).all() or not all(b.free.all() for b in chart.blocks):
         return None  # on a boundary the approximation has fewer dimensions than the posterior
+    if fit.uncertainty.silent is not None and fit.uncertainty.silent.shape[1]:
+        return None  # and no width at all where the likelihood is flat or rises for ever
     flat = fit.uncertainty.flat.shape[1]
     if flat and any(r.density is Turn.ROTATION and r.posterior is not Turn.ROTATION for r in rotations(plan)):
         return None

@@ -210,7 +210,7 @@ class Comparison:
             "exchangeable": self.exchangeable,
             "carriers": {d: [v.label for v in self.problem.parameters if d in v.dims] for d in self.exchangeable},
             "chain_optima": self.chain_optima,
-            "status_sentence": self.em.status.sentence,
+            "status_sentence": self.em.sentence,
             "iterations": self.em.iterations,
             "objective": self.em.objective,
             "standard_error_reasons": self.em.reasons,
@@ -247,8 +247,9 @@ class Comparison:
         return {
             "hard_start": "truth" if known else "estimate",
             "hard_status": self.hard.status.value,
-            "hard_sentence": self.hard.status.sentence,
+            "hard_sentence": self.hard.sentence,
             "hard_reason": self.hard.reason,
+            "hard_recedes": self.hard.recession is not None,
             "hard_iterations": self.hard.iterations,
         }
 

@@ -204,6 +204,7 @@ def compare(
         sampled = sampled[:, :: sampled.shape[1] // ours.shape[1]][:, : ours.shape[1]]
     k = k_hat(em, np.random.default_rng(random_seed))
     places = chain_optima(em, posterior)
+    endless = "" if em.recession is None else em.recession.along
     return Comparison(
         name=name,
         problem=problem,
@@ -212,7 +213,7 @@ def compare(
         posterior=posterior,
         table=numbers,
         invariant=fixed,
-        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes),
+        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes, endless),
         contract=contract(em.plan, em.environment, sampled, ours),
         k_hat=k,
         chain_optima=places,

@@ -39,17 +39,28 @@ class Verdict:
 
 
 def verdict(
-    table: pd.DataFrame, k_hat: float, chains: int, divergent: float, chain_optima: list[int], modes: str = ""
+    table: pd.DataFrame,
+    k_hat: float,
+    chains: int,
+    divergent: float,
+    chain_optima: list[int],
+    modes: str = "",
+    endless: str = "",
 ) -> Verdict:
     """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best).
 
-    modes : what is to be said of chains that sit in different modes of the posterior; empty where they do not.
+    modes : what is to be said of chains that sit in different modes of the posterior; empty where they do not. endless : along
+    what the likelihood rises for ever, where it has no maximum: EM's estimate is then not one, however near the posterior's mean
+    a point on the way may lie.
     """
     trouble = not_converged(table, chains, divergent)
+    without = (f"the likelihood has no maximum, it rises for ever {endless}",) if endless else ()
     if modes:
-        return Verdict(UNDECIDED, (modes, *trouble, "how much each mode weighs takes a sampler that crosses between them"))
+        return Verdict(
+            UNDECIDED, (modes, *trouble, *without, "how much each mode weighs takes a sampler that crosses between them")
+        )
     if trouble:
-        return Verdict(UNDECIDED, (*trouble, "more draws and tuning steps, or fewer components, may mend it"))
+        return Verdict(UNDECIDED, (*trouble, *without, "more draws and tuning steps, or fewer components, may mend it"))
     gap = table["gap"].abs()
     worst = gap.idxmax()
     outside = list(table.index[~table["in_hdi"]])
@@ -64,7 +75,7 @@ def verdict(
     if missing:
         found.append(f"{missing} standard errors do not exist")
     found.append(f"k-hat {k_hat:.2f}" if np.isfinite(k_hat) else "k-hat cannot be computed")
-    misleading = []
+    misleading = list(without)
     if outside:
         misleading.append(
             f"EM's estimate lies outside the 94% HDI of {', '.join(outside[:3])}{' and more' if len(outside) > 3 else ''}"

@@ -28,6 +28,7 @@ from .chunked import in_memory_only, refined, sampled, start_plan
 from .identify import identified
 from .iterate import Loop, Run
 from .mstep import MStep
+from .recession import Recession, recede
 from .result import EMFit, Start, parameter_dataset, parameter_history
 from .saddle import leave
 from .starts import random_start
@@ -135,21 +136,28 @@ def fit_em(
 
         optima, best.environment = [name(env) for env in optima], name(best.environment)
 
-    def uncertain(run: Run) -> Uncertainty:
-        return _uncertainty(plan, run, prior, standard_errors, tol, rng, progress)
+    def settled(run: Run) -> tuple[Recession | None, Uncertainty]:
+        """Whether the run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
+        endless = None if prior else recede(plan, all_rows, run, max_iter)
+        return endless, _uncertainty(plan, run, prior, standard_errors, tol, rng, progress, endless)
 
-    found = uncertain(best)
+    endless, found = settled(best)
     # random starts do not begin at what a saddle has in common; a given one may, and is looked at in any case
-    if assignment == "soft" and (init is not None or found.information is not None):
+    if endless is None and assignment == "soft" and (init is not None or found.information is not None):
         last = leave(plan, all_rows, best, found, prior, max_iter)
         if last is not best:
             runs, best = [last if r is best else r for r in runs], last
             optima = _group(plan, _candidates(runs), prior)
             if init is None:
                 optima, best.environment = [name(env) for env in optima], name(best.environment)
-            found = uncertain(best)
+            endless, found = settled(best)
+    if endless is not None:
+        optima[best.optimum] = best.environment
+        for run in runs:  # the same way, left at other places
+            if run.optimum == best.optimum and run.status in USABLE:
+                run.status, run.reason = best.status, best.reason
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
-    return _result(plan, best, runs, optima, found, time.perf_counter() - began, about)
+    return _result(plan, best, runs, optima, found, time.perf_counter() - began, {**about, "recession": endless})
 
 
 def _best(usable: list[Run]) -> Run:
@@ -176,15 +184,22 @@ def keep_journal(plan: Plan, checkpoint: str | Path | None) -> None:
 
 
 def _uncertainty(
-    plan: Plan, best: Run, prior: bool, kind: str | None, tol: float, rng: np.random.Generator, progress: bool
+    plan: Plan,
+    best: Run,
+    prior: bool,
+    kind: str | None,
+    tol: float,
+    rng: np.random.Generator,
+    progress: bool,
+    endless: Recession | None,
 ) -> Uncertainty:
-    if kind == "observed" and best.status in USABLE:
-        return observed(plan, best.environment, None, prior)
-    if kind == "bootstrap" and best.status in USABLE:
+    usable = best.status in USABLE or endless is not None
+    if kind == "observed" and usable:
+        return observed(plan, best.environment, None, prior, endless)
+    if kind == "bootstrap" and usable:
         with _progress(progress, "bootstrap", REPLICATES) as tick:
-            return bootstrap(plan, best.environment, prior, tol, rng, tick=tick)
-    reason = "standard_errors=None" if best.status in USABLE else best.status.sentence
-    return unknown(plan, best.environment, reason, prior)
+            return bootstrap(plan, best.environment, prior, tol, rng, tick=tick, endless=endless)
+    return unknown(plan, best.environment, "standard_errors=None" if usable else best.status.sentence, prior, endless)
 
 
 def _result(

@@ -47,13 +47,15 @@ def row_scores(plan: Plan, chart: Coordinates, u: np.ndarray, layout: Layout) ->
     return out
 
 
-def structural(plan: Plan, chart: Coordinates) -> np.ndarray:
+def structural(plan: Plan, chart: Coordinates, beyond: np.ndarray | None = None) -> np.ndarray:
     """(size, g) orthonormal directions at the chart's values along which the likelihood is constant, where it is so at values
     without special relations too. The same for every seed of a fit.
 
     A direction orthogonal to every row's score at one point may be so by luck (two equal components); where that holds nearly
     everywhere, the likelihood is constant along curves. Some rows are asked first: what they tell apart, all tell apart. None
     are looked for where asking all would take too long.
+
+    beyond : (size, g) directions of recession. Far along them the rows say nothing any more, nearer they did.
     """
     nothing = np.zeros((chart.size, 0))
     if not chart.size or chart.size > MOST or plan.chunks is not None:
@@ -62,14 +64,14 @@ def structural(plan: Plan, chart: Coordinates) -> np.ndarray:
         if 4 * chart.size * len(layout.V) * plan.K > WORK:
             return nothing
         u = chart.pack(chart.env)
-        rank, flat = _null(row_scores(plan, chart, u, layout))
+        rank, flat = _null(row_scores(plan, chart, u, layout), beyond)
         if not rank:  # rows outside the model say nothing of directions
             return nothing
         rng = np.random.default_rng(0)
         for _ in range(POINTS):
             if rank < chart.size:
                 moved = u + 0.5 * rng.normal(size=chart.size)
-                rank = max(rank, _null(row_scores(plan, chart, moved, layout))[0])
+                rank = max(rank, _null(row_scores(plan, chart, moved, layout), beyond)[0])
         if rank == chart.size:
             return nothing
     return np.linalg.qr(flat[:, rank:])[0]
@@ -127,10 +129,14 @@ def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.
     return np.linalg.qr(kept)[0] if kept.shape[1] else nothing
 
 
-def _null(J: np.ndarray) -> tuple[int, np.ndarray]:
-    """(rank, directions in descending order of what the rows say along them), columns at unit length."""
+def _null(J: np.ndarray, told: np.ndarray | None = None) -> tuple[int, np.ndarray]:
+    """(rank, directions in descending order of what the rows say along them), columns at unit length. told : (size, g) directions
+    that count as told apart.
+    """
     if not np.isfinite(J).all():  # a point outside the model says nothing
         return 0, np.eye(J.shape[1])
+    if told is not None and told.shape[1]:
+        J = np.vstack([J, max(1.0, float(np.linalg.norm(J, axis=0).max(initial=0.0))) * told.T])
     lengths = np.linalg.norm(J, axis=0)
     lengths = np.where(lengths > SAME * lengths.max(initial=0.0), lengths, np.inf)
     s, V = np.linalg.svd(J / lengths, full_matrices=True)[1:]

@@ -18,11 +18,13 @@ from ..spec.graph import Environment
 from .accelerate import Anderson, extrapolate
 from .climb import NEAR, climb
 from .mstep import MStep
+from .recession import ahead
 
 ROUNDING = 1e-12  # relative fall of the objective that rounding explains
 # Residuals carry the rounding of their column and are weighed by its inverse uniqueness u: it grows by 1 / sqrt(u) as u vanishes
 ROUNDING_AT_ZERO = float(16 * np.finfo(float).eps / np.sqrt(HELD))
 CLIMB_FROM = 300  # iterations
+RECEDE_FROM = 8  # iterations, and four times as many again, after which a run may be on its way to infinity
 HALTED = "a residual variance went to zero, where EM stands still, and no climb from there reached a maximum"
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
 
@@ -142,6 +144,7 @@ class Loop:
         look = 1
         memory = Anderson(self.plan, point.env) if self.accelerate else None
         self.forecast = 0.0  # what the last look ahead hoped to gain
+        recede_from = RECEDE_FROM
         climbed = False  # whether a run that no longer rises has climbed once
         plain, sure = True, False  # whether EM alone led to this point; whether the stopping rule is asking a second time
         while len(path) <= self.limit:
@@ -196,6 +199,12 @@ class Loop:
                         return self._end(first, Status.STALLED, Status.STALLED.sentence, path, abs(gain), rate)
                 previous = rate
             plain, sure = True, False
+            if not self.prior and len(path) > recede_from:
+                recede_from *= 4
+                if (far := self._far(first)) is not None:
+                    point = self._last = far
+                    self._record(far, path)
+                    continue
             if self.accelerate and len(path) > self.climb_from:
                 self.climb_from = 4 * max(len(path), CLIMB_FROM // 4)
                 if (done := self._climbed(first, path, previous)) is not None:
@@ -266,6 +275,15 @@ class Loop:
                 return self.evaluate(env)
         except (Degenerate, np.linalg.LinAlgError):
             return None
+
+    def _far(self, point: _Point) -> _Point | None:
+        """The end of a rise that would go on for ever (see `recession`), if there is one."""
+        env = ahead(self.plan, self.mstep.unbounded, point.env, self.hard) if self.mstep.unbounded else None
+        rho, found = self.rho, None if env is None else self._tried(env)
+        if found is None or found.objective < point.objective:
+            self.rho = rho
+            return None
+        return found
 
     def _accelerated(self, chart: Coordinates, first: _Point, second_env: Environment) -> _Point | None:
         if not self.accelerate:

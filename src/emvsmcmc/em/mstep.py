@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart
 from ..expect.typical import typical
 from ..families import GaussianFamily, Prior
-from ..families.support import Interval, Real
+from ..families.support import Interval, Positive, Real
 from ..spec.graph import Environment, argument_values, value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
@@ -111,6 +112,17 @@ class MStep:
                 held = held | group
             groups.append(held)
         return groups
+
+    @cached_property
+    def unbounded(self) -> set[str]:
+        """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
+        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
+        cannot, for the density would vanish.
+        """
+        arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
+        names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
+        by_name = {v.label: v for v in self.plan.parameters}
+        return {n for n in names if isinstance(by_name[n].family.support(), Real | Positive) and not by_name[n].family.event_dims}
 
     def __call__(self, env: Environment, S: Statistics) -> Environment:
         """New parameter values. Raises Degenerate where a component collapsed or lost its rows."""

@@ -19,6 +19,7 @@ from ..expect.rows import expect
 from ..problem import Problem, condition
 from ..spec.graph import Environment
 from .chunked import lazily
+from .recession import Recession
 from .uncertainty import Uncertainty
 
 
@@ -55,7 +56,9 @@ class EMFit:
     probability : posterior probabilities of each discrete latent, (plate, counted dim). latent : posterior mean and sd of each
         hidden Gaussian variable and cell. Both are of the size of the data, and worked out when first asked for; for rows in
         chunks they are Dask arrays.
-    status, reason, converged, iterations : of the best start. `gain` : nats still to gain when it ended. `rate` : of convergence.
+    status, reason, sentence, converged, iterations : of the best start. `sentence` : what the status means here, and the way out.
+    recession : the direction along which the likelihood rises for ever, where it has no maximum (separation), else
+    None. `gain` : nats still to gain when it ended. `rate` : of convergence.
     n_parameters : free parameters: packed length, without those on a boundary and without the angles of rotations.
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """
@@ -85,6 +88,7 @@ class EMFit:
     random_seed: int | None = None
     seconds: float = float("nan")
     notes: tuple[str, ...] = ()
+    recession: Recession | None = field(default=None, repr=False)
 
     @cached_property
     def probability(self) -> xr.Dataset:
@@ -120,6 +124,10 @@ class EMFit:
     @property
     def converged(self) -> bool:
         return self.status is Status.CONVERGED
+
+    @property
+    def sentence(self) -> str:
+        return self.status.sentence if self.recession is None else self.recession.sentence
 
     @property
     def aic(self) -> float:

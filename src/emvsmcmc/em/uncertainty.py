@@ -17,9 +17,11 @@ from .flat import only_here, structural, told
 from .information import across, observed_information
 from .iterate import Loop
 from .mstep import MStep
+from .recession import Recession
 
 REPLICATES = 200
 OPEN = 1e-5  # the same, for directions found by differences
+SHARE = 1e-3  # of a value's derivative along directions without information, from which it has no standard error
 TURNED = 1e-6  # share of a value's derivative along a rotation from which the value counts as turned by it
 
 
@@ -31,7 +33,8 @@ class Uncertainty:
     information, complete, covariance : (size, size) observed and complete-data information in the chart's unconstrained
     coordinates, and the inverse of the first across the flat directions; None under the bootstrap. flat : (size, g) directions
     along which a rotation leaves the objective as it is. rate : that of plain EM, the largest eigenvalue of
-    I - complete^-1 information; NaN where it is not known. replicates : {parameter: (kept replicates, *shape)} of the bootstrap.
+    I - complete^-1 information; NaN where it is not known. silent : (size, h) further directions without information, at the
+    estimate only: of equal components, or of recession. replicates : {parameter: (kept replicates, *shape)} of the bootstrap.
     """
 
     standard_error: dict[str, np.ndarray]
@@ -45,6 +48,7 @@ class Uncertainty:
     rate: float = float("nan")
     replicates: dict[str, np.ndarray] | None = None
     undecided: bool = False  # whether `flat` holds more than rotations: directions that the data leave open
+    silent: np.ndarray | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -63,54 +67,63 @@ class Uncertainty:
         turned = np.abs(J @ self.flat).max(axis=-1, initial=0.0) > (OPEN if self.undecided else TURNED) * np.linalg.norm(
             J, axis=-1
         )
-        variance = np.where((variance >= 0) & ~turned, variance, np.nan)
+        variance = np.where((variance >= 0) & ~turned & ~self.unsaid(J), variance, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            given = np.einsum("...i,ij,...j->...", J, _inverse(self.complete), J)
+            given = np.einsum("...i,ij,...j->...", J, _inverse(self.complete, self.silent), J)
             return np.sqrt(variance), 1 - given / variance
 
+    def unsaid(self, J: np.ndarray) -> np.ndarray:
+        """Which values with derivative J (..., size) change along a direction without information (`silent`)."""
+        if self.silent is None or not self.silent.shape[1]:
+            return np.zeros(J.shape[:-1], dtype=bool)
+        return np.abs(J @ self.silent).max(axis=-1) > SHARE * np.linalg.norm(J, axis=-1)
 
-def unknown(plan: Plan, env: Environment, reason: str, prior: bool) -> Uncertainty:
+
+def unknown(plan: Plan, env: Environment, reason: str, prior: bool, endless: Recession | None = None) -> Uncertainty:
     """No standard errors, for a reason; parameters are counted all the same."""
     chart = Coordinates(plan, env)
     reasons = {v.label: reason for v in plan.parameters}
-    flat, undecided = _flat(plan, chart, prior)
+    flat, undecided = _flat(plan, chart, prior, endless)
     return Uncertainty({}, {}, reasons, None, None, None, chart, flat, undecided=undecided)
 
 
-def _flat(plan: Plan, chart: Coordinates, prior: bool) -> tuple[np.ndarray, bool]:
+def _flat(plan: Plan, chart: Coordinates, prior: bool, endless: Recession | None = None) -> tuple[np.ndarray, bool]:
     """((size, g) flat directions, whether they are more than rotations); proper priors inform what data leave open."""
     turns = generators(plan, chart, prior)
-    found = turns if prior else structural(plan, chart)
+    found = turns if prior else structural(plan, chart, None if endless is None else endless.span)
     return (found, True) if found.shape[1] > turns.shape[1] else (turns, False)
 
 
-def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) -> Uncertainty:
+def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, endless: Recession | None = None) -> Uncertainty:
     """Delta method: sqrt diag(J I^-1 J') for every declared value, J the derivative of the value along the coordinates; I is
-    inverted across the directions of rotations, along which it is zero.
+    inverted across the directions of rotations, along which it is zero, and of recession, along which it vanishes.
     """
     chart, information, complete = observed_information(plan, env, rho, prior)
-    flat, undecided = _flat(plan, chart, prior)
+    flat, undecided = _flat(plan, chart, prior, endless)
+    beyond = np.zeros((chart.size, 0)) if endless is None else endless.span
     reasons: dict[str, str] = {}
-    here = only_here(plan, chart, information, flat, prior)
-    covariance, worst = across(information, np.hstack([flat, here]))
+    here = only_here(plan, chart, information, np.hstack([flat, beyond]), prior)
+    silent = np.hstack([here, beyond])
+    covariance, worst = across(information, np.hstack([flat, silent]))
     if worst is not None:
         owner = _owner(chart, int(np.argmax(np.abs(worst))))
         sentence = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
         reasons = {b.variable.label: sentence for b in chart.blocks}
-    found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, _rate(complete, information, flat))
-    found = replace(found, undecided=undecided)
+    rate = _rate(_left(complete, beyond), _left(information, beyond), flat)
+    found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
+    found = replace(found, undecided=undecided, silent=silent)
     for b in chart.blocks:
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
         error, missing = found.of(J)
-        if here.shape[1]:
-            shut = np.abs(J @ here).max(axis=-1) > 1e-3 * np.linalg.norm(J, axis=-1)
-            error, missing = np.where(shut, np.nan, error), np.where(shut, np.nan, missing)
-            if shut.any():
-                reasons[name] = (
-                    "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
-                    f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
-                )
+        if replace(found, silent=beyond).unsaid(J).any():
+            assert endless is not None
+            reasons[name] = endless.no_error
+        elif replace(found, silent=here).unsaid(J).any():
+            reasons[name] = (
+                "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
+                f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
+            )
         if not b.free.all():
             infinite = name in chart.normal and chart.normal[name].any()
             where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"
@@ -142,8 +155,18 @@ def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> fl
     return float(1 - kept[0]) if len(kept) else 0.0
 
 
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    return scaled_inverse(matrix)[0] if len(matrix) else matrix
+def _left(matrix: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """A symmetric matrix on the complement of some directions."""
+    if not without.shape[1]:
+        return matrix
+    Q = np.linalg.qr(without, mode="complete")[0][:, without.shape[1] :]
+    return Q.T @ matrix @ Q
+
+
+def _inverse(matrix: np.ndarray, silent: np.ndarray | None) -> np.ndarray:
+    if not len(matrix) or silent is None or not silent.shape[1]:
+        return scaled_inverse(matrix)[0] if len(matrix) else matrix
+    return across(matrix, silent)[0]
 
 
 def _owner(chart: Coordinates, position: int) -> str:
@@ -158,6 +181,7 @@ def bootstrap(
     rng: np.random.Generator,
     replicates: int = REPLICATES,
     tick: Callable[[], None] | None = None,
+    endless: Recession | None = None,
 ) -> Uncertainty:
     """Weighted-likelihood bootstrap (Newton and Raftery 1994): each replicate draws Gamma(w) row weights and is fitted from
     the estimate.
@@ -184,5 +208,12 @@ def bootstrap(
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
     found = {name: np.stack(kept) for name, kept in draws.items()}
     errors = {name: np.std(x, axis=0, ddof=1) for name, x in found.items()}
-    counted = unknown(plan, env, "", prior)
+    counted = unknown(plan, env, "", prior, endless)
+    if endless is not None:  # where in a replicate the iteration left the way to infinity says nothing
+        chart = counted.coordinates
+        counted = replace(counted, silent=endless.span)
+        for name, J in chart.jacobian(chart.pack(env)).items():
+            shut = counted.unsaid(J)
+            errors[name] = np.where(shut, np.nan, errors[name])
+            reasons |= {name: endless.no_error} if shut.any() else {}
     return replace(counted, standard_error=errors, reasons=reasons, replicates=found)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..families import TableFamily
+from ..families.base import COMPLEMENT
 from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
-from ..spec.graph import Environment, argument_values, evaluate, value_of
+from ..spec.expression import Expression
+from ..spec.graph import Environment, argument_values, complement, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
 from .layout import Coefficients
@@ -28,9 +30,10 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
     rho = np.zeros((plan.K, plan.d)) if rho is None else rho
     origin = (plan.centre if centre is None else centre) + rho
     c = xp.zeros(_tail(env, plan.K))
-    with np.errstate(divide="ignore"):
+    # far along a link a rate may be infinite in float64: what is looked up there is not finite, and is seen
+    with np.errstate(divide="ignore", over="ignore"):
         for latent in plan.latents:
-            c = c + _spread(plan, log_probabilities(latent, env), env)[:, 0]
+            c = c + assignment_rows(plan, latent, env)
         blocks = []
         for part in plan.gaussians:
             block, half_logdet = whitened_rows(plan, part, env, origin)
@@ -48,6 +51,11 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
         A = [_masked(p, whitened_rows(plan, p, env, origin)[0], env) for p in plan.radials]
         nu = [_wide(degrees_of_freedom(plan, p, env), env) for p in plan.radials]
     return Coefficients(c, B, T, rho, _concatenate(xp, A, 1), _concatenate(xp, nu, 1))
+
+
+def assignment_rows(plan: Plan, latent: Variable, env: Environment) -> Any:
+    """(K[, batch]) log probability of the value that an assignment has in each configuration."""
+    return _spread(plan, log_probabilities(latent, env), env)[:, 0]
 
 
 def _spread(plan: Plan, x: Named, env: Environment, elements: Any = (), extra: Any = ()) -> Any:
@@ -86,19 +94,24 @@ def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
 
 def log_probabilities(latent: Variable, env: Environment) -> Named:
     """log p of an assignment over its own axis "@latent" and those of its parents."""
-    p = value_of(latent.arguments["p"], env)
     if latent.family.name == "Categorical":
+        p = value_of(latent.arguments["p"], env)
         p = p.rename({latent.arguments["p"].dims[-1]: f"@{latent.label}"})
         return Named(env.xp.log(p.array), p.dims)
     one = Named(np.array([0.0, 1.0]), (f"@{latent.label}",))
-    if env.xp is np:
-        return lift(_bernoulli_logs, p, one)
-    return lift(lambda p, e: e * env.xp.log(p) + (1 - e) * env.xp.log1p(-p), p, one)
+    if env.xp is np:  # looked up, since 0 * log 0 is NaN
+        return lift(lambda yes, no, e: np.where(e == 1, yes, no), *both_logs(latent.arguments["p"], env), one)
+    return lift(lambda yes, no, e: e * yes + (1 - e) * no, *both_logs(latent.arguments["p"], env), one)
 
 
-def _bernoulli_logs(p: np.ndarray, e: np.ndarray) -> np.ndarray:
+def both_logs(p: Expression, env: Environment) -> tuple[Named, Named]:
+    """(log p, log(1 - p)), the second with its digits where p is a logistic function that rounds to 1."""
+    yes, other, xp = value_of(p, env), complement(p), env.xp
     with np.errstate(divide="ignore"):
-        return np.where(e == 1, np.log(p), np.log1p(-p))  # looked up, since 0 * log 0 is NaN
+        if other is None:
+            return Named(xp.log(yes.array), yes.dims), Named(xp.log1p(-yes.array), yes.dims)
+        no = value_of(other, env)
+        return Named(xp.log(yes.array), yes.dims), Named(xp.log(no.array), no.dims)
 
 
 # ------------------------------------------------------------------------------------------------------ variables with a mean
@@ -219,9 +232,11 @@ def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
 
     family = part.distribution.family
     assert isinstance(family, TableFamily)
-    value = value_of(part.argument(part.slot), env.with_values(part.data))
-    slot = _spread(plan, value, env, part.elements, [(LEVELS, part.levels)])
-    rows = [_to_rows(t, part.size * part.levels, plan.K, env) for t in family.tables(env.xp, **{part.slot: slot})]
+    argument, env = part.argument(part.slot), env.with_values(part.data)
+    other = complement(argument) if family.slots[part.slot].kind == "probability" else None
+    values = {part.slot: argument} if other is None else {part.slot: argument, COMPLEMENT: other}
+    slots = {k: _spread(plan, value_of(e, env), env, part.elements, [(LEVELS, part.levels)]) for k, e in values.items()}
+    rows = [_to_rows(t, part.size * part.levels, plan.K, env) for t in family.tables(env.xp, **slots)]
     return _concatenate(env.xp, rows, 0)
 
 
@@ -239,12 +254,12 @@ def level_rows(plan: Plan, part: LevelPart, env: Environment) -> Any:
     if part.distribution.family.name == "Dirac":
         rows = np.tile(np.array([0.0, -np.inf])[:, None], (part.size, plan.K))
         return rows if env.batch is None else np.broadcast_to(rows[..., None], (*rows.shape, env.batch))
-    p = value_of(part.argument("p"), env)
     if part.counted is not None:
+        p = value_of(part.argument("p"), env)
         logs = xp.log(_spread(plan, p, env, part.elements, [(part.counted, part.levels)]))
     else:
-        one = _spread(plan, p, env, part.elements)
-        logs = xp.stack([xp.log1p(-one), xp.log(one)], axis=2)
+        yes, no = (_spread(plan, x, env, part.elements) for x in both_logs(part.argument("p"), env))
+        logs = xp.stack([no, yes], axis=2)
     return _to_rows(logs, part.size * part.levels, plan.K, env)
 
 

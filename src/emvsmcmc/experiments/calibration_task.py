@@ -181,7 +181,7 @@ def _maximum_likelihood(problem: Problem, options: Mapping[str, Any], seed: int)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
     usable = fit.status in FINISHED
-    return fit if usable else None, fit.status.value, "" if fit.status is Status.CONVERGED else fit.status.sentence
+    return fit if usable else None, fit.status.value, "" if fit.status is Status.CONVERGED else fit.sentence
 
 
 def _name_of(error: EmvsmcmcError) -> str:

@@ -18,6 +18,7 @@ from .support import Support
 
 Array = Any  # numpy.ndarray, or a PyTensor variable inside `mcmc`
 REQUIRED = object()
+COMPLEMENT = "complement"  # 1 - p beside a probability p, where it is known to more digits than p has left
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class TableFamily(ABC):
 
     @abstractmethod
     def tables(self, xp: ModuleType, **arguments: Array) -> list[Array]:
-        """One array per multiplier, from the slot arguments alone."""
+        """One array per multiplier, from the slot arguments alone; a probability may come with its COMPLEMENT."""
 
     @abstractmethod
     def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
-from .base import REQUIRED, Array, Family, Slot, TableFamily, Twin, missing_as_zero
+from .base import COMPLEMENT, REQUIRED, Array, Family, Slot, TableFamily, Twin, missing_as_zero
 from .support import Counts, Support
 
 
@@ -42,7 +42,8 @@ class Binomial(Family, TableFamily):
 
     def tables(self, xp: ModuleType, **arguments: Array) -> list[Array]:
         p = arguments["p"]
-        return [xp.log(p), xp.log1p(-p), xp.ones_like(p)]
+        q = xp.log(arguments[COMPLEMENT]) if COMPLEMENT in arguments else xp.log1p(-p)
+        return [xp.log(p), q, xp.ones_like(p)]
 
     def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         return statistics[0], statistics[1]

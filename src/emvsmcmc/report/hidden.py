@@ -83,9 +83,17 @@ def filled_in(view: View) -> list[str]:
     """What hard assignment is, what it does to what is hidden here, and how it ended."""
     hidden = view.about["hidden"]
     does = [text.format(listed(hidden[kind])) for kind, text in HARD.items() if hidden[kind]]
-    fate = NO_MAXIMUM.get(Status(view.about["hard_status"]), "") if hidden["latent"] else ""
+    told = hidden["latent"] and not view.about.get("hard_recedes")
+    fate = NO_MAXIMUM.get(Status(view.about["hard_status"]), "") if told else ""
     begun = "the truth" if view.about["hard_start"] == "truth" else "soft EM's estimate"
     return [" ".join([SOFT_AND_HARD, *does]) + fate.format(begun), _ended(view)]
+
+
+def collapses(view: View) -> bool:
+    """Whether hard assignment went to where a scale is zero. Where the likelihood itself rises for ever along coefficients
+    (separation), it ends as unbounded too, but as soft EM does.
+    """
+    return view.about["hard_status"] == Status.UNBOUNDED.value and not view.about.get("hard_recedes")
 
 
 def _ended(view: View) -> str:
@@ -96,7 +104,7 @@ def _ended(view: View) -> str:
     first = f"Begun at {begun}, it ended as {status} after {n} iteration{'s' if n != 1 else ''}"
     label, shift = farthest(hard)
     where = "" if label is None else f" The farthest from soft EM is {_moved(hard, label)}."
-    if status == Status.UNBOUNDED.value:
+    if collapses(view):
         return f"{first}.{'' if about['hidden']['latent'] else ' ' + about['hard_sentence']}{_at_once(hard)}{_vanishes(hard)}"
     if status == Status.MAX_ITER.value:
         return f"{first}, still on its way.{_grown(view)}{where}"

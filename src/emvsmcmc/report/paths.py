@@ -13,7 +13,7 @@ from ..errors import Status
 from .canvas import EM, INK, MCMC, MUTED, OTHER, POWERS, RULE, Drawing, drawing, plain
 from .content import short
 from .figures import spaced
-from .hidden import vanishing
+from .hidden import collapses, vanishing
 from .view import View, label_of
 
 SIZE = (470, 280)
@@ -29,7 +29,7 @@ def hard_path(view: View) -> list[Drawing]:
     hard = view.hard
     if hard is None or "path" not in hard or hard.sizes["iteration"] < STEPS:
         return []
-    if view.about["hard_status"] == Status.UNBOUNDED.value:
+    if collapses(view):
         label = vanishing(hard)
         return [*([] if label is None else [_scales(hard, label)]), *([_objective(hard)] if "objective" in hard else [])]
     moved = _ways(hard, "was stopped" if view.about["hard_status"] == Status.MAX_ITER.value else "came to rest")

@@ -152,8 +152,42 @@ def evaluate(expression: Expression, env: Environment, coordinates: Coordinates 
     if set(parts[0]) != {None}:
         raise NotAffineHere(f"{expression.function} of a row quantity")
     value = parts[0][None]
-    array = 1.0 / value.array if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
+    with np.errstate(over="ignore"):  # infinity is what a rate far along its link is in float64
+        array = _inverse(value.array) if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
     return {None: Named(array, value.dims)}
+
+
+def _inverse(x: Any) -> Any:
+    """1 / x; 0 at infinity along a complex step too, where numpy's division gives NaN."""
+    if not (isinstance(x, np.ndarray) and np.iscomplexobj(x)) or np.isfinite(x.real).all():
+        return 1.0 / x
+    finite = np.isfinite(x.real) & np.isfinite(x.imag)
+    return np.where(finite, 1.0 / np.where(finite, x, 1.0), 0.0)
+
+
+def complement(expression: Expression) -> Expression | None:
+    """1 - p of a logistic function p = 1 / (1 + exp(a)), as 1 / (1 + exp(-a)): it has its digits where p rounds to 1. None for
+    other expressions.
+    """
+    inner = expression
+    while isinstance(inner, Operation) and inner.function == "mul":
+        ones = [c for c in inner.children if _is_one(c)]
+        if not ones:
+            return None
+        inner = next(c for c in inner.children if c is not ones[0])
+    if not (isinstance(inner, Operation) and inner.function == "inv"):
+        return None
+    below = inner.children[0]
+    if not (isinstance(below, Operation) and below.function == "add" and any(_is_one(c) for c in below.children)):
+        return None
+    rest = next((c for c in below.children if not _is_one(c)), None)
+    if not (isinstance(rest, Operation) and rest.function == "exp"):
+        return None
+    return Operation("inv", Operation("add", 1.0, Operation("exp", Operation("neg", rest.children[0]))))
+
+
+def _is_one(e: Expression) -> bool:
+    return isinstance(e, Constant) and e.value.ndim == 0 and float(e.value) == 1.0
 
 
 def value_of(expression: Expression, env: Environment) -> Named:

@@ -45,6 +45,7 @@ class Uncertainty:
     rate: float = float("nan")
     replicates: dict[str, np.ndarray] | None = None
     undecided: bool = False  # whether `flat` holds more than rotations: directions that the data leave open
+    lost: int = 0  # replicates of the bootstrap that collapsed
 
     @property
     def n_parameters(self) -> int:
@@ -118,11 +119,13 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
             reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
-        if name not in reasons and undecided and np.isnan(error).any():
+        still = b.support.fixed(b.shape)
+        error, missing = np.where(still, np.nan, error), np.where(still, np.nan, missing)
+        if name not in reasons and undecided and np.isnan(error[~still]).any():
             shown = ", ".join(open_[:6]) + (f" and {len(open_) - 6} more" if len(open_) > 6 else "")
             together = f"along {flat.shape[1]} combination{'s' if flat.shape[1] > 1 else ''} of {shown}"
             reasons[name] = f"the data leave it open: the likelihood does not change {together}, at any values"
-        if name not in reasons and np.isnan(error).any():
+        if name not in reasons and np.isnan(error[~still]).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
             reasons[name] = (
@@ -130,7 +133,20 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool) 
                 "what no turn changes is compared instead"
             )
         found.standard_error[name], found.missing[name] = error, missing
+    reasons |= _with_fixed(chart, reasons)
     return found
+
+
+def _with_fixed(chart: Coordinates, reasons: dict[str, str]) -> dict[str, str]:
+    """Reasons of the parameters with entries that the prior leaves one value only, beside the others'."""
+    out = {}
+    for b in chart.blocks:
+        name, still = b.variable.label, b.support.fixed(b.shape)
+        if still.any():
+            values = " or ".join(f"{x:g}" for x in np.unique(chart.env.values[name].array[still]))
+            told = f"fixed at {values} by its prior" + ("" if still.all() else f", {still.sum()} of {still.size} entries")
+            out[name] = f"{told}; else {reasons[name]}" if name in reasons else told
+    return out
 
 
 def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> float:
@@ -186,6 +202,8 @@ def bootstrap(
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
     found = {name: np.stack(kept) for name, kept in draws.items()}
-    errors = {name: np.std(x, axis=0, ddof=1) for name, x in found.items()}
     counted = unknown(plan, env, "", prior)
-    return replace(counted, standard_error=errors, reasons=reasons, replicates=found)
+    still = {b.variable.label: b.support.fixed(b.shape) for b in counted.coordinates.blocks}
+    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in found.items()}
+    reasons |= _with_fixed(counted.coordinates, reasons)
+    return replace(counted, standard_error=errors, reasons=reasons, replicates=found, lost=lost)

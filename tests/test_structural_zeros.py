@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from arviz_stats.base import array_stats
 from scipy import stats
 from scipy.optimize import minimize
 from test_laws_mcmc import functions, point, somewhere
 
 import emvsmcmc as ev
 from emvsmcmc import density
+from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import BadInput, InvalidSpec
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
@@ -154,3 +158,33 @@ def test_a_single_open_entry_is_a_unit_vector():
     np.testing.assert_allclose(fit.estimate["theta"], [[1, 0], [2 / 7, 5 / 7]], rtol=1e-12)
     assert fit.n_parameters == 2
     assert np.isnan(fit.standard_error["theta"].values[0]).all()
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_the_m_step_counts_nothing_where_nothing_can_be(problem, prior):
+    """Statistics of a random completion have mass everywhere."""
+    plan = make_plan(problem)
+    env = somewhere(plan)
+    _, S = expect(plan, coefficients(plan, env))
+    S = replace(S, N=S.N + 1, S=S.S + 1.0)
+    found = MStep(plan, prior)(env, S)
+    for name in RATERS:
+        table = found.values[f"theta_{name}"].array
+        assert (table[OPEN == 0] == 0).all()
+        np.testing.assert_allclose(table.sum(-1), 1, rtol=1e-14)
+
+
+def test_nuts_of_labelled_rows_is_the_conjugate_posterior():
+    a = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0]])
+    with ev.Spec(coords={"k": 2, "level": 3}) as spec:
+        g = ev.Data("g", dims="row")
+        ev.Categorical("y", ev.Dirichlet("theta", a, dims=("k", "level"))[g], dims="row")
+    g, y = np.repeat([0, 0, 1, 1], [6, 4, 3, 9]), np.repeat([0, 1, 1, 2], [6, 4, 3, 9])
+    problem = ev.condition(spec, {"g": g, "y": y})
+    draws = ev.fit_mcmc(problem, draws=500, tune=300, chains=2, random_seed=0, progress=False)["posterior"]["theta"].values
+    counts = a + np.array([[6, 4, 0], [0, 3, 9]])
+    assert (draws[..., a == 0] == 0).all()
+    right = counts / counts.sum(-1, keepdims=True)
+    for at in np.argwhere(a > 0):
+        x = draws[:, :, *at]
+        assert abs(x.mean() - right[tuple(at)]) < 5 * float(array_stats.mcse(x, chain_axis=0, draw_axis=1, method="mean"))

@@ -59,7 +59,7 @@ def priors(problem: Problem) -> None:
             raise UnsupportedModel(
                 v.label,
                 "a prior whose arguments are constants or parameters",
-                f"row data {read}",
+                f"data {read}",
                 "Write their values as constants.",
             )
         if not isinstance(v.family.support(), Simplex):

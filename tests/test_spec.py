@@ -264,7 +264,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = [
     (declare(lambda: ev.Poisson("x", -1)), errors.InvalidSpec, ("x.mu",)),
     (declare(lambda: ev.Gamma("x", 0, 1)), errors.InvalidSpec, ("x.alpha", "positive")),
     (declare(lambda: ev.HalfNormal("x", -1)), errors.InvalidSpec, ("x.sigma",)),
-    (declare(lambda: ev.Dirichlet("x", [1.0, 0.0], dims="k")), errors.InvalidSpec, ("x.a",)),
+    (declare(lambda: ev.Dirichlet("x", [0.0, 0.0], dims="k")), errors.InvalidSpec, ("x.a",)),
     (declare(lambda: ev.Dirichlet("x", [1.0, 1.0, 1.0], dims="k")), errors.WrongDims, ("x.a", "2", "3")),
     (declare(lambda: ev.Categorical("x", [0.5, 0.6], dims="row")), errors.InvalidSpec, ("x", "sum to 1")),
     (declare(lambda: ev.Categorical("x", 0.5, dims="row")), errors.WrongDims, ("x", "last dim")),

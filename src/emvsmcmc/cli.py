@@ -201,7 +201,7 @@ def sample(
         tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=watched())
     if out is not None:
         write_file(out, lambda path: tree.to_netcdf(path, engine="h5netcdf"))
-    numbers = summary(tree["posterior"].to_dataset(), {v.label for v in problem.parameters if v.family.event_dims == 2})
+    numbers = summary(problem, tree["posterior"].to_dataset())
     if as_json:
         rows = numbers.reset_index().to_dict(orient="records")
         print_json({"model": found.name, "parameters": rows, "run": dict(tree.attrs), "file": None if out is None else str(out)})

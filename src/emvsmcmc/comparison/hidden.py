@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ..em.result import EMFit
-from ..expect.coordinates import parameter_support
 from ..expect.plan import Plan
 from ..families.support import Interval, Positive
 from ..numerics import COMPLEX_STEP
 from ..problem import Problem
-from ..spec.graph import Environment, value_names
+from ..spec.graph import Environment, parameter_support, value_names
 from ..spec.variable import Variable
 
 KINDS = ("assignment", "latent", "cells")
@@ -130,4 +129,4 @@ def _scales(plan: Plan, env: Environment) -> set[str]:
 
 def _positive(v: Variable, env: Environment) -> bool:
     support = parameter_support(v, env)
-    return isinstance(support, Positive) or (isinstance(support, Interval) and support.lower >= 0)
+    return isinstance(support, Positive) or (isinstance(support, Interval) and bool(np.all(np.asarray(support.lower) >= 0)))

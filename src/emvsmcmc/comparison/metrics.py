@@ -15,21 +15,27 @@ from ..expect.coefficients import log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.many import CHUNK, joint_log_densities
 from ..expect.rotation import Turn, directions_at, rotations
+from ..expect.typical import fixed_entries
 from ..numerics import LOG_2PI, logsumexp
 
 HDI_PROBABILITY = 0.94
+NONE: Mapping[str, np.ndarray] = {}
 COLUMNS = (
     "em", "se", "fmi", "map", "mean", "sd", "hdi_lower", "hdi_upper", "ess_bulk", "ess_tail", "r_hat", "mcse", "r_hat_unaligned",
     "gap", "gap_prior", "gap_shape", "gap_monte_carlo", "se_ratio", "in_hdi", "rank",
 )  # fmt: skip
 
 
-def scalar_names(dataset: xr.Dataset, matrices: Container[str] = ()) -> list[tuple[str, str, tuple[int, ...]]]:
-    """(label as ArviZ writes it, variable, position) of every scalar of a Dataset; of symmetric `matrices`, one triangle."""
+def scalar_names(
+    dataset: xr.Dataset, matrices: Container[str] = (), fixed: Mapping[str, np.ndarray] = NONE
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(label as ArviZ writes it, variable, position) of every scalar of a Dataset; of symmetric `matrices`, one triangle; without
+    what is fixed by a prior ({variable: mask}), since it is no parameter.
+    """
     out = []
     for name, variable in dataset.data_vars.items():
         for at in np.ndindex(*variable.shape):
-            if name in matrices and at[-2] > at[-1]:
+            if (name in matrices and at[-2] > at[-1]) or (name in fixed and fixed[str(name)][at]):
                 continue
             labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
             out.append((f"{name}[{labels}]" if at else str(name), str(name), at))
@@ -54,14 +60,17 @@ def posterior_figures(draws: np.ndarray) -> dict[str, float]:
 def table(
     em: EMFit, map_fit: EMFit, posterior: xr.Dataset, unaligned: xr.Dataset, truth: Mapping[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """One row a scalar parameter.
+    """One row a scalar parameter; an entry that is zero by declaration is none.
 
     Columns: em, se, fmi (fraction of missing information), map, mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat,
     r_hat_unaligned, mcse, gap = (em - mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo =
     mcse / sd; se_ratio = se / sd; in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
     matrices = {v.label for v in em.problem.parameters if v.family.event_dims == 2}
-    return beside(em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth)
+    fixed = fixed_entries(em.problem)
+    return beside(
+        em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth, fixed
+    )
 
 
 def beside(
@@ -73,10 +82,11 @@ def beside(
     unaligned: xr.Dataset,
     matrices: Container[str] = (),
     truth: Mapping[str, np.ndarray] | None = None,
+    fixed: Mapping[str, np.ndarray] = NONE,
 ) -> pd.DataFrame:
     """The rows of `table` for any quantities: Datasets of the same variables, the draws with dims (chain, draw, ...) in front."""
     rows: list[dict[str, Any]] = []
-    for label, name, at in scalar_names(estimate, matrices):
+    for label, name, at in scalar_names(estimate, matrices, fixed):
         where = dict(zip(estimate[name].dims, at, strict=True))
         draws, raw = posterior[name][where].values, unaligned[name][where].values
         em, se, top = (float(x[name].values[at]) for x in (estimate, error, mode))

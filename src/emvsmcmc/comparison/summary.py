@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import pandas as pd
 import xarray as xr
 
+from ..chunks import ChunkedProblem
+from ..expect.typical import fixed_entries
+from ..problem import Problem
 from .metrics import posterior_figures, scalar_names
 
 
-def summary(posterior: xr.Dataset, matrices: Container[str] = ()) -> pd.DataFrame:
+def summary(problem: Problem | ChunkedProblem, posterior: xr.Dataset) -> pd.DataFrame:
     """One row a scalar parameter: mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat, mcse.
 
-    posterior : draws over (chain, draw, *dims). matrices : names of symmetric matrices, of which one triangle is listed.
+    posterior : draws over (chain, draw, *dims). Of symmetric matrices one triangle is listed.
     """
     rows = []
-    for label, name, at in scalar_names(posterior.isel(chain=0, draw=0, drop=True), matrices):
+    fixed = fixed_entries(problem.sample if isinstance(problem, ChunkedProblem) else problem)
+    matrices = {v.label for v in problem.parameters if v.family.event_dims == 2}
+    for label, name, at in scalar_names(posterior.isel(chain=0, draw=0, drop=True), matrices, fixed):
         variable = posterior[name].transpose("chain", "draw", ...)
         rows.append({"parameter": label, **posterior_figures(variable[(..., *at)].values)})
     return pd.DataFrame(rows).set_index("parameter")

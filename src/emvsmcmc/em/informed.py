@@ -14,10 +14,11 @@ from ..errors import EmptyClass, EmptyColumn
 from ..expect.coordinates import Coordinates
 from ..expect.plan import LevelPart, Part, Plan, TablePart
 from ..expect.rows import add_tables
-from ..expect.typical import typical
+from ..expect.typical import possible_configurations, typical
+from ..families.support import Simplex
 from ..labelling import plain
 from ..numerics import root_of_moments
-from ..spec.graph import names_in, value_names
+from ..spec.graph import Environment, names_in, parameter_support, value_names
 from ..spec.variable import Variable
 from .chunked import told
 from .slots import Use, uses_of
@@ -54,8 +55,10 @@ def complete_data(plan: Plan) -> CompleteData:
         return CompleteData(N, M, S, pattern, seen)
     layout, K, d = plan.layout, plan.K, plan.d
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((layout.n_tables, K))
+    open_ = possible_configurations(plan)
 
     def add(ks: np.ndarray, weight: float, moments: np.ndarray, hidden: np.ndarray, tables: np.ndarray) -> None:
+        ks = ks[open_[ks]] if open_[ks].any() else ks
         N[ks] += weight / len(ks)
         M[ks] += (moments + np.diag(weight * plan.scale**2 * hidden)) / len(ks)
         S[:, ks] += tables[:, None] / len(ks)
@@ -106,12 +109,14 @@ def anywhere(plan: Plan, names: set[str] | None = None) -> Coordinates:
 def every_element(plan: Plan, rows: CompleteData) -> None:
     """Raise EmptyClass or EmptyColumn where an element of a looked-up parameter meets no row."""
     estimated = {v.label for v in plan.parameters}
+    open_ = possible_configurations(plan)
     for latent in plan.latents:
         if value_names(latent.arguments["p"]) & estimated:
             value = plan.configurations(latent.label)
             empty = [k for k in range(plan.axes[latent.label]) if not rows.N[value == k].any()]
             labelled = latent.label in plan.problem.given or latent.label in plan.problem.evidence
             # where the values alone rule a class out (no zero for an atom at zero) its probability is estimated at zero
+            empty = [k for k in empty if open_[value == k].any()]
             if empty and labelled:
                 raise empty_class(plan, rows, np.isin(value, empty))
     residual = [part for part in plan.parts if not isinstance(part, TablePart | LevelPart)]
@@ -129,8 +134,9 @@ def _looked_up(plan: Plan, rows: CompleteData, v: Variable, uses: list[Use]) -> 
     for use in uses:
         used[use.index] = True
         told[use.index[_told(plan, rows, use)]] = True
-    if v.family.name == "Dirichlet":  # a probability of zero is an estimate, as long as the others have rows
-        told = np.repeat(told.reshape(-1, shape[-1]).any(axis=1), shape[-1])
+    support = parameter_support(v, Environment(plan.problem.fixed))
+    if isinstance(support, Simplex):  # a probability of zero is an estimate, as long as the others have rows
+        told = np.repeat(told.reshape(-1, shape[-1]).any(axis=1), shape[-1]) | support.fixed(shape).ravel()
     if (used & ~told).any():
         element = int(np.flatnonzero(used & ~told)[0])
         raise nothing_said(plan, rows, [(use.part, _cells(use.index == element, use.part)) for use in uses])

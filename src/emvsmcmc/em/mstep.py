@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import Degenerate
 from ..expect.coefficients import whitened
-from ..expect.coordinates import Coordinates, parameter_support
+from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart
 from ..expect.typical import typical
 from ..families import GaussianFamily, Prior
-from ..families.support import Interval, Positive, Real
-from ..spec.graph import Environment, argument_values, value_names
+from ..families.support import Interval, Positive, Real, Simplex
+from ..spec.graph import Environment, argument_values, parameter_support, value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .modes import mode
@@ -172,8 +172,9 @@ class MStep:
         size = prod(shape)
         found = messages(self.plan, env, S, step.uses, size, shape)
         self._not_empty(step, found, float(S.N.sum()))
-        family = v.family
+        family, support = v.family, parameter_support(v, env)
         assert isinstance(family, Prior)
+        value = None
         if self.prior:
             arguments = argument_values(v, env)
             natural = family.natural(step.kind, **arguments)
@@ -181,10 +182,11 @@ class MStep:
                 value = family.mode(step.kind, found, **arguments)
                 assert value is not None
             else:
-                value = mode(v.label, step.kind, tuple(m + n for m, n in zip(found, natural, strict=True)))
-        else:
+                found = tuple(m + n for m, n in zip(found, natural, strict=True))
+        if value is None:
+            if isinstance(support, Simplex):  # a random completion may have counted what is zero by declaration
+                found = tuple(support.counted(m) for m in found)
             value = mode(v.label, step.kind, found)
-        support = parameter_support(v, env)
         if isinstance(support, Interval):
             # every look-up objective has one mode: inside bounds it lies at the nearer one
             value = np.clip(value, support.lower, support.upper)

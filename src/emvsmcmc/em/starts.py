@@ -8,7 +8,7 @@ from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
 from ..expect.radial import weighted_moments
 from ..expect.rows import add_lifted, add_tables
-from ..expect.typical import typical
+from ..expect.typical import possible, typical
 from ..families.studentt import digamma_less_log
 from ..spec.graph import Environment
 from .completion import completed_moments
@@ -110,6 +110,8 @@ def _responsibilities(plan: Plan, layout: Layout, rng: np.random.Generator) -> n
     if K == 1:
         return np.ones((n, 1))
     allowed = _row_allowed(layout)
+    likely = allowed & possible(plan, layout)
+    allowed = np.where(likely.any(axis=1, keepdims=True), likely, allowed)  # a row that nothing allows is named by the first pass
     Z = _features(plan, layout, rng)
     if Z.shape[1]:
         D = _distances(Z, _centres(Z, layout.w, allowed, rng))

@@ -49,6 +49,7 @@ class Uncertainty:
     replicates: dict[str, np.ndarray] | None = None
     undecided: bool = False  # whether `flat` holds more than rotations: directions that the data leave open
     silent: np.ndarray | None = None
+    lost: int = 0  # replicates of the bootstrap that collapsed
 
     @property
     def n_parameters(self) -> int:
@@ -130,9 +131,11 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
             reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
-        if name not in reasons and undecided and np.isnan(error).any():
+        still = b.support.fixed(b.shape)
+        error, missing = np.where(still, np.nan, error), np.where(still, np.nan, missing)
+        if name not in reasons and undecided and np.isnan(error[~still]).any():
             reasons[name] = f"the data leave it open: the likelihood does not change {told(chart, flat)}, at any values"
-        if name not in reasons and np.isnan(error).any():
+        if name not in reasons and np.isnan(error[~still]).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
             reasons[name] = (
@@ -140,7 +143,20 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
                 "what no turn changes is compared instead"
             )
         found.standard_error[name], found.missing[name] = error, missing
+    reasons |= _with_fixed(chart, reasons)
     return found
+
+
+def _with_fixed(chart: Coordinates, reasons: dict[str, str]) -> dict[str, str]:
+    """Reasons of the parameters with entries that the prior leaves one value only, beside the others'."""
+    out = {}
+    for b in chart.blocks:
+        name, still = b.variable.label, b.support.fixed(b.shape)
+        if still.any():
+            values = " or ".join(f"{x:g}" for x in np.unique(chart.env.values[name].array[still]))
+            sentence = f"fixed at {values} by its prior" + ("" if still.all() else f", {still.sum()} of {still.size} entries")
+            out[name] = f"{sentence}; else {reasons[name]}" if name in reasons else sentence
+    return out
 
 
 def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> float:
@@ -207,8 +223,10 @@ def bootstrap(
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
     found = {name: np.stack(kept) for name, kept in draws.items()}
-    errors = {name: np.std(x, axis=0, ddof=1) for name, x in found.items()}
     counted = unknown(plan, env, "", prior, endless)
+    still = {b.variable.label: b.support.fixed(b.shape) for b in counted.coordinates.blocks}
+    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in found.items()}
+    reasons |= _with_fixed(counted.coordinates, reasons)
     if endless is not None:  # where in a replicate the iteration left the way to infinity says nothing
         chart = counted.coordinates
         counted = replace(counted, silent=endless.span)
@@ -216,4 +234,4 @@ def bootstrap(
             shut = counted.unsaid(J)
             errors[name] = np.where(shut, np.nan, errors[name])
             reasons |= {name: endless.no_error} if shut.any() else {}
-    return replace(counted, standard_error=errors, reasons=reasons, replicates=found)
+    return replace(counted, standard_error=errors, reasons=reasons, replicates=found, lost=lost)

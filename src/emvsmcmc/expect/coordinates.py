@@ -8,7 +8,7 @@ import numpy as np
 
 from ..families.support import Covariance, Real, Support
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, argument_values
+from ..spec.graph import Environment, parameter_support
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
@@ -41,7 +41,7 @@ class Block:
 
 class Coordinates:
     """Charts around given parameter values. A parameter on its boundary (a zero probability, a residual variance of zero) is left
-    out of the vector.
+    out of the vector; what its prior fixes (a zero by declaration) has no place in it to begin with.
 
     names : restricts the vector to some parameters; the others stay at their values. heywood : leave out residual variances of
     zero; such entries are in `zero`. Degrees of freedom that are as good as infinite are left out too, and are in `normal`.
@@ -176,13 +176,6 @@ def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
         q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, S.U, C.A, optimize=True))
     read = S.S != 0
     return q + float(C.T[read] @ S.S[read])
-
-
-def parameter_support(variable: Variable, env: Environment) -> Support:
-    """The support of a parameter at the values of its own arguments (a Uniform's bounds)."""
-    if variable.family.name == "Uniform":
-        return variable.family.support(**argument_values(variable, env))
-    return variable.family.support()
 
 
 def _unit(plan: Plan, v: Variable, support: Support, x: np.ndarray, size: int) -> np.ndarray:

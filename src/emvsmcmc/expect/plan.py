@@ -217,6 +217,7 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
 
     spec = problem.spec
     plate = refuse.one_plate(problem)
+    refuse.priors(problem)
     variables = problem.row_variables
     indices = {n for v in variables for n in _indexing(v)}
     latents = [

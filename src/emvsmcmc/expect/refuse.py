@@ -11,10 +11,10 @@ import numpy as np
 from ..aligning import look_ups
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily, LevelFamily
-from ..families.support import Real
+from ..families.support import Real, Simplex
 from ..problem import Problem
 from ..spec.expression import Constant, Data, Expression, Index
-from ..spec.graph import Environment, NotAffineHere, degree, evaluate, value_names
+from ..spec.graph import Environment, NotAffineHere, degree, evaluate, parents, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 
@@ -49,6 +49,29 @@ def one_plate(problem: Problem) -> str:
             "Give coords in the Spec to every dim that is not the row dim (a misspelt dim counts as a plate).",
         )
     return next(iter(problem.plates))
+
+
+def priors(problem: Problem) -> None:
+    """Priors read constants and other parameters, and what may be zero by declaration is known before anything is estimated."""
+    known = {v.label: Named(np.ones(problem.shape(v)), v.dims) for v in problem.parameters} | problem.fixed
+    for v in problem.parameters:
+        if read := sorted(parents(v) & set(problem.spec.data)):
+            raise UnsupportedModel(
+                v.label,
+                "a prior whose arguments are constants or parameters",
+                f"data {read}",
+                "Write their values as constants.",
+            )
+        if not isinstance(v.family.support(), Simplex):
+            continue
+        for key in v.family.support_reads:
+            if value_names(v.arguments[key]) and not (value_of(v.arguments[key], Environment(known)).array > 0).all():
+                raise UnsupportedModel(
+                    f"{v.label}.{key}",
+                    "zeros in a constant concentration only, where they say which entries are 0",
+                    f"a zero in one that depends on {sorted(value_names(v.arguments[key]))}",
+                    "Write the concentration as numbers, or give it positive values everywhere.",
+                )
 
 
 def assignment_dims(variable: Variable, plate: str) -> None:

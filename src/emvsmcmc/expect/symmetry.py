@@ -10,12 +10,13 @@ from scipy.optimize import linear_sum_assignment
 
 from ..families.support import Positive, Real, Simplex
 from ..spec.expression import Constant, Expression, Index
-from ..spec.graph import Environment, walk
+from ..spec.graph import Environment, parameter_support, walk
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from .coefficients import coefficients, log_prior
 from .plan import Plan
 from .rows import expect
+from .typical import fixed_entries, typical
 
 EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
 SAME = 1e-9  # nats by which another naming must be better to be preferred
@@ -58,12 +59,30 @@ def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
             return f"the branches of {v.label} are ordered"
         if dim in v.dims and problem.spec.plates_of(v):
             return f"{v.label} carries it"
+        if dim in v.dims and _apart(plan, v, dim):
+            return f"what is zero by declaration in {v.label} differs along it"
         if not prior and v in plan.parameters:
             continue
         for leaf in _leaves(v):
             if _varies(leaf, dim, counting):
                 return f"a constant of {v.label} varies along it"
     return None
+
+
+def _apart(plan: Plan, v: Variable, dim: str) -> bool:
+    """Whether what a parameter's prior fixes tells every position of a dim from every other: no renaming keeps to it."""
+    fixed = fixed_entries(plan.problem).get(v.label)
+    if fixed is None:
+        return False
+    held = np.where(fixed, typical(v, plan), -1.0)
+    by_position = np.moveaxis(held, v.dims.index(dim), 0).reshape(held.shape[v.dims.index(dim)], -1)
+    return len(np.unique(by_position, axis=0)) == len(by_position)
+
+
+def _inside(plan: Plan, env: Environment) -> bool:
+    """Whether the parameters lie in their supports, where those are more than a kind: a renaming may leave them."""
+    reading = [v for v in plan.parameters if v.family.support_reads]
+    return all(parameter_support(v, env).contains(env.values[v.label].array).all() for v in reading)
 
 
 def _leaves(variable: Variable) -> list[Expression]:
@@ -108,13 +127,14 @@ def canonical(plan: Plan, env: Environment) -> Environment:
 
 
 def preferred(plan: Plan, env: Environment) -> Environment:
-    """The naming that the prior prefers, argmax over permutations of log p(permuted parameters), of the dims that only the prior
-    tells apart; the canonical order where it does not care. Several dims in turn, until none changes.
+    """The naming that the prior prefers, of those that keep to what it allows: argmax over permutations of log p(permuted
+    parameters), of the dims that only the prior tells apart; the canonical order where it does not care. Several dims in turn,
+    until none changes.
     """
     dims = by_prior_alone(plan)
     for dim in dims:
-        if (order := _order(plan, env, dim)) is not None:
-            env = permute(plan, env, dim, order)
+        if (order := _order(plan, env, dim)) is not None and _inside(plan, named := permute(plan, env, dim, order)):
+            env = named
     best, changed = _height(plan, env), bool(dims)
     while changed:
         changed = False
@@ -146,6 +166,8 @@ def _renamed(plan: Plan, env: Environment, dim: str, every: int) -> Iterator[Env
 
 
 def _height(plan: Plan, env: Environment) -> float:
+    if not _inside(plan, env):
+        return -np.inf
     with np.errstate(all="ignore"):
         height = float(log_prior(plan, env))
     return height if height == height else -np.inf

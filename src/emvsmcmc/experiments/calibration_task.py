@@ -24,6 +24,7 @@ from ..expect.many import draws_environment
 from ..expect.plan import Plan, make_plan
 from ..expect.rotation import Turn, rotations
 from ..expect.symmetry import exchangeable
+from ..expect.typical import fixed_entries
 from ..problem import Problem
 from ..spec.graph import Environment
 from .calibration_data import Design, simulated
@@ -148,7 +149,7 @@ def _flat_quantities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _scalars(plan: Plan, dataset: xr.Dataset) -> list[tuple[str, str, tuple[int, ...]]]:
     matrices = {v.label for v in plan.parameters if v.family.event_dims == 2}
-    return scalar_names(dataset.isel(chain=0, draw=0, drop=True), matrices)
+    return scalar_names(dataset.isel(chain=0, draw=0, drop=True), matrices, fixed_entries(plan.problem))
 
 
 def _as_draws(plan: Plan, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -225,8 +226,8 @@ def _replicates(em: EMFit, count: int, seed: int) -> tuple[dict[str, np.ndarray]
         found = bootstrap(em.plan, em.environment, False, 1e-6, np.random.default_rng(seed), count)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
-    told = next(iter(found.reasons.values()), "")
-    return found.replicates, "incomplete" if told else "done", told
+    told = f"{found.lost} of {count} bootstrap replicates collapsed and are left out" if found.lost else ""
+    return found.replicates, "incomplete" if found.lost else "done", told
 
 
 def _ambiguous(plan: Plan) -> bool:

@@ -225,7 +225,7 @@ def _sampled(problem: Problem, seed: int, options: Mapping[str, Any]) -> tuple[d
 
     tree = fit_mcmc(problem, **{**options, "random_seed": seed, "progress": False})
     posterior = tree["posterior"].to_dataset()
-    numbers = summary(posterior, {v.label for v in problem.parameters if v.family.event_dims == 2})
+    numbers = summary(problem, posterior)
     worst = {"r_hat": float(numbers["r_hat"].max()), "ess": float(numbers["ess_bulk"].min())}
     return flat_draws(posterior), worst
 

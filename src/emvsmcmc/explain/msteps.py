@@ -10,9 +10,10 @@ from ..em.mstep import LookUp, MStep
 from ..em.slots import Use, uses_of
 from ..expect.plan import LevelPart, ResidualPart, TablePart
 from ..families import Prior, TableFamily
+from ..families.support import Interval, Simplex
 from ..spec.explain import Notation
 from ..spec.expression import Expression, Index, Operation
-from ..spec.graph import argument_values, parents, value_names, walk
+from ..spec.graph import argument_values, parameter_support, parents, value_names, walk
 from ..spec.variable import Variable
 from .means import expected, mean_step, residual, stands_in_mean
 from .view import View, bracketed, grouped, total
@@ -111,8 +112,14 @@ def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
             lines.append(f"to each sum comes what {prior_text} adds at its current values")
         elif all(not np.any(n) for n in natural):
             lines[0] += f" ({prior_text} adds nothing)"
-    if v.family.name == "Uniform":
-        lines.append("moved to the nearer bound of its Uniform prior where it lies outside")
+    support = parameter_support(v, view.environment)
+    if v.family.support_reads and isinstance(support, Interval):
+        lines.append(f"moved to the nearer bound of its {v.family.name} prior where it lies outside")
+    if isinstance(support, Simplex) and (fixed := support.fixed(view.problem.shape(v))).any():
+        values = " or ".join(f"{x:g}" for x in np.unique(view.environment.values[v.label].array[fixed]))
+        lines.append(
+            f"{fixed.sum()} of its {fixed.size} entries are {values} by its {v.family.name} prior: nothing is counted there"
+        )
     return lines
 
 

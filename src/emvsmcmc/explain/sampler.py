@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..expect.coordinates import parameter_support
 from ..families.support import Covariance, Interval, Positive, Simplex
+from ..spec.graph import parameter_support
 from .view import View
 
 TRANSFORMS = (
@@ -23,6 +23,8 @@ def free_variables(view: View) -> list[str]:
         size = len(support.to_real(x))
         count += size
         how = next((text for kind, text in TRANSFORMS if isinstance(support, kind)), "as it is")
+        if isinstance(support, Simplex) and support.open is not None:
+            how += " of what is not 0 by declaration"
         twin = f"pm.{v.family.twin.name}" if v.family.twin is not None else f"{v.family.name}, a density on the matrix itself"
         shape = " × ".join(str(n) for n in x.shape) or "a number"
         rows.append((v.label, shape, twin, f"{how}, {size} coordinate{'s' if size > 1 else ''}"))

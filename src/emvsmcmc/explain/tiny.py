@@ -6,11 +6,10 @@ import numpy as np
 import xarray as xr
 
 from ..aligning import constant_size, look_ups, plate_dims
-from ..families.support import Covariance, Simplex
 from ..problem import Problem, condition
 from ..simulation import simulate
 from ..spec.explain import usually_hidden
-from ..spec.graph import Environment, argument_values
+from ..spec.graph import Environment, parameter_support
 from ..spec.model import Spec
 from ..spec.named import Named
 
@@ -36,21 +35,13 @@ def tiny_problem(spec: Spec) -> Problem:
 
 
 def _plain_parameters(spec: Spec) -> dict[str, np.ndarray]:
-    """Every parameter in the middle of its support: 0, 1, equal probabilities, the identity matrix."""
+    """Every parameter in the middle of its support."""
     values: dict[str, Named] = {}
     for v in spec.variables.values():
         if spec.plates_of(v):
             continue
         shape = tuple(spec.size(d) for d in v.dims)
-        support = (
-            v.family.support(**argument_values(v, Environment(values))) if v.family.name == "Uniform" else v.family.support()
-        )
-        size = int(np.prod(shape, dtype=int))
-        if isinstance(support, Simplex):
-            size = size // shape[-1] * (shape[-1] - 1)
-        elif isinstance(support, Covariance):
-            size = size // shape[-1] * (shape[-1] + 1) // 2
-        values[v.label] = Named(support.from_real(np.zeros(size), shape), v.dims)
+        values[v.label] = Named(parameter_support(v, Environment(values)).middle(shape), v.dims)
     return {name: x.array for name, x in values.items()}
 
 

@@ -14,7 +14,7 @@ from ..expect.plan import LevelPart, Part, Plan, RadialPart, ResidualPart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem import Problem
 from ..spec.explain import Notation, subscripted
-from ..spec.graph import Environment
+from ..spec.graph import Environment, parameter_support
 from ..spec.variable import Switch, Variable
 
 
@@ -86,9 +86,10 @@ class View:
         values = {}
         for v in self.plan.parameters:
             shape = self.problem.shape(v)
-            support = v.family.support() if v.family.name != "Uniform" else Interval(0.2, 0.8)
+            support = parameter_support(v, Environment(self.problem.fixed))
             x = rng.uniform(0.5, 1.5, shape)
             if isinstance(support, Simplex):
+                x = x * support.middle(shape)
                 x = x / x.sum(-1, keepdims=True)
             elif isinstance(support, Covariance):
                 x = np.eye(shape[-1]) + 0.1 * (x @ x.swapaxes(-1, -2))

@@ -46,6 +46,7 @@ class Family(ABC):
     discrete: bool = False
     mass: bool = False  # its values have probability, not density: beside a density at the same value, only it counts
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
+    support_reads: tuple[str, ...] = ()  # arguments on whose values the set of a parameter's values depends
     twin: Twin | None = None
 
     @abstractmethod

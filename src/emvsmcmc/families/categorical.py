@@ -24,7 +24,7 @@ class Categorical(Family, LevelFamily):
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
         p = np.broadcast_to(arguments["p"], (*shape, np.shape(arguments["p"])[-1]))
         levels = (rng.random((*shape, 1)) * p.sum(-1, keepdims=True) >= np.cumsum(p, -1)).sum(-1)
-        return np.minimum(levels, p.shape[-1] - 1)
+        return np.minimum(levels, p.shape[-1] - 1 - np.argmax(p[..., ::-1] > 0, axis=-1))  # rounding never makes the impossible
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
         p = np.broadcast_to(arguments["p"], (*np.shape(x), np.shape(arguments["p"])[-1]))

@@ -49,11 +49,12 @@ class Uniform(Family, Prior):
 
     name = "Uniform"
     arguments = {"lower": 0.0, "upper": 1.0}
+    support_reads = ("lower", "upper")
     twin = Twin("Uniform", {"lower": "lower", "upper": "upper"})
 
     def support(self, **arguments: Array) -> Support:
         # without its bounds, as a kind of support only
-        return Interval(float(np.min(arguments.get("lower", 0.0))), float(np.max(arguments.get("upper", 1.0))))
+        return Interval(arguments.get("lower", 0.0), arguments.get("upper", 1.0))
 
     def sample(self, rng: np.random.Generator, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
         return rng.uniform(arguments["lower"], arguments["upper"], shape)

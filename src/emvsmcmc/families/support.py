@@ -2,7 +2,7 @@
 
 Every map takes flat coordinates u of shape (size, *batch) to values of shape (*shape, *batch) and is holomorphic, so that a
 complex step differentiates it. A boundary value (a zero probability, a zero rate) has no coordinate: `free` says which entries
-have one.
+have one. What a support fixes (a probability that is zero by declaration) is no coordinate to begin with.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 
 EDGE = 700.0  # log-odds beyond which exp overflows
+ROUNDING = 1e-12  # of the width of an interval
 
 
 class Support(ABC):
@@ -28,6 +29,14 @@ class Support(ABC):
     def at(self, x: np.ndarray) -> Support:
         """The same set with the chart that suits the neighbourhood of x."""
         return self
+
+    def fixed(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(*shape) True for entries that have the same value everywhere in the set: no parameters."""
+        return np.zeros(shape, dtype=bool)
+
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A value inside the set, with nothing special about it: 0, 1, the midpoint, equal probabilities, the identity."""
+        raise TypeError(f"{self.description}: not the support of a parameter")
 
     @abstractmethod
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
@@ -61,6 +70,9 @@ class Real(Support):
     def contains(self, x: np.ndarray) -> np.ndarray:
         return ~np.isinf(x)
 
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape)
+
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
         return np.ones(x.size, dtype=bool)
 
@@ -83,6 +95,9 @@ class Positive(Support):
     def contains(self, x: np.ndarray) -> np.ndarray:
         return ~((x < 0) | np.isinf(x))
 
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.ones(shape)
+
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
         return x.ravel() > 0
 
@@ -97,81 +112,130 @@ class Positive(Support):
         return _reshape(np.exp(u), shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interval(Support):
-    """Numbers from `lower` to `upper`; the coordinate is the log-odds of the position."""
+    """Numbers from `lower` to `upper`, arrays where each entry has bounds of its own; the coordinate is the log-odds of the
+    position.
+    """
 
-    lower: float = 0.0
-    upper: float = 1.0
+    lower: float | np.ndarray = 0.0
+    upper: float | np.ndarray = 1.0
 
     @property
     def description(self) -> str:  # type: ignore[override]
-        return f"a number from {self.lower:g} to {self.upper:g}"
+        low, high = np.unique(self.lower), np.unique(self.upper)
+        own = "" if len(low) == len(high) == 1 else ", each within its own bounds"
+        return f"a number from {low[0]:g} to {high[-1]:g}{own}"
 
     def contains(self, x: np.ndarray) -> np.ndarray:
-        return ~((x < self.lower) | (x > self.upper))
+        rounding = ROUNDING * (np.asarray(self.upper) - self.lower)  # a value at its bound went through the chart
+        return ~((x < self.lower - rounding) | (x > self.upper + rounding))
+
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.broadcast_to(0.5 * (np.asarray(self.lower) + self.upper), shape).copy()
 
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
-        width = margin * (self.upper - self.lower)
-        return (x.ravel() - self.lower > width) & (self.upper - x.ravel() > width)
+        width = margin * (np.asarray(self.upper) - self.lower)
+        return ((x - self.lower > width) & (self.upper - x > width)).ravel()
 
     def to_real(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log(x.ravel() - self.lower) - np.log(self.upper - x.ravel())
+            return (np.log(x - self.lower) - np.log(self.upper - x)).ravel()
 
     def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return (np.log(self.upper - self.lower) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(axis=0)
+        _, width = self._bounds(shape, u.ndim - 1)
+        return (np.log(width).reshape(-1, *width.shape[len(shape) :]) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(axis=0)
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         # beyond the edge the exponential would overflow, and the value is the bound to the last bit; at infinity it is the bound
         far = np.where((u.real < -EDGE) & np.isfinite(u.real), -EDGE, u)
-        return _reshape(self.lower + (self.upper - self.lower) / (1 + np.exp(-far)), shape)
+        lower, width = self._bounds(shape, u.ndim - 1)
+        return lower + width / (1 + np.exp(-_reshape(far, shape)))
+
+    def _bounds(self, shape: tuple[int, ...], batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lower, upper - lower), each (*shape, 1, ...) with `batch` axes of length 1."""
+        lower = np.broadcast_to(np.asarray(self.lower, dtype=float), shape)
+        width = np.broadcast_to(np.asarray(self.upper, dtype=float), shape) - lower
+        return tuple(np.reshape(x, (*shape, *(1,) * batch)) for x in (lower, width))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
 class Simplex(Support):
-    """Probabilities along the last axis; coordinates log(x_i / x_ref), one for every entry but the reference.
+    """Probabilities along the last axis; coordinates log(x_i / x_ref), one for every open entry but the reference.
 
-    The reference is the last entry, or, after `at(x)`, the largest of each row of x, so that a zero never serves as one. A zero
-    entry leaves the chart: its coordinate is not free and stays at -inf, where exp makes it 0 again.
+    open : bool, broadcasts against a value; entries that may be positive, the others are 0 by declaration and have no
+    coordinate (None: all are open). Rows may differ in it; one with a single open entry is a unit vector.
+
+    The reference is the last open entry, or, after `at(x)`, the largest of each row of x, so that a zero never serves as one. A
+    zero in an open entry leaves the chart: its coordinate is not free and stays at -inf, where exp makes it 0 again.
     """
 
+    open: np.ndarray | None = None
     reference: np.ndarray | None = None
-    description = "probabilities that sum to 1 over the last dim"
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        zeros = "" if self.open is None else ", with 0 wherever the prior's concentration is 0"
+        return f"probabilities that sum to 1 over the last dim{zeros}"
 
     def at(self, x: np.ndarray) -> Simplex:
-        return Simplex(np.argmax(x, axis=-1))
+        return Simplex(self.open, np.argmax(x, axis=-1))
 
-    def _others(self, lead: tuple[int, ...], k: int) -> np.ndarray:
-        """(*lead, k - 1): positions of the entries that are not the reference."""
-        if self.reference is None:
-            return np.broadcast_to(np.arange(k - 1), (*lead, k - 1))
-        rest = np.arange(k - 1)
-        return rest + (rest >= self.reference[..., None])
+    def opened(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(*shape) True for the entries that may be positive."""
+        return np.broadcast_to(True if self.open is None else self.open, shape)
+
+    def _reference(self, shape: tuple[int, ...]) -> np.ndarray:
+        if self.reference is not None:
+            return self.reference
+        return shape[-1] - 1 - np.argmax(self.opened(shape)[..., ::-1], axis=-1)
+
+    def _others(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(size,) flat positions of the open entries that are not the reference."""
+        return np.flatnonzero(self.opened(shape) & (np.arange(shape[-1]) != self._reference(shape)[..., None]))
 
     def contains(self, x: np.ndarray) -> np.ndarray:
-        return np.isnan(x).any(-1) | ((x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-8))
+        inside = (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-8)
+        return np.isnan(x).any(-1) | (inside if self.open is None else inside & (self.opened(x.shape) | (x == 0)).all(-1))
+
+    def fixed(self, shape: tuple[int, ...]) -> np.ndarray:
+        opened = self.opened(shape)
+        return ~opened | (opened.sum(-1, keepdims=True) == 1)
+
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        opened = self.opened(shape)
+        return opened / opened.sum(-1, keepdims=True)
+
+    def counted(self, counts: np.ndarray) -> np.ndarray:
+        """Counts whose shares lie in the set: none for what is closed, one for all of a row whose shares are fixed."""
+        if self.open is None:
+            return counts
+        opened = self.opened(counts.shape)
+        return np.where(opened.sum(-1, keepdims=True) == 1, opened, np.where(opened, counts, 0.0))
 
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
-        return (np.take_along_axis(x, self._others(x.shape[:-1], x.shape[-1]), -1) > margin).ravel()
+        return x.ravel()[self._others(x.shape)] > margin
 
     def to_real(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
             logs = np.log(x)
-        last = logs[..., -1:] if self.reference is None else np.take_along_axis(logs, self.reference[..., None], -1)
-        return (np.take_along_axis(logs, self._others(x.shape[:-1], x.shape[-1]), -1) - last).ravel()
+        last = np.take_along_axis(logs, self._reference(x.shape)[..., None], -1)
+        others = self._others(x.shape)
+        return logs.ravel()[others] - np.broadcast_to(last, x.shape).ravel()[others]
 
     def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        x = self.from_real(u, shape)
-        return np.log(x).reshape(-1, *u.shape[1:]).sum(axis=0)  # det d(x_1..x_{k-1})/du = prod of all k entries
+        # det d(open entries but one) / du = product of all open entries
+        x = self.from_real(u, shape).reshape(-1, *u.shape[1:])
+        return np.log(x if self.open is None else x[self.opened(shape).ravel()]).sum(axis=0)
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        lead, k, axis = shape[:-1], shape[-1], len(shape) - 1
-        u = _reshape(u, (*lead, k - 1))
-        logs = np.zeros((*shape, *u.shape[len(shape) :]), dtype=u.dtype)
-        others = self._others(lead, k).reshape((*lead, k - 1) + (1,) * (u.ndim - len(shape)))
-        np.put_along_axis(logs, np.broadcast_to(others, u.shape), u, axis=axis)
+        axis = len(shape) - 1
+        logs = np.zeros((prod(shape), *u.shape[1:]), dtype=u.dtype)
+        logs[self._others(shape)] = u
+        logs = _reshape(logs, shape)
         e = np.exp(logs - logs.real.max(axis=axis, keepdims=True))
+        if self.open is not None:
+            e = e * self.opened(shape).reshape(*shape, *(1,) * (u.ndim - 1))
         return e / e.sum(axis=axis, keepdims=True)
 
 
@@ -183,6 +247,9 @@ class Covariance(Support):
     """
 
     description = "a symmetric positive definite matrix over the last two dims"
+
+    def middle(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.broadcast_to(np.eye(shape[-1]), shape).copy()
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         symmetric = np.isclose(x, x.swapaxes(-1, -2)).all((-1, -2))

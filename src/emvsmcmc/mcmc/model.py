@@ -37,6 +37,8 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
 
     The likelihood is the Potential "likelihood". A covariance is a Deterministic over unconstrained coordinates
     "<name>_whitener", with its density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
+    Probabilities with entries that are zero by declaration are a Deterministic over free variables "<name>_open_<m>", one for the
+    rows with m entries that are not.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
     """
     return build_model(make_plan(problem), likelihood, marginalize)

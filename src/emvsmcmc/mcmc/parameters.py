@@ -11,8 +11,8 @@ import pytensor.tensor as pt
 
 from ..errors import UnsupportedModel
 from ..expect.plan import Plan
-from ..families.support import Covariance, whitener
-from ..spec.graph import Environment, argument_values
+from ..families.support import Covariance, Simplex, whitener
+from ..spec.graph import Environment, argument_values, parameter_support
 from ..spec.named import Named
 from ..spec.variable import Variable
 
@@ -50,14 +50,51 @@ def _variable(plan: Plan, v: Variable, env: Environment) -> Any:
     arguments = argument_values(v, env)
     if "variance" in arguments:
         arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
-    if v.family.name == "Dirichlet":
-        arguments["a"] = (
-            pt.broadcast_to(arguments["a"], plan.problem.shape(v))
-            if _symbolic(arguments["a"])
-            else np.broadcast_to(arguments["a"], plan.problem.shape(v)).astype(np.float64)
-        )
+    if isinstance(v.family.support(), Simplex):
+        shape = plan.problem.shape(v)  # a scalar stands for every entry, and its sum needs them all
+        arguments = {k: (pt if _symbolic(a) else np).broadcast_to(a, shape) for k, a in arguments.items()}
+        if groups := sub_simplices(plan, v):
+            return _on_sub_simplices(plan, v, groups)
     named = {twin.arguments[k]: a if _symbolic(a) else np.asarray(a, dtype=np.float64) for k, a in arguments.items()}
     return getattr(pm, twin.name)(v.label, **named, dims=v.dims or None)
+
+
+def sub_simplices(plan: Plan, v: Variable) -> dict[str, np.ndarray]:
+    """{name of a free variable: (rows, m) flat positions, of the parameter's rows with m > 1 entries that are not zero by
+    declaration}; nothing where none is. With one entry left nothing is free.
+    """
+    support = parameter_support(v, Environment(plan.problem.fixed))
+    if not isinstance(support, Simplex) or support.open is None:
+        return {}
+    shape = plan.problem.shape(v)
+    opened = support.opened(shape).reshape(-1, shape[-1])
+    counts = opened.sum(axis=1)
+    where = {m: np.flatnonzero(opened & (counts == m)[:, None]).reshape(-1, m) for m in np.unique(counts).tolist()}
+    return {f"{v.label}_open_{m}": at for m, at in where.items()}
+
+
+def _on_sub_simplices(plan: Plan, v: Variable, groups: dict[str, np.ndarray]) -> Any:
+    """A parameter with entries that are zero by declaration: the others are a random variable of the same family for each number
+    of them in a row, and the parameter itself is a Deterministic with exact zeros.
+
+    Entries are set by position, so that the gradient of log 0, which is no number, ends at a constant.
+    """
+    twin = v.family.twin
+    assert twin is not None
+    shape = plan.problem.shape(v)
+    known = {k: np.broadcast_to(a, shape) for k, a in argument_values(v, Environment(plan.problem.fixed)).items()}
+    start, places, free = np.zeros(prod(shape)), [], []
+    for name, at in groups.items():
+        if at.shape[1] == 1:
+            start[at] = 1.0
+            continue
+        named = {twin.arguments[k]: np.asarray(a, dtype=np.float64).ravel()[at] for k, a in known.items()}
+        places.append(at.ravel())
+        free.append(getattr(pm, twin.name)(name, **named).ravel())
+    whole: Any = pt.as_tensor(start)
+    if free:
+        whole = whole[np.concatenate(places)].set(free[0] if len(free) == 1 else pt.concatenate(free))
+    return pm.Deterministic(v.label, whole.reshape(shape), dims=v.dims or None)
 
 
 def _symbolic(x: Any) -> bool:
@@ -134,13 +171,17 @@ def _bases(expression: Any) -> list[Any]:
 
 
 def starting_point(plan: Plan, env: Environment) -> dict[str, np.ndarray]:
-    """Values of the model's free variables at given parameters: covariances by their unconstrained coordinates."""
+    """Values of the model's free variables at given parameters: covariances by their unconstrained coordinates, probabilities
+    without what is zero by declaration.
+    """
     out = {}
     for v in plan.parameters:
         x = env.values[v.label].array
         if v.family.event_dims == 2:
             p = x.shape[-1]
             out[f"{v.label}_whitener"] = Covariance().to_real(x).reshape(-1, p * (p + 1) // 2)
+        elif groups := sub_simplices(plan, v):
+            out |= {name: x.ravel()[at] for name, at in groups.items() if at.shape[1] > 1}
         else:
             out[v.label] = x
     return out

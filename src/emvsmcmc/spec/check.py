@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DuplicateName, InvalidSpec, WrongDims
-from ..families.support import Counts, Covariance
+from ..families.support import Counts, Covariance, Simplex
 from .expression import Constant, Expression
 
 if TYPE_CHECKING:
@@ -80,16 +80,44 @@ def argument_ranges(variable: Variable) -> None:
     positive = {"HalfNormal": ("sigma",), "HalfCauchy": ("beta",), "Gamma": ("alpha", "beta"), "InverseGamma": ("alpha", "beta")}
     positive |= {
         "Beta": ("alpha", "beta"),
-        "Dirichlet": ("a",),
         "LKJCov": ("eta",),
         "InverseWishart": ("nu",),
         "StudentT": ("nu",),
     }
     _whole_trials_and_bounds(variable)
+    if isinstance(variable.family.support(), Simplex):
+        _concentration(variable)
     for key in positive.get(variable.family.name, ()):
         value = variable.arguments[key]
         if isinstance(value, Constant) and not (value.value > 0).all():
             raise InvalidSpec(f"{variable.label}.{key}", "positive values", str(value.value.tolist())[:60])
+
+
+def _concentration(variable: Variable) -> None:
+    """A constant concentration is finite and at least 0 (which says that the entry is 0), with something above 0 in every row."""
+    from .graph import Environment, names_in, value_of  # which reads declared variables
+
+    for key in variable.family.support_reads:
+        given = variable.arguments[key]
+        if names_in(given):
+            continue
+        value = value_of(given, Environment({}))
+        x = value.array
+        if not (np.isfinite(x) & (x >= 0)).all():
+            got, wanted = f"{x[~(np.isfinite(x) & (x >= 0))][0]:g}", "finite values of at least 0 (0 says that the entry is 0)"
+            raise InvalidSpec(
+                f"{variable.label}.{key}", wanted, got, "Give 0 to what cannot happen, a positive value to the rest."
+            )
+        along = value.dims.index(variable.dims[-1]) if variable.dims and variable.dims[-1] in value.dims else None
+        largest = x.max(axis=along) if along is not None else x if variable.dims else x.max(axis=-1) if x.ndim else x
+        if not (largest > 0).all():
+            row = np.argwhere(np.atleast_1d(largest) == 0)[0].tolist()
+            raise InvalidSpec(
+                f"{variable.label}.{key}",
+                "a positive value in every row: probabilities that sum to 1 are not all 0",
+                "only zeros" + (f" in row {row[0] if len(row) == 1 else tuple(row)}" if np.ndim(largest) else ""),
+                "Give what can happen a positive value, or leave the row out.",
+            )
 
 
 def _whole_trials_and_bounds(variable: Variable) -> None:

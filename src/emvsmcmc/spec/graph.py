@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..families.support import Support
 from .expression import Constant, Data, Dot, Expression, Index, Operation
 from .named import Named, lift, sum_over, union
 from .variable import Variable
@@ -265,6 +266,20 @@ def argument_values(variable: Variable, env: Environment, dims: tuple[str, ...] 
         value = value_of(expression, env)
         out[key] = value.to(argument_dims(variable, key, value, dims))
     return out
+
+
+def parameter_support(variable: Variable, env: Environment) -> Support:
+    """The support of a parameter at the values of those of its own arguments that decide about it (a Uniform's bounds, the zeros
+    of a Dirichlet's concentration); its kind alone where `env` does not know them.
+    """
+    found = {}
+    for key in variable.family.support_reads:
+        try:
+            value = value_of(variable.arguments[key], env)
+        except KeyError:
+            return variable.family.support()
+        found[key] = value.to(argument_dims(variable, key, value, variable.dims))
+    return variable.family.support(**found)
 
 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:

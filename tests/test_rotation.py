@@ -189,7 +189,7 @@ def test_parameters_of_factor_analysis_are_counted(items: int, factors: int, cov
 def test_what_is_reported_does_not_depend_on_the_start() -> None:
     for name in FACTORS:
         one = fitted(name)
-        other = ev.fit_em(one.problem, starts=1, random_seed=11, standard_errors=None)
+        other = ev.fit_em(one.problem, starts=3, random_seed=11, standard_errors=None)  # a mixture has other optima
         assert other.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-7)
         for k, v in one.estimate.data_vars.items():
             np.testing.assert_allclose(other.estimate[k], v, atol=2e-4, err_msg=f"{name} {k}")

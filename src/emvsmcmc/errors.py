@@ -227,6 +227,6 @@ _SENTENCES = {
     "rows are equal as its alpha).",
     Status.UNBOUNDED: "The objective has no maximum: it rises for ever along the path, and the path is the result.",
     Status.HEYWOOD: "A residual variance is zero at the maximum (a Heywood case): the latents explain that column entirely "
-    "(or, where it is a latent's own, its values do not differ), and its standard error does not exist; use fewer latents or "
-    "more columns, or objective='map' with a prior that vanishes at zero (InverseGamma, or Gamma with alpha > 1).",
+    "(or, where it is a latent's own, it adds nothing to its causes or mean), and its standard error does not exist; use fewer "
+    "latents or more columns, or objective='map' with a prior that vanishes at zero (InverseGamma, or Gamma with alpha > 1).",
 }

@@ -9,8 +9,7 @@ from ..expect.plan import Plan
 
 
 def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
-    """Statistics of rows whose hidden coordinates were drawn: cells around their column, factors as random directions of the
-    standardised data, made uncorrelated.
+    """Statistics of rows whose hidden cells were drawn around their column; factors are left at zero.
 
     Draws Z (n, h) of independent standard normals beside rows V = QR have Z'V = G R and Z'Z = G'G + A'A, with G (r, h) standard
     normal, r the rows of R, and A'A Wishart of n - r degrees of freedom. So [[R, G], [0, A]] are a few rows with the moments of
@@ -18,7 +17,6 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
     """
     rows, d = plan.layout.collapsed, plan.d
     wholly = rows.hidden.all(axis=0) if len(rows.hidden) else np.zeros(d, dtype=bool)
-    factors, seen = np.flatnonzero(wholly), np.flatnonzero(~wholly)[1:]
     found, configuration = [], []
     for q in np.flatnonzero(rows.weight > 0):
         hidden = np.flatnonzero(rows.hidden[q])
@@ -29,13 +27,7 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
         found.append(few)
         configuration += [int(rows.configuration[q])] * len(few)
     V, k = np.vstack(found), np.array(configuration)
-    if len(factors):
-        Z = 0.5 * V[:, factors] / plan.scale[factors]
-        if len(seen):
-            Z = Z + (V[:, seen] / plan.scale[seen]) @ rng.standard_normal((len(seen), len(factors)))
-        one, weight = V[:, 0], float(rows.weight.sum())
-        Z = Z - one[:, None] * (one @ Z / weight)
-        V[:, factors] = np.linalg.solve(np.linalg.cholesky(Z.T @ Z / weight), Z.T).T
+    V[:, wholly] = 0.0
     N, M, S = np.zeros(plan.K), np.zeros((plan.K, d, d)), np.zeros((plan.layout.n_tables, plan.K))
     np.add.at(N, rows.configuration, rows.weight)
     np.add.at(S.T, rows.configuration, rows.S)

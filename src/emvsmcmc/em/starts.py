@@ -13,6 +13,7 @@ from ..families.studentt import digamma_less_log
 from ..spec.graph import Environment
 from .completion import completed_moments
 from .mstep import MStep
+from .structure import follow, structure
 
 DEGREES = (2.0, 20.0)  # of freedom: where nu starts, uniform on the log scale
 FENCE = 3.0  # interquartile ranges beyond the quartiles at which a Student-t column is cut off before distances are taken
@@ -22,15 +23,19 @@ MANY = 64  # configurations above which centres are drawn uniformly instead of b
 def random_start(plan: Plan, mstep: MStep, rng: np.random.Generator) -> Environment:
     """Parameters after two M-steps on one random completion.
 
-    Labels are kept; responsibilities come from k-means++ centres (a labelled class starts at its labelled rows); cells and
-    factors are drawn; a little noise breaks every symmetric saddle. Raises Degenerate where the completion already collapses.
+    Labels are kept; responsibilities come from k-means++ centres (a labelled class starts at its labelled rows); cells are drawn;
+    factors are expected under random coefficients (`structure`); a little noise breaks every symmetric saddle. Raises Degenerate
+    where the completion already collapses.
     """
+    r = None
     if len(plan.layout.V) == 0:  # nothing is left of the rows but their moments, and nothing more is needed
         S = completed_moments(plan, rng)
     else:
-        V = _complete(plan, plan.full, rng)
-        S = _statistics(plan, plan.full, V, _responsibilities(plan, plan.full, rng), rng)
+        V, r = _complete(plan, plan.full, rng), _responsibilities(plan, plan.full, rng)
+        S = _statistics(plan, plan.full, V, r, rng)
     env = plan.environment({v.label: typical(v, plan) for v in plan.parameters})
+    if structure(plan) is not None:
+        env, S = follow(plan, mstep, env, S, r, rng)
     for _ in range(2):
         env = mstep(env, S)
     return env
@@ -45,19 +50,10 @@ def _row_allowed(layout: Layout) -> np.ndarray:
 
 
 def _complete(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarray:
-    """v with missing cells drawn around their column and factors drawn as random directions of the standardised data."""
+    """v with missing cells drawn around their column, and factors left at zero."""
     hidden = _row_hidden(layout)
-    wholly = hidden.all(axis=0) if len(hidden) else np.zeros(plan.d, dtype=bool)
-    V = np.where(hidden & ~wholly, rng.standard_normal(layout.V.shape) * plan.scale, layout.V)
-    factors, seen = np.flatnonzero(wholly), np.flatnonzero(~wholly)[1:]
-    if len(factors):
-        Z = rng.standard_normal((len(V), len(factors)))
-        if len(seen):
-            Z = (V[:, seen] / plan.scale[seen]) @ rng.standard_normal((len(seen), len(factors))) + 0.5 * Z
-        Z = Z - np.average(Z, axis=0, weights=layout.w)
-        covariance = np.atleast_2d(np.cov(Z.T, aweights=layout.w, ddof=0))
-        V[:, factors] = np.linalg.solve(np.linalg.cholesky(covariance), Z.T).T
-    return V
+    cells = hidden & ~(hidden.all(axis=0) if len(hidden) else np.zeros(plan.d, dtype=bool))
+    return np.where(cells, rng.standard_normal(layout.V.shape) * plan.scale, layout.V)
 
 
 def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarray:

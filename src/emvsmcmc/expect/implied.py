@@ -129,7 +129,7 @@ def _below(plan: Plan, env: Environment, v: Variable, share: float) -> bool:
 def _references(plan: Plan, env: Environment) -> np.ndarray:
     """(K, R) what the variance of each residual row is a share of: the implied variance of its column; for a latent, the variance
     of its own at which it alone would give some column its whole implied variance. 0, of which nothing is a share, for a latent
-    that a parameter multiplies: the two sizes are one.
+    that a parameter multiplies wherever it stands: the two sizes are one. A fixed coefficient somewhere gives it a size.
     """
     columns = np.concatenate([np.arange(p.columns.start, p.columns.stop) for p in plan.gaussians])
     inverse = np.linalg.inv(coefficients(plan, env).B[..., columns])
@@ -143,7 +143,7 @@ def _references(plan: Plan, env: Environment) -> np.ndarray:
         if name in plan.problem.given:
             continue
         means = [p.argument("mu") for p in plan.gaussians if name in value_names(p.argument("mu"))]
-        if any(degree(mean, {*names, name}) > 1 for mean in means) or part.scale_slot == "cov":
+        if all(degree(mean, {*names, name}) > 1 for mean in means) or part.scale_slot == "cov":
             out[:, part.rows] = 0.0
             continue
         own = 1.0 / np.square(np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size)))

@@ -26,6 +26,7 @@ ROUNDING_AT_ZERO = float(16 * np.finfo(float).eps / np.sqrt(HELD))
 CLIMB_FROM = 300  # iterations
 RECEDE_FROM = 8  # iterations, and four times as many again, after which a run may be on its way to infinity
 HALTED = "a residual variance went to zero, where EM stands still, and no climb from there reached a maximum"
+FASTER = 0.5  # of the rate at the last look, below which the next one is not waited for
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
 
 
@@ -141,7 +142,7 @@ class Loop:
         self._last = point
         rounding = ROUNDING * max(1.0, float(self.plan.problem.weights.sum()))
         best, unimproved, previous = np.inf, 0, np.nan
-        look = 1
+        look, foreseen = 1, np.inf
         memory = Anderson(self.plan, point.env) if self.accelerate else None
         self.forecast = 0.0  # what the last look ahead hoped to gain
         recede_from = RECEDE_FROM
@@ -178,7 +179,7 @@ class Loop:
                 length = float(np.linalg.norm(u1 - u0))
                 rate = float(np.linalg.norm(step)) / length if length > 0 else 0.0
                 look -= 1
-                if look <= 0:
+                if look <= 0 or rate < FASTER * foreseen:
                     gain = 0.5 * chart.slope(u1, first.S, self.prior, step) / (1 - rate) if rate < 1 else np.inf
                     if rate < 1 and abs(gain) < self.tol:
                         if not plain:
@@ -186,7 +187,7 @@ class Loop:
                             point, plain, sure = first, True, True
                             continue
                         return self._end(first, Status.CONVERGED, Status.CONVERGED.sentence, path, abs(gain), rate)
-                    look = self._next_look(abs(gain), rate)
+                    look, foreseen = self._next_look(abs(gain), rate), rate
                     unimproved = 0 if abs(gain) < best else unimproved + 1
                     best = min(best, abs(gain))
                     if unimproved > PATIENCE and path[-1] - path[-2] <= rounding:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import linprog
 
 import emvsmcmc as ev
 from emvsmcmc.comparison.verdict import verdict
 from emvsmcmc.em import recession
+from emvsmcmc.errors import Status
 from emvsmcmc.spec.graph import complement
 
 
@@ -89,7 +91,7 @@ def test_what_has_a_maximum_keeps_its_standard_error(seed: int) -> None:
     assert fit.standard_error["b"].values[1:] == pytest.approx(1 / np.sqrt(10 * p * (1 - p)), rel=1e-6)
     assert np.isnan(fit.standard_error["b"].values[0])
     assert fit.log_likelihood == pytest.approx(10 * (p * np.log(p) + (1 - p) * np.log(1 - p)).sum(), abs=1e-6)
-    assert "b[0] -1" in fit.reason
+    assert "as b[0] falls" in fit.reason
     assert "from of" in fit.reason
     assert "objective='map'" in fit.sentence
     assert fit.n_parameters == 3
@@ -160,3 +162,27 @@ def test_the_verdict_says_that_there_is_no_maximum() -> None:
     assert found.name == "EM misleads"
     assert found.reasons[0] == "the likelihood has no maximum, it rises for ever along b +1"
     assert verdict(table, 0.1, 4, 0.0, [0] * 4).name == "EM suffices"
+
+
+def test_a_page_a_command_and_a_comparison_say_it(tmp_path) -> None:
+    """One predictor that says where all counts are zero: the words are those of the fit, and nobody advises fewer components."""
+    with ev.Spec() as spec:
+        a, b = ev.Normal("a", 0, 3), ev.Normal("b", 0, 3)
+        ev.Poisson("y", ev.exp(a + b * ev.Data("x", dims="row")), dims="row")
+    x = np.repeat([0.0, 1.0], 10)
+    problem = ev.condition(spec, {"x": x, "y": np.where(x == 0, np.arange(20) % 4 + 1.0, 0.0)})
+    found = ev.compare(problem, starts=2, draws=60, tune=100, chains=2, random_seed=1, progress=False)
+    said = "rises for ever as b falls (some of y is predicted without error from x)"
+    assert found.em.status is Status.UNBOUNDED
+    assert found.em.log_likelihood == pytest.approx(poisson_supremum(np.arange(10) % 4 + 1.0), abs=1e-6)
+    assert any(said in reason for reason in found.verdict.reasons)
+    assert said in found.em.reasons["b"]
+    assert np.isfinite(float(found.em.standard_error["a"]))
+    assert "components" not in str(found.verdict)
+    found.report(tmp_path)
+    assert said in (tmp_path / "index.html").read_text()
+
+
+def poisson_supremum(y: np.ndarray) -> float:
+    """Rows without a count contribute nothing in the end, the others their own Poisson likelihood at its mean."""
+    return float(stats.poisson(y.mean()).logpmf(y).sum())

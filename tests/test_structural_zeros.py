@@ -188,3 +188,42 @@ def test_nuts_of_labelled_rows_is_the_conjugate_posterior():
     for at in np.argwhere(a > 0):
         x = draws[:, :, *at]
         assert abs(x.mean() - right[tuple(at)]) < 5 * float(array_stats.mcse(x, chain_axis=0, draw_axis=1, method="mean"))
+
+
+def test_standard_errors_are_those_of_the_open_entries() -> None:
+    """Against second differences of the oracle's likelihood in all but the last open entry of each row, and the rest."""
+    with ev.Spec(coords={"k": 3, "level": 4, "item": 3}) as spec:
+        w = ev.Dirichlet("w", 2.0, dims="k")
+        theta = ev.Dirichlet("theta", np.stack([OPEN] * 3, axis=1), dims=("k", "item", "level"))
+        z = ev.Categorical("z", w, dims="row")
+        ev.Categorical("y", theta[z], dims=("row", "item"))
+        ev.Normal("x", ev.Normal("mu", 0, 5, dims="k")[z], 0.7, dims="row")
+    tables = np.stack([OPEN / OPEN.sum(-1, keepdims=True)] * 3, axis=1)
+    drawn = ev.simulate(spec, {"row": 200}, {"w": [0.3, 0.3, 0.4], "theta": tables, "mu": [-2.0, 0.0, 2.5]}, random_seed=1)
+    given = ev.condition(spec, {"x": drawn["x"].values, "y": drawn["y"].values})
+    fit = ev.fit_em(given, starts=3, random_seed=1, progress=False)
+    free = [(k, i, int(j)) for k in range(3) for i in range(3) for j in np.flatnonzero(OPEN[k])[:-1]]
+
+    def packed(values):
+        return np.array([*values["w"][:2], *values["mu"], *[values["theta"][at] for at in free]])
+
+    def likelihood(u):
+        theta = np.zeros((3, 3, 4))
+        for at, value in zip(free, u[5:], strict=True):
+            theta[at] = value
+        for k in range(3):
+            theta[k, :, np.flatnonzero(OPEN[k])[-1]] = 1 - theta[k].sum(-1)
+        return density.log_likelihood(given, {"w": [*u[:2], 1 - u[:2].sum()], "mu": u[2:5], "theta": theta}).sum()
+
+    u, h = packed({k: v.values for k, v in fit.estimate.data_vars.items()}), 1e-4
+    assert len(u) == fit.n_parameters
+    steps = h * np.eye(len(u))
+    H = np.array(
+        [
+            [likelihood(u + a + b) - likelihood(u + a - b) - likelihood(u - a + b) + likelihood(u - a - b) for b in steps]
+            for a in steps
+        ]
+    )
+    error = np.sqrt(np.diag(np.linalg.inv(-H / (4 * h * h))))
+    np.testing.assert_allclose(packed({k: v.values for k, v in fit.standard_error.data_vars.items()}), error, rtol=1e-5)
+    assert np.isnan(fit.standard_error["theta"].values[np.stack([OPEN] * 3, axis=1) == 0]).all()

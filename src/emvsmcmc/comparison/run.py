@@ -213,7 +213,7 @@ def compare(
         posterior=posterior,
         table=numbers,
         invariant=fixed,
-        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes, endless),
+        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes, endless, bool(em.plan.latents)),
         contract=contract(em.plan, em.environment, sampled, ours),
         k_hat=k,
         chain_optima=places,

@@ -38,6 +38,10 @@ class Verdict:
         return self.sentence
 
 
+MORE = "more draws and tuning steps may mend it"
+MORE_OR_FEWER = "more draws and tuning steps, or fewer components, may mend it"
+
+
 def verdict(
     table: pd.DataFrame,
     k_hat: float,
@@ -46,12 +50,13 @@ def verdict(
     chain_optima: list[int],
     modes: str = "",
     endless: str = "",
+    components: bool = False,
 ) -> Verdict:
     """Decide from the table, k-hat, the share of divergent draws, and the optimum that each chain sits in (0 is the best).
 
     modes : what is to be said of chains that sit in different modes of the posterior; empty where they do not. endless : along
     what the likelihood rises for ever, where it has no maximum: EM's estimate is then not one, however near the posterior's mean
-    a point on the way may lie.
+    a point on the way may lie. components : whether the model has any that could be fewer.
     """
     trouble = not_converged(table, chains, divergent)
     without = (f"the likelihood has no maximum, it rises for ever {endless}",) if endless else ()
@@ -60,7 +65,7 @@ def verdict(
             UNDECIDED, (modes, *trouble, *without, "how much each mode weighs takes a sampler that crosses between them")
         )
     if trouble:
-        return Verdict(UNDECIDED, (*trouble, *without, "more draws and tuning steps, or fewer components, may mend it"))
+        return Verdict(UNDECIDED, (*trouble, *without, MORE_OR_FEWER if components else MORE))
     gap = table["gap"].abs()
     worst = gap.idxmax()
     outside = list(table.index[~table["in_hdi"]])

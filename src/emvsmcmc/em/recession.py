@@ -74,8 +74,10 @@ class Recession:
 
     @property
     def along(self) -> str:
-        """'b0 -0.3 and b1 +1 (y is predicted without error from x)'"""
+        """'along b0 -0.3 and b1 +1 together (y is predicted without error from x)'; of one value, 'as b rises'."""
         moved = self.moving
+        if len(moved) == 1 and self.span.shape[1] == 1:
+            return f"as {moved[0][0]} {'rises' if moved[0][1] > 0 else 'falls'} ({self.told})"
         shown = [f"{label} {x:+.4g}" for label, x in moved[:SHOWN]]
         if len(moved) > SHOWN:
             shown.append(f"{len(moved) - SHOWN} more")

@@ -171,7 +171,9 @@ def test_what_is_new_in_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: py
     labels = [f"communality[x{i}]" for i in range(14)] + ["implied_cov[x1, x2]"]
     shares = [0.5, *[0.25] * 13, 9.0]
     found.invariant = pd.DataFrame({"em": shares, "gap": [0.1, *[-0.2] * 13, -0.75]}, index=labels)
-    found.em = SimpleNamespace(status=Status.HEYWOOD, reasons={"sd": "on the boundary of its support"})
+    found.em = SimpleNamespace(
+        status=Status.HEYWOOD, sentence=Status.HEYWOOD.sentence, reasons={"sd": "on the boundary of its support"}
+    )
     show_comparison(found)
     told = capsys.readouterr()
     assert "Communalities: x0 0.50, x1 0.25," in told.out

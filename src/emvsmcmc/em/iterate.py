@@ -27,6 +27,7 @@ CLIMB_FROM = 300  # iterations
 RECEDE_FROM = 8  # iterations, and four times as many again, after which a run may be on its way to infinity
 HALTED = "a residual variance went to zero, where EM stands still, and no climb from there reached a maximum"
 FASTER = 0.5  # of the rate at the last look, below which the next one is not waited for
+FOLLOWED = "it went to zero: the filled-in latent follows that column exactly"
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
 
 
@@ -234,7 +235,7 @@ class Loop:
         fall, size = before.objective - point.objective, abs(before.objective)
         if fall > max(rounding, ROUNDING * size):
             if self.hard and zero_uniquenesses(self.plan, env):
-                raise Degenerate("residual variance", "it went to zero: the filled-in latent follows that column exactly")
+                raise Degenerate("residual variance", FOLLOWED)
             explained = max(rounding / ROUNDING, size) * ROUNDING_AT_ZERO if zero_uniquenesses(self.plan, env, NEAR) else 0.0
             if fall > max(explained, rounding_of_sums(self.plan, point.env, point.S)):
                 if at_rounding(self.plan, before.env, before.S) or at_rounding(self.plan, point.env, point.S):
@@ -330,5 +331,7 @@ class Loop:
                 point = done or point
                 return Run(point.env, Status.STALLED, HALTED, point.objective, path, len(path) - 1, self.passes, np.inf, rate)
             status, reason = Status.HEYWOOD, Status.HEYWOOD.sentence
+        if status is Status.CONVERGED and self.hard and zero_uniquenesses(self.plan, point.env):
+            raise Degenerate("residual variance", FOLLOWED)  # what is left of the parameters has converged, the rise has not
         # the path may hold one more (accelerated) value; what is returned is the point the rule was applied to
         return Run(point.env, status, reason, point.objective, path, len(path) - 1, self.passes, gain, rate)

@@ -257,3 +257,17 @@ def test_both_likelihoods_of_nuts_are_the_oracles(name: str, at: dict[str, float
         h = 1e-5
         up, down = ({**here, key: here[key] + d} for d in (h, -h))
         assert found[2 + i] == pytest.approx((f(up)[1] - f(down)[1]) / (2 * h), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_eight_schools_in_one_row_end_at_the_boundary_in_any_unit(unit: float) -> None:
+    """A single row does not vary: its size is its unit. mu is the mean weighted by 1 / sigma^2, tau zero."""
+    y, sigma = np.array([[28.0, 8, -3, 7, -1, 1, 18, 12]]), np.array([[15.0, 10, 16, 11, 9, 11, 10, 18]])
+    with ev.Spec(coords={"school": 8}) as spec:
+        theta = ev.Normal("theta", ev.Normal("mu", 0, 20 * unit), ev.HalfNormal("tau", 10 * unit), dims=("row", "school"))
+        ev.Normal("y", theta, ev.Data("sigma", dims=("row", "school")), dims=("row", "school"))
+    fit = ev.fit_em(ev.condition(spec, {"y": y * unit, "sigma": sigma * unit}), starts=3, random_seed=1, progress=False)
+    assert fit.status is ev.Status.HEYWOOD
+    assert float(fit.estimate["mu"]) == pytest.approx(unit * np.average(y, weights=sigma**-2.0), rel=1e-6)
+    assert fit.log_likelihood + 8 * np.log(unit) == pytest.approx(-29.67424, abs=1e-5)
+    assert np.isnan(float(fit.standard_error["tau"]))

@@ -327,7 +327,8 @@ def moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
 
 
 def _centre_and_scale(V: np.ndarray, weights: np.ndarray, heavy: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column over its given cells; (0, 1) where a column is wholly hidden.
+    """Weighted mean and standard deviation of each column over its given cells, the mean's size where it does not vary; (0, 1)
+    where a column is wholly hidden.
 
     Of `heavy` columns the median, and the quartiles' distance as the standard deviation of a Normal, where they differ: about a
     mean that one value of 1e12 has moved, the others would lose their digits, and beside such a standard deviation vanish.
@@ -338,7 +339,8 @@ def _centre_and_scale(V: np.ndarray, weights: np.ndarray, heavy: Sequence[int] =
     centre = np.where(seen, first / safe, 0.0)
     centre[0] = 0.0
     _, second = _column_sums(V, weights, centre, 2)
-    scale = np.where(seen & (second > 0), np.sqrt(second / safe), 1.0)
+    alone = np.where(centre != 0, np.abs(centre), 1.0)  # of a single row, or a constant: its size tells the unit
+    scale = np.where(seen & (second > 0), np.sqrt(second / safe), alone)
     for column in heavy:
         values = V[(weights > 0) & ~np.isnan(V[:, column]), column]
         if len(values):

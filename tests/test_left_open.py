@@ -139,3 +139,14 @@ def test_equal_components_are_flat_at_the_estimate_only(seed: int) -> None:
     assert np.isnan(fit.standard_error["weight"].values).sum() == 2
     assert "at the estimate only" in fit.reasons["weight"]
     assert np.isfinite(fit.standard_error["mean"].values[0])
+
+
+def test_many_rows_that_leave_something_open() -> None:
+    """No matrix of rows by rows is made: 60,000 squared would be 27 GiB."""
+    small = gap(0)
+    many = np.random.default_rng(5).normal(size=(60_000, 3))
+    many[:30_000, 0] = np.nan
+    many[30_000:, 1] = np.nan
+    fit = ev.fit_em(ev.condition(small.spec, {"y": many}), starts=1, random_seed=1, progress=False)
+    assert fit.n_parameters == 8
+    assert "cov[0, 1]" in fit.reasons["cov"]

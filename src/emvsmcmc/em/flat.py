@@ -139,7 +139,8 @@ def _null(J: np.ndarray, told: np.ndarray | None = None) -> tuple[int, np.ndarra
         J = np.vstack([J, max(1.0, float(np.linalg.norm(J, axis=0).max(initial=0.0))) * told.T])
     lengths = np.linalg.norm(J, axis=0)
     lengths = np.where(lengths > SAME * lengths.max(initial=0.0), lengths, np.inf)
-    s, V = np.linalg.svd(J / lengths, full_matrices=True)[1:]
+    R = np.linalg.qr(J / lengths, mode="r")  # no matrix of rows by rows: J is as tall as the data
+    s, V = np.linalg.svd(R, full_matrices=True)[1:]
     unit = np.where(np.isfinite(lengths), lengths, 1.0)
     return int((s > SAME * max(1.0, s.max(initial=0.0))).sum()), V.T / unit[:, None]
 

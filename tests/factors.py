@@ -39,8 +39,8 @@ def factors_with_holes() -> ev.Problem:
     return ev.condition(spec, {"x": x}, weights=r.integers(1, 3, 120))
 
 
-def mixture_of_factors() -> ev.Problem:
-    """A factor whose loadings differ by component: the sign of each component's is free."""
+def mixture_of_factors_spec() -> ev.Spec:
+    """Two components, each with loadings of its own on one factor."""
     with ev.Spec(coords={"component": 2, "item": 4}) as spec:
         weight = ev.Dirichlet("weight", 2.0, dims="component")
         mean = ev.Normal("mean", 0, 10, dims=("component", "item"))
@@ -49,11 +49,16 @@ def mixture_of_factors() -> ev.Problem:
         group = ev.Categorical("group", weight, dims="row")
         factor = ev.Normal("factor", 0, 1, dims="row")
         ev.Normal("x", mean[group] + loading[group] * factor, sd, dims=("row", "item"))
+    return spec
+
+
+def mixture_of_factors() -> ev.Problem:
+    """A factor whose loadings differ by component: the sign of each component's is free."""
     r = np.random.default_rng(33)
     z = r.integers(0, 2, 160)
     loadings = np.array([[1.0, 0.8, -0.7, 0.5], [0.4, -1.0, 0.6, 0.9]])
     x = np.where(z[:, None], 6.0, 0.0) + loadings[z] * r.normal(size=(160, 1)) + 0.5 * r.normal(size=(160, 4))
-    return ev.condition(spec, {"x": x})
+    return ev.condition(mixture_of_factors_spec(), {"x": x})
 
 
 def ordered_factors() -> ev.Problem:

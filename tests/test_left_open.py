@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from examples import EXAMPLES
 
 import emvsmcmc as ev
 from emvsmcmc.em.fit import _best
@@ -150,3 +151,23 @@ def test_many_rows_that_leave_something_open() -> None:
     fit = ev.fit_em(ev.condition(small.spec, {"y": many}), starts=1, random_seed=1, progress=False)
     assert fit.n_parameters == 8
     assert "cov[0, 1]" in fit.reasons["cov"]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6, 1e9])
+def test_explain_leaves_nothing_open_that_data_far_from_zero_tell(offset: float) -> None:
+    """Two components 3 apart: nine parameters, whatever the origin is; away from the data rows would not differ in float64."""
+    with ev.Spec(coords={"k": 2, "d": 2}) as spec:
+        z = ev.Categorical("z", ev.Dirichlet("w", 1.0, dims="k"), dims="row")
+        mean, sd = ev.Normal("m", 0, 10, dims=("k", "d")), ev.HalfNormal("sd", 5, dims=("k", "d"))
+        ev.Normal("y", mean[z], sd[z], dims=("row", "d"))
+    y = np.random.default_rng(0).normal(size=(100, 2)) + np.repeat([3.0, 0.0], 50)[:, None] + offset
+    problem = ev.condition(spec, {"y": y})
+    assert "left open" not in spec.explain(problem)
+    assert ev.fit_em(problem, starts=3, random_seed=1, progress=False).n_parameters == 9
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_explain_says_of_what_is_open_what_the_fit_says(name: str) -> None:
+    problem = EXAMPLES[name].build()
+    fit = ev.fit_em(problem, starts=2, random_seed=1, progress=False)
+    assert ("left open" in problem.spec.explain(problem)) == fit.uncertainty.undecided

@@ -186,3 +186,20 @@ def test_a_page_a_command_and_a_comparison_say_it(tmp_path) -> None:
 def poisson_supremum(y: np.ndarray) -> float:
     """Rows without a count contribute nothing in the end, the others their own Poisson likelihood at its mean."""
     return float(stats.poisson(y.mean()).logpmf(y).sum())
+
+
+def test_a_dose_that_does_not_separate_has_the_textbooks_figures() -> None:
+    """Bliss's beetles (1935); Dobson, An Introduction to Generalized Linear Models, chapter 7: -60.72 (5.18) and 34.27 (2.91)."""
+    dose = np.array([1.6907, 1.7242, 1.7552, 1.7842, 1.8113, 1.8369, 1.8610, 1.8839])
+    beetles, dead = np.array([59, 60, 62, 56, 63, 59, 62, 60]), np.array([6, 13, 18, 28, 52, 53, 61, 60])
+    with ev.Spec() as spec:
+        eta = ev.Normal("intercept", 0, 100) + ev.Normal("slope", 0, 100) * ev.Data("dose", dims="row")
+        ev.Binomial("dead", ev.Data("beetles", dims="row"), 1 / (1 + ev.exp(-eta)), dims="row")
+    found = ev.fit_em(
+        ev.condition(spec, {"dose": dose, "beetles": beetles, "dead": dead}), starts=3, random_seed=1, progress=False
+    )
+    assert found.status is Status.CONVERGED
+    assert [float(found.estimate[k]) for k in ("intercept", "slope")] == pytest.approx([-60.72, 34.27], abs=0.005)
+    assert [float(found.standard_error[k]) for k in ("intercept", "slope")] == pytest.approx([5.18, 2.91], abs=0.005)
+    apart = ev.condition(spec, {"dose": dose, "beetles": beetles, "dead": np.where(dose > 1.8, beetles, 0)})
+    assert ev.fit_em(apart, starts=3, random_seed=1, progress=False).status is Status.UNBOUNDED

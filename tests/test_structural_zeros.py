@@ -227,3 +227,12 @@ def test_standard_errors_are_those_of_the_open_entries() -> None:
     error = np.sqrt(np.diag(np.linalg.inv(-H / (4 * h * h))))
     np.testing.assert_allclose(packed({k: v.values for k, v in fit.standard_error.data_vars.items()}), error, rtol=1e-5)
     assert np.isnan(fit.standard_error["theta"].values[np.stack([OPEN] * 3, axis=1) == 0]).all()
+
+
+def test_sampled_assignments_begin_where_they_can_be(problem) -> None:
+    """The classroom version: no row begins in a class in which what it holds is impossible, where NUTS would not start."""
+    tree = ev.fit_mcmc(problem, marginalize="none", draws=30, tune=30, chains=1, random_seed=1, progress=False)
+    for name in RATERS:
+        draws = tree["posterior"][f"theta_{name}"].values
+        assert (draws[..., OPEN == 0] == 0).all()
+        assert (draws[..., OPEN > 0] > 0).all()

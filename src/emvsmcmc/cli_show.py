@@ -171,9 +171,10 @@ def show_fit(name: str, fit: EMFit) -> None:
 
 
 def _say_reasons(fit: EMFit) -> None:
-    for parameter, reason in fit.reasons.items():
-        if reason:
-            say(f"No standard error for {parameter}: {reason}")
+    from .em.uncertainty import by_reason
+
+    for parameters, reason in by_reason(fit.reasons):
+        say(f"No standard error for {parameters}: {reason}")
 
 
 def _mirrored(fit: EMFit, name: str, at: tuple[int, ...]) -> bool:

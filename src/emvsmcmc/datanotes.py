@@ -19,6 +19,7 @@ from .spec.variable import Variable
 if TYPE_CHECKING:
     from .problem import Problem
 
+PAIRS_ROWS = 65_536
 MAX_LISTED = 10  # rows that a note names
 ONE = 1e-6  # from 1, of a sum of weights that were normalised, perhaps in single precision or read from text
 
@@ -91,9 +92,20 @@ def together(problem: Problem) -> dict[str, np.ndarray]:
     for v in problem.row_variables:
         for cov in [d.arguments["cov"] for d in distributions(v) if "cov" in d.arguments]:
             told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
-            rows = told.reshape(-1, told.shape[-1]).astype(float)
+            both = _both(told.reshape(-1, told.shape[-1]))
             for name in sorted(names_in(cov) & estimated):
-                out[name] = out.get(name, np.zeros(1, dtype=bool)) | (rows.T @ rows > 0)
+                out[name] = out.get(name, np.zeros(1, dtype=bool)) | both
+    return out
+
+
+def _both(told: np.ndarray) -> np.ndarray:
+    """(d, d) whether some row of (rows, d) has two columns; a block of rows at a time, until there is nothing left to find."""
+    out = np.zeros((told.shape[1], told.shape[1]), dtype=bool)
+    for at in range(0, len(told), PAIRS_ROWS):
+        some = told[at : at + PAIRS_ROWS].astype(np.float32)
+        out |= some.T @ some > 0
+        if out.all():
+            break
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,6 +145,15 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
         found.standard_error[name], found.missing[name] = error, missing
     reasons |= _with_fixed(chart, reasons)
     return found
+
+
+def by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(parameters, why they have no standard error): each reason once, as "a, b"; an empty one is none."""
+    parameters: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason:
+            parameters.setdefault(reason, []).append(name)
+    return [(", ".join(names), reason) for reason, names in parameters.items()]
 
 
 def _with_fixed(chart: Coordinates, reasons: dict[str, str]) -> dict[str, str]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..em.flat import structural, told
 from ..em.identify import free_parameters
 from ..em.informed import anywhere
+from ..em.mstep import MStep
+from ..em.starts import random_start
+from ..errors import Degenerate
+from ..expect.coordinates import Coordinates
 from ..expect.implied import hidden_latents
 from ..expect.rotation import Rotation, Turn, generators, rotations
 from .view import View
@@ -26,10 +32,17 @@ def free_axes(view: View) -> list[str]:
 
 
 def left_open(view: View) -> list[str]:
-    """What the data at hand leave open at any parameter values, under maximum likelihood; nothing where they leave nothing."""
-    chart = anywhere(view.plan)
-    flat = structural(view.plan, chart)
-    if flat.shape[1] <= generators(view.plan, chart, False).shape[1]:  # turns have lines of their own
+    """What the data at hand leave open at any parameter values, under maximum likelihood; nothing where they leave nothing.
+
+    Looked for from a random start: far from the data rows differ by less than their rounding.
+    """
+    plan = view.plan
+    try:
+        chart = Coordinates(plan, random_start(plan, MStep(plan, False), np.random.default_rng(0)))
+    except (Degenerate, np.linalg.LinAlgError):  # a fit would say so
+        return []
+    flat = structural(plan, chart)
+    if flat.shape[1] <= generators(plan, chart, False).shape[1]:  # turns have lines of their own
         return []
     return [f"left open: the likelihood does not change {told(chart, flat)}, at any values"]
 

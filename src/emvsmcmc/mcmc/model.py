@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan, make_plan
+from ..expect.typical import possible
 from ..problem import Problem
 from ..spec.graph import Environment
 from ..spec.named import Named
@@ -139,12 +140,22 @@ def _sampled_cells(plan: Plan, hidden: dict[str, np.ndarray]) -> dict[str, Named
     return out
 
 
+def _first_possible(plan: Plan) -> np.ndarray | None:
+    """(n,) a configuration of each row that has a probability, where some have none by declaration; else PyMC's own will do."""
+    likely = possible(plan, plan.full)
+    if likely.all():
+        return None
+    likely &= np.repeat(plan.full.allowed, np.diff(plan.full.start), axis=0)
+    return likely.argmax(axis=1)[plan.inverse]
+
+
 def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     """Every discrete latent as a free Categorical or Bernoulli; given labels are filled in. The classroom version."""
     from ..spec.graph import value_of
 
     problem = plan.problem
     plate = next(iter(problem.plates))
+    first = _first_possible(plan)
     out: dict[str, Named] = {}
     for name in plan.axes:
         if name in problem.covariates:
@@ -160,8 +171,9 @@ def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
         at = np.flatnonzero(mask)
         probabilities = pt.broadcast_to(array, (problem.n, *array.shape[1:]))
         family = pm.Categorical if latent.family.name == "Categorical" else pm.Bernoulli
+        begin = None if first is None else plan.configurations(latent.label)[first]
         if mask.all():
-            value: Any = family(latent.label, p=probabilities, dims=latent.dims)
+            value: Any = family(latent.label, p=probabilities, dims=latent.dims, initval=begin)
         else:
             assert given is not None
             codes = np.where(mask, 0, given.array).astype("int64")
@@ -170,7 +182,8 @@ def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
             family(f"{latent.label}_given", p=probabilities[seen], observed=codes[seen])
             value = pt.as_tensor(codes)
             if len(at):
-                value = value[at].set(family(f"{latent.label}_hidden", p=probabilities[at], shape=len(at)))
+                start = None if begin is None else begin[at]
+                value = value[at].set(family(f"{latent.label}_hidden", p=probabilities[at], shape=len(at), initval=start))
         out[latent.label] = Named(value, (plate,))
     return out
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..em.uncertainty import by_reason
 from ..errors import Status
 from .content import listed, number, percent, short
 from .view import View
@@ -192,9 +193,9 @@ def _pulled(hard: xr.Dataset) -> str:
 
 
 def trouble(view: View) -> list[str]:
-    """Why a standard error does not exist, by parameter; first of all where a residual variance is zero."""
+    """Why standard errors do not exist, by reason; first of all where a residual variance is zero."""
     out: list[Any] = []
     if view.result["status"] == Status.HEYWOOD.value:
         zero = view.about.get("at_zero", [])
         out.append(f"{listed(zero)}: {view.about['status_sentence']}" if zero else view.about["status_sentence"])
-    return out + [f"{name}: {reason}." for name, reason in view.about["standard_error_reasons"].items()]
+    return out + [f"{names}: {reason}." for names, reason in by_reason(view.about["standard_error_reasons"])]

@@ -10,15 +10,15 @@ import xarray as xr
 
 import emvsmcmc as ev
 from emvsmcmc.comparison import run
-from emvsmcmc.comparison.agree import Contract
 from emvsmcmc.comparison.align import align
+from emvsmcmc.comparison.contract import Contract
 from emvsmcmc.comparison.invariant import invariant
 from emvsmcmc.comparison.metrics import scalar_names
 from emvsmcmc.comparison.result import Comparison
 from emvsmcmc.comparison.verdict import SUFFICES, Verdict
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.rotation import positions, rotations, turned
-from emvsmcmc.expect.symmetry import exchangeable
+from emvsmcmc.invariance.axes import positions, rotations, turned
+from emvsmcmc.invariance.labels import exchangeable
 
 CHAINS, DRAWS = 2, 60
 

@@ -12,8 +12,9 @@ import dask.array as da
 import numpy as np
 
 import emvsmcmc as ev
-from emvsmcmc import block, chunks
 from emvsmcmc.expect import rows
+from emvsmcmc.problem import blocks as block
+from emvsmcmc.problem import chunked as chunks
 
 CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, rows.COMPILED_FROM
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import emvsmcmc as ev
-from emvsmcmc.experiments.sweep import Task
+from emvsmcmc.experiments.sweep.sweep import Task
 
 
 def draw(seed: int, size: int, seconds: float = 0.0) -> dict[str, Any]:

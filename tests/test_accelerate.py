@@ -11,7 +11,7 @@ from examples import normal_mixture_spec
 import emvsmcmc as ev
 from emvsmcmc import gallery
 from emvsmcmc.em import accelerate, fit
-from emvsmcmc.em.iterate import Loop, Run
+from emvsmcmc.em.loop import Loop, Run
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan, make_plan

@@ -11,8 +11,8 @@ import xarray as xr
 from scipy import stats
 
 import emvsmcmc as ev
-from emvsmcmc.experiments.calibration_data import check_prior, design_of, simulated
-from emvsmcmc.experiments.calibration_judge import (
+from emvsmcmc.experiments.calibration.data import check_prior, design_of, simulated
+from emvsmcmc.experiments.calibration.judge import (
     chi_squared,
     coverage,
     ecdf,
@@ -23,8 +23,8 @@ from emvsmcmc.experiments.calibration_judge import (
     uniformity,
     wilson,
 )
-from emvsmcmc.experiments.calibration_task import LEVELS, percentiles, ranks
-from emvsmcmc.experiments.calibration_words import failures, findings
+from emvsmcmc.experiments.calibration.task import LEVELS, percentiles, ranks
+from emvsmcmc.experiments.calibration.words import failures, findings
 from emvsmcmc.gallery import load
 
 CHEAP: dict[str, Any] = {"bootstrap": 0, "em_options": {"starts": 1}, "random_seed": 8, "workers": 0, "progress": False}

@@ -10,9 +10,9 @@ import xarray as xr
 from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
-from emvsmcmc.cli import app
-from emvsmcmc.experiments.calibration_data import design_of, simulated
-from emvsmcmc.experiments.calibration_judge import coverage
+from emvsmcmc.cli.app import app
+from emvsmcmc.experiments.calibration.data import design_of, simulated
+from emvsmcmc.experiments.calibration.judge import coverage
 from emvsmcmc.gallery import load
 
 FEW = {"bootstrap": 39, "em_options": {"starts": 2}, "mcmc_options": {"draws": 50, "tune": 50}, "workers": 0, "progress": False}
@@ -63,9 +63,9 @@ def test_on_a_cluster_and_by_the_command() -> None:
 def keys_of(spec: ev.Spec, data: list[tuple[int, int]]) -> set[str]:
     """Cache keys of the compiled log densities for simulated data of (rows, seed)."""
     from emvsmcmc.expect.plan import make_plan
-    from emvsmcmc.mcmc.coordinates import layout_of
+    from emvsmcmc.mcmc.compile.wrappers import graph_function, graph_key
     from emvsmcmc.mcmc.model import build_model
-    from emvsmcmc.mcmc.wrappers import graph_function, graph_key
+    from emvsmcmc.mcmc.unconstrained import layout_of
 
     keys = set()
     for n, seed in data:

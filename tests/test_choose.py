@@ -15,9 +15,9 @@ from scipy import stats
 from scipy.special import logsumexp, xlogy
 
 import emvsmcmc as ev
-from emvsmcmc.comparison import choose as module
+from emvsmcmc.comparison.choice import choose as module
+from emvsmcmc.comparison.choice.reasons import Judged, sentences
 from emvsmcmc.comparison.loo import LeaveOneOut, rowwise
-from emvsmcmc.comparison.reasons import Judged, sentences
 from emvsmcmc.errors import FitFailed, SamplingFailed, Status
 from emvsmcmc.gallery import load
 

@@ -11,8 +11,8 @@ from examples import full_covariance_spec, normal_data, normal_mixture_spec, two
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.comparison import choose as module
-from emvsmcmc.comparison.alike import check_alike
+from emvsmcmc.comparison.choice import choose as module
+from emvsmcmc.comparison.choice.same_data import check_alike
 from emvsmcmc.gallery import load
 
 QUAKES = load("poisson_mixture")

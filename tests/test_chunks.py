@@ -15,12 +15,13 @@ import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
-from emvsmcmc.expect import chunk_rows, chunks
-from emvsmcmc.expect.chunks import chunked_plan
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect, reference_points
+from emvsmcmc.expect.store import block as chunk_rows
+from emvsmcmc.expect.store import chunks
+from emvsmcmc.expect.store.chunks import chunked_plan
 
 CLOSE = 1e-10
 

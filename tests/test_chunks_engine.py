@@ -24,12 +24,13 @@ from in_chunks import chunked, engine
 from test_chunks import CLOSE, difference, start, sums_differ
 
 import emvsmcmc as ev
-from emvsmcmc import block, errors
-from emvsmcmc.em.checkpoint import PASSES, Journal, parameters_kept
-from emvsmcmc.expect.chunks import chunked_plan
+from emvsmcmc import errors
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.store.chunks import chunked_plan
+from emvsmcmc.expect.store.journal import PASSES, Journal, parameters_kept
+from emvsmcmc.problem import blocks as block
 
 X, Z = normal_data(60)
 
@@ -201,7 +202,7 @@ def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_rate_for_every_row_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emvsmcmc.expect.chunks.LEVELS", 2)
+    monkeypatch.setattr("emvsmcmc.expect.store.chunks.LEVELS", 2)
     with pytest.raises(errors.UnsupportedModel, match="time: expected at most 2 different values"):
         chunked_plan(chunked(EXAMPLES["exposure"].build(), 9))
 
@@ -224,9 +225,9 @@ PROGRAM = """
     import sys
     sys.path.insert(0, {tests!r})
     import dask, emvsmcmc as ev
-    from emvsmcmc import block
+    from emvsmcmc.problem import blocks
     from test_chunks_engine import mixture
-    block.CELLS = 1
+    blocks.CELLS = 1
     dask.config.set({{"scheduler": "synchronous", "temporary-directory": {folder!r}}})
     ev.fit_em(mixture(), starts=3, random_seed=4, checkpoint={folder!r})
     print("finished")

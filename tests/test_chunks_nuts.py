@@ -13,16 +13,17 @@ from test_chunks import CLOSE, difference, start
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.expect import compiled, rows
-from emvsmcmc.expect.chunks import chunked_plan
+from emvsmcmc.expect import rows
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect, reference_points
+from emvsmcmc.expect.store import compiled
+from emvsmcmc.expect.store.chunks import chunked_plan
 from emvsmcmc.mcmc import sample
-from emvsmcmc.mcmc.compile import compile_model, log_density
+from emvsmcmc.mcmc.compile.compile import compile_model, log_density
 from emvsmcmc.mcmc.model import build_model
-from emvsmcmc.mcmc.pooled import PooledExpectation
+from emvsmcmc.mcmc.pooled_op import PooledExpectation
 from emvsmcmc.numerics import COMPLEX_STEP
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
 from emvsmcmc import gallery
-from emvsmcmc.cli import app
+from emvsmcmc.cli.app import app
 
 FAST = ["--starts", "2", "--seed", "1"]
 BARE = ["--standard-errors", "none"]

@@ -15,8 +15,8 @@ from scipy.special import logsumexp, xlogy
 from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
-from emvsmcmc.cli import app
-from emvsmcmc.comparison import choose as module
+from emvsmcmc.cli.app import app
+from emvsmcmc.comparison.choice import choose as module
 from emvsmcmc.gallery import load
 
 QUAKES = load("poisson_mixture")

@@ -13,13 +13,14 @@ import xarray as xr
 from typer.testing import CliRunner, Result
 
 import emvsmcmc as ev
-from emvsmcmc import cli_files, cli_show
-from emvsmcmc.cli import app
-from emvsmcmc.cli_show import show_comparison
+from emvsmcmc.cli import files as cli_files
+from emvsmcmc.cli import show as cli_show
+from emvsmcmc.cli.app import app
+from emvsmcmc.cli.show import show_comparison
 from emvsmcmc.comparison import run as comparison_run
 from emvsmcmc.comparison.verdict import Verdict
 from emvsmcmc.errors import SamplingFailed, Status
-from emvsmcmc.report import page
+from emvsmcmc.report.comparison import page
 
 
 @pytest.fixture(autouse=True)

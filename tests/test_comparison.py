@@ -12,15 +12,15 @@ import pytest
 from examples import boundary_problem, full_covariance, normal_data, normal_mixture_spec, poisson_mixture
 
 import emvsmcmc as ev
-from emvsmcmc.comparison.agree import contract
 from emvsmcmc.comparison.align import align
+from emvsmcmc.comparison.contract import contract
 from emvsmcmc.comparison.metrics import k_hat, log_posterior_density, pareto_k
 from emvsmcmc.comparison.starting import REACH, within_reach
 from emvsmcmc.comparison.verdict import MISLEADS, MISSTATES, OFF, SUFFICES, UNDECIDED, verdict
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.symmetry import permute
+from emvsmcmc.invariance.labels import permute
 from emvsmcmc.mcmc.model import build_model
 from emvsmcmc.mcmc.sample import _interior
 

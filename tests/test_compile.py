@@ -21,10 +21,10 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
 from emvsmcmc.errors import BadInput, SamplingFailed, UnknownName, WrongDims
-from emvsmcmc.mcmc import compile as ec
-from emvsmcmc.mcmc import wrappers
-from emvsmcmc.mcmc.coordinates import layout_of
-from emvsmcmc.mcmc.wrappers import graph_function
+from emvsmcmc.mcmc.compile import compile as ec
+from emvsmcmc.mcmc.compile import wrappers
+from emvsmcmc.mcmc.compile.wrappers import graph_function
+from emvsmcmc.mcmc.unconstrained import layout_of
 
 POINT = {"w": [0.4, 0.6], "mu": [54.0, 80.0], "sd": [6.0, 5.0]}
 

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.problem import Problem
+from emvsmcmc.problem.problem import Problem
 from emvsmcmc.spec.named import Named
 
 X = np.array([0.3, 4.1, -1.0, 2.2, 7.5])

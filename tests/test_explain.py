@@ -13,13 +13,13 @@ from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.explain.example_problem import tiny_problem
 from emvsmcmc.explain.means import mean_step
 from emvsmcmc.explain.msteps import EQUATIONS
-from emvsmcmc.explain.tiny import tiny_problem
-from emvsmcmc.explain.view import View
+from emvsmcmc.explain.plan_view import View
 from emvsmcmc.families import BY_NAME
-from emvsmcmc.spec.explain import Explanation
 from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.notation import Explanation
 
 
 def regressions(scale: str) -> ev.Spec:

@@ -12,8 +12,9 @@ import emvsmcmc as ev
 from emvsmcmc.em.information import observed_information
 from emvsmcmc.errors import BadInput, Degenerate, UnknownName
 from emvsmcmc.expect.plan import make_plan
-from emvsmcmc.experiments import gain_draws, gain_information
-from emvsmcmc.experiments.gain import suggest
+from emvsmcmc.experiments.suggest import draws as gain_draws
+from emvsmcmc.experiments.suggest import information as gain_information
+from emvsmcmc.experiments.suggest.suggest import suggest
 from emvsmcmc.spec.named import Named
 
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from emvsmcmc import gallery
-from emvsmcmc.cli import app
-from emvsmcmc.experiments.gain import suggest
+from emvsmcmc.cli.app import app
+from emvsmcmc.experiments.suggest.suggest import suggest
 
 EM = ["--methods", "em", "--starts", "2", "--draws", "50", "--seed", "1"]
 

@@ -9,8 +9,8 @@ import xarray as xr
 
 import emvsmcmc as ev
 from emvsmcmc.errors import BadInput
-from emvsmcmc.experiments.gain_race import hide, paired, race
-from emvsmcmc.report.gain import write
+from emvsmcmc.experiments.suggest.race import hide, paired, race
+from emvsmcmc.report.race import write
 
 REPEATS = 32
 TRUTH = {"weight": np.array([0.1, 0.1, 0.8]), "mean": np.array([-1.0, 1.0, 10.0])}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import emvsmcmc as ev
 from emvsmcmc import gallery
-from emvsmcmc.cli import app
+from emvsmcmc.cli.app import app
 from emvsmcmc.errors import BadFile, BadInput, InvalidSpec, MissingData, NotAModel
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.cli import app
+from emvsmcmc.cli.app import app
 from emvsmcmc.density import log_likelihood, log_prior
 from emvsmcmc.expect.plan import make_plan
 

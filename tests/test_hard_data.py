@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.cli import app
+from emvsmcmc.cli.app import app
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
 from emvsmcmc.mcmc.model import build_model, log_posterior
 
 TIGHT = 1e-15  # nats still to gain: two fits then differ by less than 1e-7 standard errors

@@ -11,7 +11,7 @@ import xarray as xr
 import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.comparison.invariant import invariant
-from emvsmcmc.em.iterate import Loop
+from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.spec.named import Named
 

@@ -14,10 +14,10 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 
-from emvsmcmc.expect import kernel_loops as loops
-from emvsmcmc.expect.kernels import expect_compiled, expected_gradient, pack, row_pass
+from emvsmcmc.expect.kernel import loops
+from emvsmcmc.expect.kernel.pack import expect_compiled, expected_gradient, pack, row_pass
 from emvsmcmc.expect.layout import Coefficients, Collapsed, Layout, Statistics
-from emvsmcmc.mcmc.fused import Expectation
+from emvsmcmc.mcmc.fused_op import Expectation
 
 K, D, R, L = 4, 5, 6, 9  # L: rows 0, 1 single-level terms; 2-4 and 5-8 the levels of two categories
 
@@ -327,7 +327,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 
 def test_the_kernels_do_not_load_pytensor() -> None:
-    code = "import sys, emvsmcmc.expect.kernels; sys.exit(any(m in sys.modules for m in ('pytensor', 'pymc')))"
+    code = "import sys, emvsmcmc.expect.kernel.pack; sys.exit(any(m in sys.modules for m in ('pytensor', 'pymc')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

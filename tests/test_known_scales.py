@@ -9,14 +9,14 @@ from test_laws_mcmc import functions, point
 
 import emvsmcmc as ev
 from emvsmcmc import density, gallery
-from emvsmcmc.em.slots import uses_of
+from emvsmcmc.em.look_ups import uses_of
 from emvsmcmc.errors import OutOfSupport, TooManyConfigurations, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.compiled import expect_compiled_plan
-from emvsmcmc.expect.implied import zero_uniquenesses
+from emvsmcmc.expect.heywood import zero_uniquenesses
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.refuse import MAX_CONFIGURATIONS
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.store.compiled import expect_compiled_plan
 from emvsmcmc.mcmc.model import build_model
 
 N = 60

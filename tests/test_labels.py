@@ -9,9 +9,9 @@ from sklearn import metrics
 
 import emvsmcmc as ev
 from emvsmcmc.errors import BadInput, DifferentSweep, MissingData, UnknownName
-from emvsmcmc.experiments import masks, scores
-from emvsmcmc.experiments.labels import learned
-from emvsmcmc.experiments.sweep import Store
+from emvsmcmc.experiments.labels import masks, scores
+from emvsmcmc.experiments.labels.semisupervised import learned
+from emvsmcmc.experiments.sweep.sweep import Store
 
 SIZE = 90
 
@@ -292,7 +292,7 @@ def test_bad_input_is_named(error: type[BadInput], options: dict[str, Any]) -> N
 
 def test_mcmc_averages_over_its_draws_and_compiles_once() -> None:
     from emvsmcmc.expect.plan import make_plan
-    from emvsmcmc.mcmc.compile import compile_model
+    from emvsmcmc.mcmc.compile.compile import compile_model
     from emvsmcmc.mcmc.model import build_model
 
     problem = ev.condition(spec(), data())

@@ -12,10 +12,10 @@ import pytest
 import xarray as xr
 
 import emvsmcmc as ev
-from emvsmcmc.cli_show import number
+from emvsmcmc.cli.show import number
 from emvsmcmc.errors import BadInput
-from emvsmcmc.experiments.curves import HEADLINES, findings, paired
-from emvsmcmc.experiments.scores import SCORES
+from emvsmcmc.experiments.labels.findings import HEADLINES, findings, paired
+from emvsmcmc.experiments.labels.scores import SCORES
 
 FRACTIONS, REPEATS = (0.0, 0.1, 1.0), 6
 METHODS = ("em", "mcmc", "supervised")
@@ -174,7 +174,7 @@ def test_curves_come_back_from_a_file(tmp_path: Path) -> None:
 
 
 def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    program = "import sys\nfrom emvsmcmc.cli import main\nsys.argv = ['emvsmcmc', *sys.argv[1:]]\nsys.exit(main())"
+    program = "import sys\nfrom emvsmcmc.cli.app import main\nsys.argv = ['emvsmcmc', *sys.argv[1:]]\nsys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", program, "labels", *words], capture_output=True, text=True, cwd=folder, timeout=300
     )
@@ -233,5 +233,5 @@ def test_exit_statuses(words: tuple[str, ...], status: int, said: str, model: st
 
 def test_the_front_door_names_it() -> None:
     found: Any = ev.semisupervised
-    assert found.__module__ == "emvsmcmc.experiments.labels"
+    assert found.__module__ == "emvsmcmc.experiments.labels.semisupervised"
     assert "semisupervised" in ev.__all__

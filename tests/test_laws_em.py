@@ -8,16 +8,16 @@ from examples import EXAMPLES
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.em.iterate import Loop
+from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
-from emvsmcmc.em.numeric import maximise
+from emvsmcmc.em.newton import maximise
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
 from emvsmcmc.spec.graph import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
@@ -221,9 +221,9 @@ def test_weights_repeat_rows_and_order_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_compiled_pass_is_the_numpy_reference(name: str, cut: bool, hard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emvsmcmc.expect.compiled import expect_compiled_plan
+    from emvsmcmc.expect.store.compiled import expect_compiled_plan
 
-    monkeypatch.setattr("emvsmcmc.expect.compiled.RANGED_FROM", 0 if cut else np.inf)
+    monkeypatch.setattr("emvsmcmc.expect.store.compiled.RANGED_FROM", 0 if cut else np.inf)
     plan = plan_of(name)
     _, _, env = somewhere(plan, 7)
     C = coefficients(plan, env, reference(plan))

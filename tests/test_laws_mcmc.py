@@ -16,9 +16,9 @@ from factors import FACTORS
 import emvsmcmc as ev
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.mcmc.parameters import starting_point
 from emvsmcmc.spec.graph import Environment

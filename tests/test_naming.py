@@ -13,7 +13,7 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.comparison.starting import names_by_chain, within_reach
 from emvsmcmc.expect.plan import make_plan
-from emvsmcmc.expect.symmetry import by_prior_alone, exchangeable
+from emvsmcmc.invariance.labels import by_prior_alone, exchangeable
 
 WAITING = pd.read_csv(Path(__file__).parents[1] / "models" / "data" / "faithful.csv")["waiting"].to_numpy(dtype=float)
 

@@ -11,7 +11,7 @@ from fabricated import fabricate, pairs
 from scipy import stats
 
 import emvsmcmc as ev
-from emvsmcmc.comparison.choose import assignment_entropy
+from emvsmcmc.comparison.choice.choose import assignment_entropy
 from emvsmcmc.comparison.loo import elpd_data, leave_one_out, likelihood_name
 
 NOTE = "weights are repetitions"

@@ -11,7 +11,7 @@ from scipy import stats
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.expect.many import prior_of_draws
+from emvsmcmc.expect.draws import prior_of_draws
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.simulation import draw_prior
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.problem import Problem
+from emvsmcmc.problem.problem import Problem
 
 NAN = np.nan
 X = np.array([1.0, 2.5, 4.0, 7.5])

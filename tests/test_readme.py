@@ -25,7 +25,7 @@ def test_the_example_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_its_command_lines_are_commands() -> None:
-    from emvsmcmc.cli import app
+    from emvsmcmc.cli.app import app
 
     lines = [
         line for block in re.findall(r"```\n(emvsmcmc .*?)```", TEXT, flags=re.DOTALL) for line in block.strip().splitlines()

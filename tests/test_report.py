@@ -19,8 +19,10 @@ from fabricated import fabricate, factors, pairs
 import emvsmcmc as ev
 from emvsmcmc.comparison.result import Comparison, load
 from emvsmcmc.comparison.verdict import MISLEADS, UNDECIDED, Verdict
-from emvsmcmc.report import canvas, content, data_figures, figures, page
-from emvsmcmc.report.view import View
+from emvsmcmc.report import svg as canvas
+from emvsmcmc.report import words as content
+from emvsmcmc.report.comparison import data_figures, figures, page
+from emvsmcmc.report.tree_view import View
 
 
 def line_spec() -> ev.Spec:

@@ -12,13 +12,15 @@ from fabricated import fabricate, factor_spec, factors, pairs
 from test_report import line_data, line_spec, text_of
 
 import emvsmcmc as ev
-from emvsmcmc.comparison.hidden import hidden, side_by_side
+from emvsmcmc.comparison.hard import hidden, side_by_side
 from emvsmcmc.comparison.result import Comparison, load
 from emvsmcmc.em.result import EMFit
 from emvsmcmc.errors import Status
-from emvsmcmc.report import canvas, page, paths, tables
-from emvsmcmc.report import hidden as words
-from emvsmcmc.report.view import View
+from emvsmcmc.report import svg as canvas
+from emvsmcmc.report.comparison import hard_path as paths
+from emvsmcmc.report.comparison import hidden as words
+from emvsmcmc.report.comparison import page, tables
+from emvsmcmc.report.tree_view import View
 
 PROBLEMS = {
     "line": lambda: ev.condition(line_spec(), {"x": line_data()}),

@@ -19,11 +19,11 @@ from emvsmcmc.comparison.metrics import k_hat, log_importance_weights
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.implied import implied
+from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.plan import Plan, make_plan
-from emvsmcmc.expect.rotation import Turn, generators, rotations, turn, varimax
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
+from emvsmcmc.invariance.axes import Turn, generators, rotations, turn, varimax
+from emvsmcmc.invariance.implied import implied
 from emvsmcmc.numerics import logsumexp
 from emvsmcmc.spec.graph import Environment
 

@@ -10,7 +10,7 @@ from examples import EXAMPLES
 
 import emvsmcmc as ev
 from emvsmcmc.comparison import align
-from emvsmcmc.em import numeric
+from emvsmcmc.em import newton as numeric
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect import coordinates

@@ -11,10 +11,11 @@ import pytest
 from factors import mixture_of_factors_spec
 
 import emvsmcmc as ev
-from emvsmcmc.em import starts, structure
+from emvsmcmc.em import factor_starts as structure
+from emvsmcmc.em import starts
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import Status
-from emvsmcmc.expect.implied import zero_uniquenesses
+from emvsmcmc.expect.heywood import zero_uniquenesses
 from emvsmcmc.expect.plan import make_plan
 
 DATA = Path(__file__).parents[1] / "models" / "data" / "PoliticalDemocracy.csv"

@@ -19,9 +19,9 @@ from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.symmetry import exchangeable
 from emvsmcmc.families import BY_NAME
 from emvsmcmc.families.support import Simplex
+from emvsmcmc.invariance.labels import exchangeable
 from emvsmcmc.mcmc.model import build_model
 
 OPEN = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 1.0]])

@@ -15,17 +15,17 @@ from scipy.special import digamma, gammaln
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.em.iterate import Loop
+from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import DEGREES, random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.kernels import pack
+from emvsmcmc.expect.inside import typical
+from emvsmcmc.expect.kernel.pack import pack
 from emvsmcmc.expect.layout import Collapsed
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.radial import log_less_excess
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
 from emvsmcmc.families.studentt import digamma_less_log, log_constant, scale_constant
 from emvsmcmc.numerics import COMPLEX_STEP
 from emvsmcmc.spec.graph import Environment

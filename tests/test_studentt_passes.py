@@ -12,18 +12,18 @@ from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 
 import emvsmcmc as ev
 from emvsmcmc import density
-from emvsmcmc.expect import kernel_loops as loops
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.compiled import expect_compiled_plan, packed_rows
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.kernels import RADIAL, expected_gradient, row_pass
-from emvsmcmc.expect.many import joint_log_densities
+from emvsmcmc.expect.draws import joint_log_densities
+from emvsmcmc.expect.inside import typical
+from emvsmcmc.expect.kernel import loops
+from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
 from emvsmcmc.expect.plan import Plan, make_plan
-from emvsmcmc.expect.rotation import rotations
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
+from emvsmcmc.expect.store.compiled import expect_compiled_plan, packed_rows
 from emvsmcmc.families.studentt import log_constant
-from emvsmcmc.mcmc.fused import Expectation
+from emvsmcmc.invariance.axes import rotations
+from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.numerics import COMPLEX_STEP
 from emvsmcmc.spec.graph import Environment

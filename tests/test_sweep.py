@@ -17,7 +17,7 @@ from sweep_tasks import cheap, die_once, draw, fail, fits, threads
 
 import emvsmcmc
 from emvsmcmc.errors import BadInput, DifferentSweep, StoreBusy
-from emvsmcmc.experiments.sweep import Outcome, Store, Task, run_sweep, seed_of
+from emvsmcmc.experiments.sweep.sweep import Outcome, Store, Task, run_sweep, seed_of
 
 
 def equal(a: dict[str, Outcome], b: dict[str, Outcome]) -> bool:
@@ -53,7 +53,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(PLACES)}
 def outside(kind: str, folder: Path) -> subprocess.Popen[bytes]:
     """A sweep in a process group of its own."""
     program = (
-        f"import sweep_tasks\nfrom emvsmcmc.experiments.sweep import run_sweep\n"
+        f"import sweep_tasks\nfrom emvsmcmc.experiments.sweep.sweep import run_sweep\n"
         f"run_sweep(sweep_tasks.{kind}(), {str(folder)!r}, workers=2)"
     )
     return subprocess.Popen(
@@ -220,7 +220,7 @@ def test_a_script_without_a_guard_runs(tmp_path: Path) -> None:
     """Spawned workers run the user's script again, unless they are kept from it."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from sweep_tasks import draw\nfrom emvsmcmc.experiments.sweep import Task, run_sweep\n"
+        "from sweep_tasks import draw\nfrom emvsmcmc.experiments.sweep.sweep import Task, run_sweep\n"
         "print('running')\nprint(len(run_sweep([Task('a', 1, draw, {'size': 2}), Task('b', 2, draw, {'size': 2})], workers=2)))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
@@ -297,7 +297,7 @@ def test_another_sweep_is_refused(tasks: list[Task], said: str, tmp_path: Path) 
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_sweep(few(), tmp_path, workers=0)
-    monkeypatch.setattr("emvsmcmc.experiments.store.__version__", "99")
+    monkeypatch.setattr("emvsmcmc.experiments.sweep.folder.__version__", "99")
     with pytest.raises(DifferentSweep, match="99"):
         run_sweep(few(), tmp_path, workers=0)
 

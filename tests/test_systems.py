@@ -7,13 +7,13 @@ import pytest
 from examples import EXAMPLES
 
 from emvsmcmc.em import regression as module
+from emvsmcmc.em.block_systems import systems
 from emvsmcmc.em.mstep import MStep
-from emvsmcmc.em.systems import systems
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.typical import typical
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -25,7 +25,9 @@ def test_cutting_changes_nothing(name: str, prior: bool, monkeypatch: pytest.Mon
     _, S = expect(plan, coefficients(plan, env))
     cut = MStep(plan, prior).regressions
     # one made-up row in which all parameters meet leaves one system
-    monkeypatch.setattr("emvsmcmc.em.systems.connected_components", lambda graph, directed: (1, np.zeros(graph.shape[0], int)))
+    monkeypatch.setattr(
+        "emvsmcmc.em.block_systems.connected_components", lambda graph, directed: (1, np.zeros(graph.shape[0], int))
+    )
     whole = MStep(plan, prior).regressions
     for ours, theirs in zip(cut, whole, strict=True):
         unknowns = np.concatenate([s.unknowns.ravel() for s in ours.systems])

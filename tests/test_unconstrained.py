@@ -7,7 +7,7 @@ import pytest
 from test_compile import POINT, mixture, zoo
 
 from emvsmcmc.errors import BadInput, MissingData, UnknownName, WrongDims
-from emvsmcmc.mcmc import coordinates as co
+from emvsmcmc.mcmc import unconstrained as co
 
 
 def test_unconstrained_and_back() -> None:

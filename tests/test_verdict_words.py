@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from emvsmcmc.comparison.verdict import BOTH, MISLEADS, MISSTATES, OFF, SUFFICES, UNDECIDED, not_converged, verdict
-from emvsmcmc.report.content import MEANING, NO_MEANING, TONE
+from emvsmcmc.report.words import MEANING, NO_MEANING, TONE
 
 GAPS = {0.1: True, -0.72: False, 0.57: False}
 RATIOS = {1.0: True, 1.26: False, 0.6: False, np.nan: False}

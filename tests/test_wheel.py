@@ -29,7 +29,7 @@ def test_it_carries_the_package_and_the_whole_gallery(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     gallery = files(ROOT / "models")
     assert {"old_faithful.py", "data/faithful.csv", "data/README.md"} <= gallery
-    expected = {f"emvsmcmc/models/{name}" for name in gallery} | {f"emvsmcmc/{name}" for name in files(ROOT / "src" / "emvsmcmc")}
+    expected = {f"emvsmcmc/models/{name}" for name in gallery} | {f"emvsmcmc/{name}" for name in files(ROOT / "emvsmcmc")}
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 
@@ -39,7 +39,7 @@ def test_it_works_away_from_the_repository(wheel: Path, tmp_path: Path) -> None:
     program = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
-from emvsmcmc.cli import main
+from emvsmcmc.cli.app import main
 sys.argv = ["emvsmcmc", *sys.argv[1:]]
 sys.exit(main())
 """

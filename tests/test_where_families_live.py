@@ -10,11 +10,12 @@ import pytest
 from scipy import stats
 
 import emvsmcmc as ev
-from emvsmcmc import branches, density
+from emvsmcmc import density
 from emvsmcmc.errors import OutOfSupport, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.problem import branches
 
 
 def two(one, other, **parameters):

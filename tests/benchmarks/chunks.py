@@ -34,12 +34,12 @@ import numpy as np
 import zarr
 
 import emvsmcmc as ev
-from emvsmcmc.expect.chunks import chunked_plan
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.kernels import expect_compiled, pack
+from emvsmcmc.expect.kernel.pack import expect_compiled, pack
 from emvsmcmc.expect.layout import Coefficients, Conventions
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.store.chunks import chunked_plan
 
 GIB = 2**30
 K = 3

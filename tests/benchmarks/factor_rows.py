@@ -22,7 +22,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import Plan, make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.mcmc.compile import compile_model, log_density, unconstrained
+from emvsmcmc.mcmc.compile.compile import compile_model, log_density, unconstrained
 from emvsmcmc.mcmc.model import build_model
 from emvsmcmc.mcmc.parameters import starting_point
 

@@ -75,7 +75,7 @@ def compile_by_hand_mixture(options: argparse.Namespace) -> dict[str, Any]:
 def _compile_ours(problem: Any) -> dict[str, Any]:
     """From the problem to machine code whose density has been evaluated once."""
     import emvsmcmc as ev
-    from emvsmcmc.mcmc.compile import compile_model, log_density
+    from emvsmcmc.mcmc.compile.compile import compile_model, log_density
 
     began = time.perf_counter()
     model = ev.to_pymc(problem, likelihood="fused")
@@ -143,9 +143,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.fit.startswith(("ours", "compile-ours")):  # imported apart from what is timed, as the other side's packages are
         import emvsmcmc.comparison.run
-        import emvsmcmc.expect.compiled
-        import emvsmcmc.mcmc.sample
-        import emvsmcmc.mcmc.wrappers  # noqa: F401
+        import emvsmcmc.expect.store.compiled
+        import emvsmcmc.mcmc.compile.wrappers
+        import emvsmcmc.mcmc.sample  # noqa: F401
     print(json.dumps(FITS[options.fit](options)))
 
 

@@ -147,7 +147,7 @@ def our_density(problem: Any, likelihood: Any = "fused") -> Callable[[Point], fl
 
 def density_of(model: Any, logp: Any) -> Callable[[Mapping[str, Array]], Array]:
     """{free variable: value} -> log densities of a PyMC model, a graph of its value variables."""
-    from emvsmcmc.mcmc.coordinates import layout_of, no_c_compiler, unconstrained
+    from emvsmcmc.mcmc.unconstrained import layout_of, no_c_compiler, unconstrained
 
     with no_c_compiler():
         function = model.compile_fn(logp, inputs=model.value_vars, mode="FAST_COMPILE", point_fn=True)

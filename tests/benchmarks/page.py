@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from protocol import figure
 from rows import PROGRAMS, ROWS, Asked
 
-from emvsmcmc.report import canvas
+from emvsmcmc.report import svg as canvas
 
 HERE = Path(__file__).resolve().parent
 STYLE = Path(canvas.__file__).with_name("templates")

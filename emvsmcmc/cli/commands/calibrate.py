@@ -1,0 +1,155 @@
+"""`emvsmcmc calibrate`: ranks of the truth and coverage of intervals over simulated data, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import BadInput
+from ..model import chosen
+from ..options import Json, ModelName, Seed, as_typed, stdout_kept, watched
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SIMULATIONS = "calibration.nc"
+SHORT = {"wald": "EM Wald", "bootstrap": "EM bootstrap", "eti": "MCMC ETI", "hdi": "MCMC HDI"}
+
+
+def sizes_of(text: str) -> list[int]:
+    """Whole numbers with commas between them. Raises BadInput."""
+    try:
+        return [int(part) for part in text.replace(" ", "").split(",")]
+    except ValueError:
+        raise BadInput("--sizes", "whole numbers with commas between them, as in 50,200,800", repr(text)) from None
+
+
+def calibrate(
+    context: typer.Context,
+    model: ModelName,
+    sizes: Annotated[str, typer.Option("--sizes", metavar="A,B", help="Rows of the simulated data.")] = "50,200,800",
+    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Data sets of each size.")] = 200,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Rows whose holes, labels and covariates are taken; else the model's own."),
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
+    ] = 100,
+    ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
+    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
+    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
+    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 200,
+    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of ranks and coverage.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate parameters and data, fit both engines, and see whether what they say holds the truth."""
+    from ..files import check_folder, read_data, write_folder
+    from ..show import print_json, say
+
+    found, options = chosen(model, context.args)
+    if report is not None:
+        check_folder(report)
+    rows = sizes_of(sizes)
+    template = read_data(data) if data is not None else None
+    if template is None and hasattr(found.module, "data"):
+        template = found.data(**options)
+    from ...experiments.calibration.calibrate import (
+        calibrate as run,  # heavy libraries load here, after most bad input has been refused
+    )
+    from ...experiments.calibration.words import findings
+
+    with stdout_kept():
+        result = run(
+            found.spec(**options),
+            rows,
+            simulations,
+            template,
+            bootstrap=bootstrap,
+            ranked=ranked,
+            em_options={"starts": starts},
+            mcmc_options={"draws": draws, "tune": tune, "chains": chains},
+            random_seed=seed,
+            store=store,
+            client=scheduler,
+            workers=workers,
+            progress=watched(),
+            retry_failed=retry_failed,
+            name=found.name,
+        )
+        result.attrs["command"], result.attrs["title"] = as_typed(), found.title
+        if report is not None:
+            from ...report.calibration import write
+
+            write_folder(report, lambda folder: _written(result, folder, write))
+    page = None if report is None else report / "index.html"
+    said = findings(result)
+    if as_json:
+        print_json(result_dict(result, said, page))
+        return
+    show(said)
+    if page is not None:
+        say(f"Page: {page}")
+
+
+def _written(result: xr.Dataset, folder: Path, write: Any) -> None:
+    """The page, and every number that it shows."""
+    result.to_netcdf(folder / SIMULATIONS, engine="h5netcdf")
+    write(result, folder)
+
+
+def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, Any]:
+    """The result for programs: what it says, and both tables."""
+    from ...experiments.calibration.words import failures
+
+    return {
+        **result.ev.about,
+        "random_seed": int(result.attrs["random_seed"]),
+        "sizes": result["size"].values,
+        "simulations": result.sizes["simulation"],
+        "verdict": said.headline,
+        "uniform": {"uniform": True, "not uniform": False}.get(said.kind),
+        "reasons": said.sentences,
+        "uniformity": said.uniformity.reset_index().to_dict(orient="records"),
+        "coverage": said.coverage.reset_index().to_dict(orient="records"),
+        "failures": failures(result),
+        "report": None if page is None else str(page),
+    }
+
+
+def show(said: Any) -> None:
+    """Ranks, coverage at 95%, and what both say."""
+    from rich.markup import escape
+
+    from ..show import console, number, say, table
+
+    rows = [
+        [q, str(n), str(int(r["count"])), number(r["chi2_p"], 3), number(r["ecdf_p"], 4), number(r["holm"], 3)]
+        for (q, n), r in said.uniformity.iterrows()
+    ]
+    table("Ranks of the truth: are they uniform?", ["quantity", "n", "ranks", "chi2 p", "ECDF p", "Holm"], rows)
+    part = said.coverage.xs(0.95, level="level")
+    rows = [[f"{q}, {SHORT[m]}", str(n), *(number(100 * r[c], 1) for c in _COVERAGE)] for (q, m, n), r in part.iterrows()]
+    table("Coverage of 95% intervals, per cent", ["quantity, interval", "n", *_COVERAGE.values()], rows)
+    console().print(f"[bold]{escape(said.headline)}[/bold]", soft_wrap=True)
+    for sentence in said.sentences:
+        say(sentence)
+
+
+_COVERAGE = {
+    "where_there_is_one": "where there is one",
+    "none_is_a_miss": "none is a miss",
+    "none_is_a_miss_lower": "from",
+    "none_is_a_miss_upper": "to",
+    "without": "without",
+}

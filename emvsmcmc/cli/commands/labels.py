@@ -1,0 +1,221 @@
+"""`emvsmcmc labels`: learning curves of EM, NUTS and the supervised fit, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import BadInput, MissingData
+from ..model import chosen
+from ..options import FAILED, Data, Json, ModelName, Seed, as_typed, stdout_kept, watched
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ...gallery import Model
+
+ALL_LABELS = 100  # value of the gallery's option `labels`, per cent of the rows that keep theirs, under which nothing is hidden
+GALLERY_OPTION = "labels"
+CURVES = "labels.nc"
+SHOWN = ("accuracy", "adjusted_rand", "log_score", "brier", "calibration_error")
+HEADINGS = {
+    "accuracy": "accuracy",
+    "adjusted_rand": "adj. Rand",
+    "log_score": "log score",
+    "brier": "Brier",
+    "calibration_error": "cal. err.",
+}
+SHORT = {"em": "EM", "mcmc": "MCMC", "supervised": "supervised"}
+
+
+def numbers_of(option: str, text: str) -> list[float]:
+    """Numbers with commas between them; 20% is 0.2. Raises BadInput."""
+    try:
+        return [float(part[:-1]) / 100 if part.endswith("%") else float(part) for part in text.replace(" ", "").split(",")]
+    except ValueError:
+        raise BadInput(option, "numbers with commas between them, as in 0,0.1,0.5,1", repr(text)) from None
+
+
+def words_of(text: str) -> list[str]:
+    return [word for word in text.replace(" ", "").split(",") if word]
+
+
+def labelled_data(model: Model, options: dict[str, Any], data: Path | None) -> Any:
+    """Data with every label: those of the file, or the model's own with its option `labels` at 100. Raises MissingData where a
+    model has no data, BadInput where the option is given."""
+    if data is not None:
+        from ..files import read_data
+
+        return read_data(data)
+    if GALLERY_OPTION in model.options:
+        if GALLERY_OPTION in options:
+            raise BadInput("--labels", "nothing: the experiment itself hides labels", "a number", "Use --fractions.")
+        return model.data(**options, **{GALLERY_OPTION: ALL_LABELS})
+    return model.data(**options)
+
+
+def labels(
+    context: typer.Context,
+    model: ModelName,
+    data: Data = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="NAME", help="The discrete variable whose labels are hidden.")
+    ] = None,
+    fractions: Annotated[
+        str, typer.Option("--fractions", metavar="A,B", help="Shares of the labels that fits see: 0,0.1,50%.")
+    ] = "",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Masks of each fraction.")] = 20,
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="A,B", help="Some of em, mcmc, supervised.")
+    ] = "em,mcmc,supervised",
+    held_out: Annotated[float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")] = 0.25,
+    truth: Annotated[bool, typer.Option("--truth", help="Parameter error against the truth of simulated data.")] = False,
+    objective: Annotated[
+        str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
+    ] = "ml",
+    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
+    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
+    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 250,
+    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of learning curves.")] = None,
+    suggest: Annotated[
+        int | None,
+        typer.Option("--suggest", min=1, metavar="N", help="Instead: the N rows to label next, of those without a label."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="What --suggest ranks by: information, log_score, or log_determinant (EM alone).")
+    ] = "information",
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """How well EM, NUTS and the labelled rows alone label rows, by how many labels they see."""
+    from ..files import check_folder, write_folder
+    from ..show import print_json, say
+
+    found, options = chosen(model, context.args)
+    if suggest is not None:
+        from .suggest import suggest_rows
+
+        source = context.get_parameter_source("objective")
+        goal = "map" if source is None or source.name == "DEFAULT" else objective
+        engines = words_of(methods)
+        suggest_rows(
+            found, options, data, suggest, label, by, engines, goal, starts, draws, tune, chains, seed, as_json
+        )  # fmt: skip
+        return
+    if report is not None:
+        check_folder(report)
+    known = found.truth(**options) if truth and data is None else None
+    if truth and known is None:
+        raise MissingData("--truth", "a model whose own data were simulated", "one that does not say its truth", "Leave it out.")
+    spec, rows = found.spec(**options), labelled_data(found, options, data)
+    from ...experiments.labels.semisupervised import (  # heavy libraries load here, after most bad input has been refused
+        FRACTIONS,
+        semisupervised,
+    )
+
+    if data is not None and not as_json:
+        from ...problem.align import named
+        from ...problem.read import read
+
+        notes: list[str] = []
+        named(spec, read(rows), True, notes)
+        for note in notes:
+            say(note)
+    with stdout_kept():
+        curves = semisupervised(
+            spec,
+            rows,
+            labels=label,
+            fractions=numbers_of("--fractions", fractions) if fractions else FRACTIONS,
+            repeats=repeats,
+            methods=words_of(methods),  # type: ignore[arg-type]
+            held_out=held_out,
+            truth=known,
+            em_options={"starts": starts, "objective": objective},
+            mcmc_options={"draws": draws, "tune": tune, "chains": chains},
+            random_seed=seed,
+            store=store,
+            client=scheduler,
+            workers=workers,
+            progress=watched(),
+            retry_failed=retry_failed,
+            name=found.name,
+            ignore_extra=True,
+        )
+        curves.attrs["command"], curves.attrs["title"] = as_typed(), found.title
+        if report is not None:
+            from ...report.labels import write
+
+            write_folder(report, lambda folder: _written(curves, folder, write))
+    page = None if report is None else report / "index.html"
+    if as_json:
+        print_json(result_dict(curves, page))
+    else:
+        show(curves)
+        if page is not None:
+            say(f"Page: {page}")
+    if not bool(curves["accuracy"].notnull().any()):
+        raise typer.Exit(FAILED)
+
+
+def _written(curves: xr.Dataset, folder: Path, write: Any) -> None:
+    """The page, and the figures that it shows."""
+    curves.to_netcdf(folder / CURVES, engine="h5netcdf")
+    write(curves, folder)
+
+
+def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
+    """The result for programs: what the curves say, and a row a score."""
+    from ...experiments.labels.findings import findings
+
+    said = findings(curves)
+    status = curves["status"].to_series()
+    return {
+        **curves.ev.about,
+        "random_seed": int(curves.attrs["random_seed"]),
+        "repeats": curves.sizes["repeat"],
+        "verdict": said.headline,
+        "reasons": list(said.sentences),
+        "scores": curves.ev.table.reset_index().to_dict(orient="records"),
+        "statuses": [
+            {"fraction": f, "method": m, "status": s, "count": int(n)}
+            for (f, m, s), n in status.groupby([status.index.get_level_values(0), status.index.get_level_values(2), status])
+            .size()
+            .items()
+        ],
+        "report": None if page is None else str(page),
+    }
+
+
+def show(curves: xr.Dataset) -> None:
+    """What the curves say, then a table a set of rows."""
+    from rich.markup import escape
+
+    from ...experiments.labels.findings import WHERE, findings, percent
+    from ..show import console, number, say, table
+
+    repeats = curves.sizes["repeat"]
+    for evaluation in curves["evaluation"].values:
+        rows = []
+        for f in curves["fraction"].values:
+            if evaluation == "hidden" and f == 1:
+                continue  # no label is hidden there
+            for m in curves["method"].values:
+                part = curves[list(SHOWN)].sel({"fraction": f, "method": m, "evaluation": evaluation})
+                count = int(part["accuracy"].notnull().sum())
+                means = [number(float(part[k].mean()) if count else float("nan"), 3) for k in SHOWN]
+                rows.append([percent(float(f)), SHORT[str(m)], *means, f"{count} of {repeats}"])
+        table(f"Means on {WHERE[str(evaluation)]}", ["labels", "method", *HEADINGS.values(), "fits"], rows)
+    said = findings(curves)
+    console().print(f"[bold]{escape(said.headline)}[/bold]", soft_wrap=True)
+    for sentence in said.sentences:
+        say(sentence)

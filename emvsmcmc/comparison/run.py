@@ -1,0 +1,276 @@
+"""fit_mcmc and compare: both inferences on one problem, aligned, with a verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..em.fit import fit_em
+from ..em.result import EMFit, assignment_probabilities, parameter_dataset
+from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
+from ..expect.coefficients import coefficients
+from ..expect.draws import prior_of_draws
+from ..expect.layout import RowOutput
+from ..expect.plan import Plan, make_plan
+from ..expect.rows import expect
+from ..invariance.axes import rotations
+from ..invariance.labels import exchangeable
+from ..numerics import checked_seed
+from ..problem.chunked import ChunkedProblem
+from ..problem.covariates import as_given
+from ..problem.problem import Problem
+from ..spec.graph import Environment
+from .align import Alignment, align, best_draw
+from .chunked import attributes, sample_chunks, statistics
+from .contract import contract
+from .invariant import invariant, turned_parameters
+from .loo import likelihood_name, rowwise
+from .metrics import k_hat, table
+from .result import Comparison
+from .starting import chain_starts, map_optima, names_by_chain
+from .verdict import verdict
+
+MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; beyond it draws are thinned for LOO
+PREDICTED = 4_000_000  # numbers in posterior_predictive; beyond it draws are thinned, to PREDICTIVE_DRAWS at least
+PREDICTIVE_DRAWS = 400
+PRIOR_DRAWS = 1000
+HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has no maximum
+
+
+def fit_mcmc(
+    problem: Problem | ChunkedProblem,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    likelihood: Literal["fused", "native"] = "fused",
+    marginalize: Literal["all", "discrete", "none"] = "all",
+    init: Literal["em", "prior"] = "em",
+    random_seed: int | None = None,
+    progress: bool = True,
+    optima: Sequence[Environment] | None = None,
+) -> xr.DataTree:
+    """Sample the posterior by NUTS (Hoffman and Gelman 2014) with discrete latents summed out.
+
+    Parameters
+    ----------
+    likelihood : "fused" (one Op on the shared expectation) or "native" (plain PyTensor); the same number.
+    marginalize : "all" sums and integrates everything hidden out; "discrete" only the assignments; "none" samples them.
+    init : "em" starts around EM's MAP optima and whitens by the Hessian there; "prior" starts from the prior.
+    optima : EM's optima where they are known already; otherwise `init="em"` runs EM.
+
+    A chain that has several cores to itself shares the rows between them, where they are many. Rows in chunks are sampled as
+    well (see `chunked.sample_chunks`), without the groups that are of the size of the data.
+
+    Returns
+    -------
+    DataTree with groups posterior (aligned), posterior_unaligned, sample_stats, log_likelihood (pointwise, one variable),
+    log_prior (of each parameter, as declared), prior (PRIOR_DRAWS draws of the parameters, labels as they fall), assignment
+    (mean probabilities over draws), latent (draws of everything hidden, see `recover`, for PREDICTIVE_DRAWS draws or a few
+    more), posterior_predictive (for every draw where that is at most PREDICTED numbers, else thinned), observed_data,
+    constant_data. Attributes: compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened,
+    label_uncertainty.
+    """
+    from ..mcmc.sample import flat_draws, sample, unflattened
+
+    checked_seed(random_seed)
+    if isinstance(problem, ChunkedProblem):
+        return sample_chunks(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
+    plan = make_plan(problem)
+    if init == "em" and optima is None and marginalize != "none":
+        optima = map_optima(problem, random_seed)
+    began = time.perf_counter()
+    done = sample(plan, draws, tune, chains, likelihood, marginalize, optima if init == "em" else None, random_seed, progress)
+    flat = flat_draws(done.posterior)
+    reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
+    found = align(plan, flat, reference)
+    modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
+    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
+    tree.attrs |= {
+        "likelihood": likelihood,
+        "marginalize": marginalize,
+        "init": init,
+        "tune": tune,
+        "modes": modes,
+        "chains_of_mode": alike,
+        "recovery_seconds": time.perf_counter() - began - done.compile_seconds - done.sampling_seconds,
+    }
+    return tree
+
+
+def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
+    from ..mcmc.recover import recover
+    from ..simulation import draw_prior, replicate
+
+    chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
+    plate = next(iter(problem.plates))
+    labels = problem.labels(plate)
+    n = len(labels)
+    thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))
+    pointwise = found.log_likelihood.reshape(chains, size, n)[:, ::thin]
+    coords = {"chain": np.arange(chains), "draw": np.arange(size)[::thin], plate: labels}
+    rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
+    step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
+    few = aligned.isel(draw=slice(None, None, step))
+    cells = sum(int(np.prod(problem.shape(v))) for v in problem.row_variables if problem.roles[v.label] == "observed")
+    many = aligned.isel(draw=slice(None, None, min(step, max(1, int(np.ceil(chains * size * cells / PREDICTED))))))
+    observed = {
+        k: (problem.spec.variables[k].dims, v.array)
+        for k, v in problem.given.items()
+        if k in problem.spec.variables and problem.roles[k] != "fixed"
+    }
+    constant = {k: (problem.spec.data[k].dims, v.array) for k, v in as_given(problem).items()}
+    constant |= {k: (v.dims, v.array) for k, v in problem.fixed.items()}
+    of_prior = np.random.default_rng(seed).spawn(2)[1]
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": aligned,
+            "posterior_unaligned": done.posterior,
+            "sample_stats": statistics(done),
+            "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
+            "log_prior": _log_prior(plan, found, aligned),
+            "prior": draw_prior(problem, PRIOR_DRAWS, of_prior).expand_dims(chain=1).assign_coords(chain=[0]),
+            "assignment": assignment_probabilities(plan, rows),
+            "posterior_predictive": replicate(problem, many, np.random.default_rng(seed)),
+            "latent": recover(problem, few, np.random.default_rng(seed).spawn(1)[0]),
+            "observed_data": xr.Dataset(
+                observed, coords={d: problem.labels(d) for d in {d for dims, _ in observed.values() for d in dims}}
+            ),
+            "constant_data": xr.Dataset(constant),
+        }
+    )
+    tree.attrs = attributes(done, found, seed)
+    return tree
+
+
+def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
+    """(chain, draw, dims before the event's) log prior density of each parameter, as declared."""
+    lead = (aligned.sizes["chain"], aligned.sizes["draw"])
+    dims = {v.label: v.dims[: len(v.dims) - v.family.event_dims] for v in plan.parameters}
+    out = {k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, found.draws).items()}
+    return xr.Dataset(out, coords={d: aligned[d] for d in ("chain", "draw", *{d for own in dims.values() for d in own})})
+
+
+def compare(
+    problem: Problem,
+    starts: int = 20,
+    tol: float = 1e-11,
+    max_iter: int = 10_000,
+    standard_errors: Literal["observed", "bootstrap"] = "observed",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    likelihood: Literal["fused", "native"] = "fused",
+    marginalize: Literal["all", "discrete"] = "all",
+    init: Literal["em", "prior"] = "em",
+    hard: bool = True,
+    truth: Mapping[str, Any] | None = None,
+    random_seed: int | None = None,
+    progress: bool = True,
+    name: str = "model",
+) -> Comparison:
+    """Fit by EM (ML and MAP) and by NUTS, align the draws to EM's estimate, and say whether the estimate would have been enough.
+
+    Takes the options of `fit_em` and `fit_mcmc`. hard : also run EM with hard assignment from the truth where it is known, else
+    from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
+    simulated. Raises what those two raise.
+    """
+    if isinstance(problem, ChunkedProblem):
+        raise NotInMemory.rows("compare")
+    em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
+    mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
+    mode, optima = chain_starts(em, mode, tol, max_iter)
+    posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
+    aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
+    known = None if truth is None else _aligned_truth(em, truth)
+    modes = str(posterior.attrs.get("modes", ""))
+    if modes:  # a mean over chains in different modes belongs to none of them
+        alike = list(posterior.attrs["chains_of_mode"])
+        aligned = aligned.isel(chain=alike)
+        modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
+    numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
+    turned = turned_parameters(em.plan)
+    deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
+    stats = posterior["sample_stats"].to_dataset()
+    divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
+    ours = rowwise(posterior).values @ problem.weights
+    sampled = stats["log_likelihood"].values if "log_likelihood" in stats else None
+    if sampled is not None and sampled.shape != ours.shape:
+        sampled = sampled[:, :: sampled.shape[1] // ours.shape[1]][:, : ours.shape[1]]
+    k = k_hat(em, np.random.default_rng(random_seed))
+    places = chain_optima(em, posterior)
+    endless = "" if em.recession is None else em.recession.along
+    return Comparison(
+        name=name,
+        problem=problem,
+        em=em,
+        map=mode,
+        posterior=posterior,
+        table=numbers,
+        invariant=fixed,
+        verdict=verdict(deciding, k, aligned.sizes["chain"], divergent, places, modes, endless, bool(em.plan.latents)),
+        contract=contract(em.plan, em.environment, sampled, ours),
+        k_hat=k,
+        chain_optima=places,
+        exchangeable=exchangeable(em.plan),
+        truth=known,
+        hard=_hard(problem, em, known) if hard else None,
+    )
+
+
+def _name(label: str) -> str:
+    """The parameter that a scalar belongs to."""
+    return label.partition("[")[0]
+
+
+def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -> EMFit | None:
+    """EM with hard assignment, for HARD_STEPS iterations at most; None where nothing is hidden or it could not start."""
+    if not ({"assignment", "latent"} & set(problem.roles.values()) or em.latent.data_vars):
+        return None
+    whole = truth is not None and {v.label for v in em.plan.parameters} <= set(truth)
+    start = dict(truth) if whole and truth is not None else {str(k): v.values for k, v in em.estimate.data_vars.items()}
+    try:
+        return fit_em(
+            problem, "ml", "hard", 1, max_iter=HARD_STEPS, accelerate=False, standard_errors=None, progress=False, init=start
+        )
+    except (FitFailed, OutOfSupport, MissingData):  # an estimate on the boundary, or without an end, is no place to start
+        return None
+
+
+def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The true values with their exchangeable labels in the order of EM's estimate; as they are where some parameter is left
+    out.
+    """
+    values = {k: np.asarray(v, dtype=float) for k, v in truth.items()}
+    if not {v.label for v in em.plan.parameters} <= set(values):
+        return values
+    one = {v.label: values[v.label][None] for v in em.plan.parameters}
+    return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+
+
+def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:
+    """The MAP optimum of EM's own mode, from EM's estimate and with its axes turned to it: the decomposition of the gap compares
+    like with like.
+    """
+    values = {k: v.values for k, v in em.estimate.data_vars.items()}
+    fit = fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+    if not rotations(em.plan):
+        return fit
+    found = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
+    turned = {k: x[0] for k, x in found.draws.items()}
+    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+
+
+def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
+    """Which of EM's optima each chain sits in: the one whose row log-likelihoods are nearest to the chain's mean."""
+    fingerprints = []
+    for env in em.optima:
+        _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
+        fingerprints.append(rows.log_likelihood)
+    means = rowwise(posterior).values.mean(axis=1)
+    return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

@@ -1,0 +1,234 @@
+"""Whether rows say anything at all about every element of every parameter: classes without rows, columns without values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...errors import EmptyClass, EmptyColumn
+from ...expect.coordinates import Coordinates
+from ...expect.inside import possible_configurations, typical
+from ...expect.plan import LevelPart, Part, Plan, TablePart
+from ...expect.rows import add_tables
+from ...families.support import Simplex
+from ...numerics import root_of_moments
+from ...problem.align import look_ups
+from ...problem.check import column_name
+from ...problem.labels import plain
+from ...spec.graph import Environment, names_in, parameter_support, value_names
+from ...spec.variable import Variable
+from ..chunked import told
+from ..look_ups import Use, uses_of
+
+PRIOR = "Give objective='map' with priors that have a mode inside (InverseGamma on a variance, Gamma or Beta with alpha > 1)"
+
+
+@dataclass(frozen=True)
+class CompleteData:
+    """Rows shared equally among the configurations they are allowed, hidden Gaussian coordinates independent of everything.
+
+    No E-step says more: a direction of which these statistics say nothing is flat whatever the responsibilities are.
+
+    N (K,) weight; M (K, d, d) second moments about `Plan.centre`; S (L, K) statistics of the tables; pattern (n,) of the rows in
+    their original order; seen {variable: (K, elements) whether any row of the configuration has a value there}.
+    """
+
+    N: np.ndarray
+    M: np.ndarray
+    S: np.ndarray
+    pattern: np.ndarray
+    seen: dict[str, np.ndarray]
+
+    def live(self, part: Part) -> np.ndarray:
+        """(K, elements) where the part counts and some row has a value for it to explain."""
+        return self.seen[part.variable.label] & part.on[:, None]
+
+
+def complete_data(plan: Plan) -> CompleteData:
+    """The most that rows could say, from their patterns alone."""
+    pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
+    if plan.chunks is not None:
+        N, M, S, seen = told(plan.chunks, plan)
+        return CompleteData(N, M, S, pattern, seen)
+    layout, K, d = plan.layout, plan.K, plan.d
+    N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((layout.n_tables, K))
+    open_ = possible_configurations(plan)
+
+    def add(ks: np.ndarray, weight: float, moments: np.ndarray, hidden: np.ndarray, tables: np.ndarray) -> None:
+        ks = ks[open_[ks]] if open_[ks].any() else ks
+        N[ks] += weight / len(ks)
+        M[ks] += (moments + np.diag(weight * plan.scale**2 * hidden)) / len(ks)
+        S[:, ks] += tables[:, None] / len(ks)
+
+    for p in range(len(layout.start) - 1):
+        at = slice(layout.start[p], layout.start[p + 1])
+        w = layout.w[at]
+        if w.any():
+            R, one = root_of_moments(layout.V[at], w), np.zeros((layout.n_tables, 1))
+            add_tables(one, layout, at, np.zeros(1, dtype=int), w[:, None])
+            add(np.flatnonzero(layout.allowed[p]), w.sum(), R.T @ R, layout.hidden[p], one[:, 0])
+    rows = layout.collapsed
+    for q in np.flatnonzero(rows.weight > 0):
+        R = rows.R[q]
+        add(rows.configuration[[q]], rows.weight[q], R.T @ R, rows.hidden[q], rows.S[q])
+    return CompleteData(N, M, S, pattern, _seen(plan, pattern))
+
+
+def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
+    problem, allowed = plan.problem, plan.full.allowed
+    counted = problem.weights > 0
+    out = {}
+    for part in plan.parts:
+        name, size = part.variable.label, part.size
+        there = np.ones((problem.n, size), dtype=bool)
+        read = any(name in names_in(e) for other in plan.parts for e in other.distribution.arguments.values())
+        if name in problem.given and not read:  # what others depend on is informed through them
+            plate = next(iter(problem.plates))
+            there = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, size)
+        found = np.zeros((len(allowed), size))
+        if there.all():
+            found[:] = np.bincount(pattern, weights=counted, minlength=len(allowed))[:, None]
+        else:
+            for j in range(size):
+                found[:, j] = np.bincount(pattern, weights=there[:, j] & counted, minlength=len(allowed))
+        out[name] = allowed.T.astype(float) @ found > 0
+    return out
+
+
+def anywhere(plan: Plan, names: set[str] | None = None) -> Coordinates:
+    """A chart at values without special relations between them, so that what is flat there is flat nearly everywhere."""
+    env = plan.environment({v.label: typical(v, plan) for v in plan.parameters})
+    chart = Coordinates(plan, env, names)
+    u = chart.pack(env) + 0.3 * np.random.default_rng(0).normal(size=chart.size)
+    return Coordinates(plan, chart.unpack(u), names)
+
+
+def every_element(plan: Plan, rows: CompleteData) -> None:
+    """Raise EmptyClass or EmptyColumn where an element of a looked-up parameter meets no row."""
+    estimated = {v.label for v in plan.parameters}
+    open_ = possible_configurations(plan)
+    for latent in plan.latents:
+        if value_names(latent.arguments["p"]) & estimated:
+            value = plan.configurations(latent.label)
+            empty = [k for k in range(plan.axes[latent.label]) if not rows.N[value == k].any()]
+            labelled = latent.label in plan.problem.given or latent.label in plan.problem.evidence
+            # where the values alone rule a class out (no zero for an atom at zero) its probability is estimated at zero
+            empty = [k for k in empty if open_[value == k].any()]
+            if empty and labelled:
+                raise empty_class(plan, rows, np.isin(value, empty))
+    residual = [part for part in plan.parts if not isinstance(part, TablePart | LevelPart)]
+    means = set().union(*[names_in(part.argument("mu")) for part in residual])
+    for v in plan.parameters:
+        uses = uses_of(plan, v)
+        if uses and v.label not in means:
+            _looked_up(plan, rows, v, uses)
+
+
+def _looked_up(plan: Plan, rows: CompleteData, v: Variable, uses: list[Use]) -> None:
+    shape = plan.problem.shape(v)
+    elements = prod(shape[: len(shape) - 2] if v.family.event_dims == 2 else shape)
+    used, told = np.zeros(elements, dtype=bool), np.zeros(elements, dtype=bool)
+    for use in uses:
+        used[use.index] = True
+        told[use.index[_told(plan, rows, use)]] = True
+    support = parameter_support(v, Environment(plan.problem.fixed))
+    if isinstance(support, Simplex):  # a probability of zero is an estimate, as long as the others have rows
+        told = np.repeat(told.reshape(-1, shape[-1]).any(axis=1), shape[-1]) | support.fixed(shape).ravel()
+    if (used & ~told).any():
+        element = int(np.flatnonzero(used & ~told)[0])
+        raise nothing_said(plan, rows, [(use.part, _cells(use.index == element, use.part)) for use in uses])
+
+
+def _cells(mask: np.ndarray, part: Part | None) -> np.ndarray:
+    """(K, elements of the part) from the shape that the look-ups of a use have."""
+    if part is None:
+        return mask.reshape(len(mask), -1)
+    if mask.ndim == 2 and mask.shape[1] != part.size:  # a covariance serves all columns of its variable
+        return np.repeat(mask, part.size // mask.shape[1], axis=1)
+    return mask.reshape(len(mask), part.size, -1).any(axis=2)
+
+
+def _told(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
+    """Where a use is informed, in the shape of its look-ups."""
+    part = use.part
+    if part is None:
+        return np.broadcast_to((rows.N > 0).reshape(-1, *[1] * (use.index.ndim - 1)), use.index.shape)
+    if isinstance(part, TablePart | LevelPart):
+        n_tables = part.n_tables if isinstance(part, TablePart) else 1
+        block = rows.S[part.offset : part.offset + part.height].reshape(n_tables, part.size, part.levels, plan.K)
+        found = (block != 0).any(axis=0).transpose(2, 0, 1) & part.on[:, None, None]
+        if use.index.ndim == 2 or isinstance(part, LevelPart):
+            found = found.any(axis=2)
+        return found if found.ndim == use.index.ndim else np.broadcast_to(found[..., None], use.index.shape)
+    live = rows.live(part)
+    return live.reshape(plan.K, use.index.shape[1], -1).all(axis=2)
+
+
+def nothing_said(plan: Plan, rows: CompleteData, where: list[tuple[Part | None, np.ndarray]]) -> EmptyClass | EmptyColumn:
+    """The error for something that is used only where no row speaks: (K, elements) masks of the parts that use it."""
+    used = np.any([mask.any(axis=1) for _, mask in where], axis=0)
+    if not rows.N[used].any():
+        return empty_class(plan, rows, used)
+    for part, mask in where:
+        if part is not None and (dead := mask & ~rows.live(part) & (rows.N > 0)[:, None]).any():
+            k, j = np.argwhere(dead)[0]
+            return EmptyColumn(
+                column_name(plan.problem, part.variable, int(j)),
+                f"at least one value in the rows {levels_text(plan, np.arange(plan.K) == k)}",
+                "holes only",
+                f"{PRIOR}, or leave the class or the column out.",
+            )
+    raise AssertionError("every use has a row")
+
+
+def empty_class(plan: Plan, rows: CompleteData, used: np.ndarray) -> EmptyClass:
+    """The error for configurations (K,) without a row, in terms of the one variable that explains them, or of several."""
+    involved = []
+    for axis, size in plan.axes.items():
+        value = plan.configurations(axis)
+        weight = np.bincount(value, weights=rows.N, minlength=size)
+        mine = np.unique(value[used])
+        if len(mine) == size:
+            continue
+        involved.append(axis)
+        if not weight[mine].any():
+            labels = axis_labels(plan, axis)
+            kind, kinds = ("level", "levels") if axis in plan.problem.spec.data else ("class", "classes")
+            missing = " or ".join(repr(plain(labels[k])) for k in np.flatnonzero(weight == 0))
+            return EmptyClass(
+                axis, f"at least one row of each of {size} {kinds}", f"none of {missing}", _remedy(plan, axis, kind)
+            )
+    first = np.flatnonzero(used)[0]
+    return EmptyClass(
+        ", ".join(involved),
+        "at least one row of every combination that has parameters of its own",
+        f"none {levels_text(plan, np.arange(plan.K) == first)}",
+        f"{PRIOR}, or let combinations share parameters.",
+    )
+
+
+def _remedy(plan: Plan, axis: str, kind: str) -> str:
+    dim = next((d for _, d, name in look_ups(plan.problem.spec) if name == axis and d in plan.problem.spec.coords), None)
+    return PRIOR + (f", or leave the {kind} out of the coords of {dim!r}." if dim is not None else ".")
+
+
+def axis_labels(plan: Plan, axis: str) -> list[Any]:
+    """What the values of a configuration axis are called."""
+    problem = plan.problem
+    if axis in problem.spec.variables:
+        return problem.level_labels(problem.spec.variables[axis])
+    dim = next((d for _, d, name in look_ups(problem.spec) if name == axis and d in problem.sizes), None)
+    return list(range(plan.axes[axis])) if dim is None else list(problem.labels(dim))
+
+
+def levels_text(plan: Plan, used: np.ndarray) -> str:
+    """'of species='virginica'': what the configurations (K,) have in common; empty where they are all there are."""
+    told = []
+    for axis, size in plan.axes.items():
+        mine = np.unique(plan.configurations(axis)[used])
+        if len(mine) < size:
+            told.append(f"{axis}={' or '.join(repr(plain(axis_labels(plan, axis)[k])) for k in mine)}")
+    return f"of {', '.join(told)}" if told else ""

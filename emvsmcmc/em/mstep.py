@@ -1,0 +1,232 @@
+"""The M-step, compiled once for a plan: means by regression, look-ups by messages, scales after means, the rest by Newton."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from ..errors import Degenerate
+from ..expect.coefficients import whitened
+from ..expect.coordinates import Coordinates
+from ..expect.inside import typical
+from ..expect.layout import Statistics
+from ..expect.plan import Plan, ResidualPart
+from ..families import GaussianFamily, Prior
+from ..families.support import Interval, Positive, Real, Simplex
+from ..spec.graph import Environment, argument_values, parameter_support, value_names
+from ..spec.named import Named
+from ..spec.variable import Variable
+from .look_ups import Use, mean_parameters, messages, uses_of
+from .modes import mode
+from .newton import maximise
+from .regression import SINGULAR, Regression
+
+COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
+SCALES = ("sigma", "variance", "cov")  # kinds of slots
+EMPTY = 1e-12  # of the total weight
+
+
+@dataclass(frozen=True, eq=False)
+class LookUp:
+    """A parameter whose update is the mode of its messages."""
+
+    parameter: Variable
+    kind: str
+    uses: list[Use]
+
+
+class MStep:
+    """theta -> argmax of Q( . ; S), block by block (ECM), each block with the same S and the newest values.
+
+    Attributes tell how each parameter is updated: `regressions`, `look_ups`, `numeric` (groups of names that share a child).
+    """
+
+    def __init__(self, plan: Plan, prior: bool) -> None:
+        self.plan, self.prior = plan, prior
+        by_name = {v.label: v for v in plan.parameters}
+        self.regressions: list[Regression] = []
+        self.look_ups: list[LookUp] = []
+        rest: set[str] = set()
+        means: set[str] = set()
+        for parts, names in mean_parameters(plan):
+            means |= names
+            solvable = {n for n in names if self._is_linear(by_name[n])}
+            rest |= names - solvable
+            if solvable:
+                self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
+        scales: list[LookUp] = []
+        self.watched: list[LookUp] = []  # scales whose step is numerical: they may collapse like the others
+        for v in plan.parameters:
+            if v.label in means:
+                continue
+            uses = uses_of(plan, v)
+            kinds = {u.kind for u in uses or []}
+            if not uses or len(kinds) != 1:
+                rest.add(v.label)
+                continue
+            step = LookUp(v, next(iter(kinds)), uses)
+            if not self._has_mode(v, step.kind):
+                rest.add(v.label)
+                self.watched += [step] if step.kind in SCALES else []
+                continue
+            (scales if step.kind in SCALES else self.look_ups).append(step)
+        self.look_ups += scales
+        self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
+        self.numeric = self._groups(rest)
+
+    def _is_linear(self, v: Variable) -> bool:
+        """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
+        if uses_of(self.plan, v) != []:
+            return False
+        return isinstance(v.family.support(), Real) and (not self.prior or isinstance(v.family, GaussianFamily))
+
+    def _has_mode(self, v: Variable, kind: str) -> bool:
+        family = v.family
+        assert isinstance(family, Prior)
+        if not self.prior:
+            return True
+        ones = self.plan.environment({p.label: typical(p, self.plan) for p in self.plan.parameters})
+        arguments = argument_values(v, ones)
+        if family.natural(kind, **arguments) is not None:
+            return True
+        probe = (np.ones(self.plan.problem.shape(v)), np.ones(self.plan.problem.shape(v)))
+        return kind in ("sigma", "variance", "rate", "probability") and family.mode(kind, probe, **arguments) is not None
+
+    def _groups(self, names: set[str]) -> list[set[str]]:
+        """Parameters without a closed form that meet in a child or in a prior are maximised together."""
+        groups: list[set[str]] = []
+        reads = [value_names(e) & names for p in self.plan.parts for e in p.distribution.arguments.values()]
+        joined = [set().union(*[value_names(e) for e in p.distribution.arguments.values()]) & names for p in self.plan.parts]
+        priors = [
+            ({v.label} | set().union(*[value_names(e) for e in v.arguments.values()], set())) & names
+            for v in self.plan.parameters
+        ]
+        for held in [*reads, *joined, *priors, *[{n} for n in names]]:
+            if not held:
+                continue
+            for group in [g for g in groups if g & held]:
+                groups.remove(group)
+                held = held | group
+            groups.append(held)
+        return groups
+
+    @cached_property
+    def unbounded(self) -> set[str]:
+        """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
+        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
+        cannot, for the density would vanish.
+        """
+        arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
+        names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
+        by_name = {v.label: v for v in self.plan.parameters}
+        return {n for n in names if isinstance(by_name[n].family.support(), Real | Positive) and not by_name[n].family.event_dims}
+
+    def __call__(self, env: Environment, S: Statistics) -> Environment:
+        """New parameter values. Raises Degenerate where a component collapsed or lost its rows."""
+        for regression in self.regressions:
+            env = _with(env, regression.solve(env, S, self.prior))
+        for step in self.look_ups:
+            env = _with(env, {step.parameter.label: self._mode(step, env, S)})
+            if step.kind == "cov":
+                env = whitened(self.plan, env)
+        env = self._ahead(env, S)
+        for names in self.numeric:
+            env = maximise(Coordinates(self.plan, env, names), S, self.prior)
+            env = env.having(batch=None)
+        for step in self.watched:
+            self._not_collapsed(step, env.values[step.parameter.label].array)
+        return env
+
+    def _ahead(self, env: Environment, S: Statistics) -> Environment:
+        """Scales whose step is numerical, set to what they would be without a prior where that is inside their support and raises
+        Q: a better start, and the short way to the boundary where a component collapses. Newton alone would creep there along a
+        bent ridge.
+        """
+        if not self.watched:
+            return env
+        values = {}
+        for step in self.watched:
+            shape = self.plan.problem.shape(step.parameter)
+            found = messages(self.plan, env, S, step.uses, prod(shape), shape)
+            if (found[0] <= EMPTY * float(S.N.sum())).any():
+                return env
+            values[step.parameter.label] = mode(step.parameter.label, step.kind, found)
+        for step in self.watched:
+            support, x = parameter_support(step.parameter, env), values[step.parameter.label]
+            if not (support.contains(x).all() and support.free(x).all()):  # a scale of zero, or one beyond its bounds
+                return env
+        try:
+            tried = whitened(self.plan, _with(env, values))
+            here, there = (Coordinates(self.plan, e, set(values)) for e in (env, tried))
+            better = there.value(there.pack(tried), S, self.prior) > here.value(here.pack(env), S, self.prior)
+        except (Degenerate, np.linalg.LinAlgError):
+            return env
+        return tried if better else env
+
+    def _mode(self, step: LookUp, env: Environment, S: Statistics) -> np.ndarray:
+        v = step.parameter
+        shape = self.plan.problem.shape(v)
+        size = prod(shape)
+        found = messages(self.plan, env, S, step.uses, size, shape)
+        self._not_empty(step, found, float(S.N.sum()))
+        family, support = v.family, parameter_support(v, env)
+        assert isinstance(family, Prior)
+        value = None
+        if self.prior:
+            arguments = argument_values(v, env)
+            natural = family.natural(step.kind, **arguments)
+            if natural is None:
+                value = family.mode(step.kind, found, **arguments)
+                assert value is not None
+            else:
+                found = tuple(m + n for m, n in zip(found, natural, strict=True))
+        if value is None:
+            if isinstance(support, Simplex):  # a random completion may have counted what is zero by declaration
+                found = tuple(support.counted(m) for m in found)
+            value = mode(v.label, step.kind, found)
+        if isinstance(support, Interval):
+            # every look-up objective has one mode: inside bounds it lies at the nearer one
+            value = np.clip(value, support.lower, support.upper)
+        self._not_collapsed(step, value)
+        return value
+
+    def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
+        if not self.prior and step.kind in SCALES and (found[0] <= EMPTY * total).any():
+            raise Degenerate(step.parameter.label, "a component has no rows left")
+
+    def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
+        if step.kind not in SCALES:
+            return
+        floor = self.floors[step.parameter.label]
+        if step.kind == "cov":
+            d = np.sqrt(np.maximum(np.diagonal(value, axis1=-2, axis2=-1), 0))
+            if (d <= floor).any():
+                raise Degenerate(step.parameter.label, "a component collapsed on a point")
+            condition = np.linalg.eigvalsh(value / (d[..., :, None] * d[..., None, :]))[..., 0]
+            if (condition <= SINGULAR).any():
+                raise Degenerate(
+                    step.parameter.label,
+                    "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
+                )
+        elif ((np.sqrt(value) if step.kind == "variance" else value) <= floor).any():
+            raise Degenerate(step.parameter.label, "a component collapsed on a point")
+
+
+def _floor(plan: Plan, step: LookUp) -> np.ndarray:
+    """The standard deviation at which each element has collapsed: a share of that of the columns it scales, each in its units."""
+    shape = plan.problem.shape(step.parameter)
+    lead = shape[:-1] if step.kind == "cov" else shape
+    event = lead[-1:] if step.kind == "cov" else ()
+    floor = np.full((prod(lead[: len(lead) - len(event)]), *event), np.inf)
+    for use in step.uses:
+        assert isinstance(use.part, ResidualPart)
+        scale = plan.scale[use.part.columns].reshape(-1, *event)
+        np.minimum.at(floor, use.index, np.broadcast_to(scale, (*use.index.shape, *event)))
+    return COLLAPSED * np.where(np.isfinite(floor), floor, 0.0).reshape(lead)
+
+
+def _with(env: Environment, values: dict[str, np.ndarray]) -> Environment:
+    return env.with_values({k: Named(v, env.values[k].dims) for k, v in values.items()})

@@ -1,0 +1,391 @@
+"""Data -> Layout: the augmented row v, table terms, allowed configurations, patterns, and what collapses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..families import GaussianFamily, RadialFamily, TableFamily
+from ..numerics import root_of_moments
+from ..problem.branches import allowed_values, inside_cells
+from ..problem.check import distributions
+from ..problem.problem import Problem
+from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
+from ..spec.named import Named
+from ..spec.variable import Switch, Variable
+from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
+from .plan import LEVELS, LevelPart, TablePart
+from .scales import distinct_values
+
+SUM_ROWS = 1024
+QUARTILES = 1.349  # distance of the quartiles of a Normal, in standard deviations
+PROBE_ROWS = 4096  # a first look at so many rows tells whether identical rows are worth collecting
+
+
+class RowBuilder:
+    """Collects columns while `plan` walks the children; `layouts` then makes the final arrays."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        plate: str,
+        axes: dict[str, int],
+        coordinates: dict,
+        slices: dict,
+        d: int,
+        conventions: Conventions | None = None,
+        known: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        self.conventions, self.known = conventions, known or {}
+        self.problem, self.plate, self.axes = problem, plate, axes
+        self.n, self.K = problem.n, prod(axes.values())
+        self.slices = slices
+        self.V = self._rows(coordinates, slices, d)
+        self.hole = np.isnan(self.V)
+        found = conventions or Conventions(*_centre_and_scale(self.V, problem.weights, self._heavy()))
+        self.centre, self.scale = found.centre, found.scale
+        self.V -= self.centre
+        self.L = 0
+        self.X: list[np.ndarray] = []
+        self.x_row: list[int] = []
+        self.phi: list[np.ndarray] = []
+        self.level_columns: list[np.ndarray] = []
+        self.radial_column: list[int] = []
+        self.radial_own: list[int] = []
+        self.radial_reads: list[np.ndarray] = []
+
+    def _rows(self, coordinates: dict, slices: dict, d: int) -> np.ndarray:
+        """(n, d) 1, covariates, Gaussian variables in original units; NaN where hidden."""
+        V = np.full((self.n, d), np.nan)
+        V[:, 0] = 1.0
+        env = Environment({**self.problem.covariates})
+        for key, own in coordinates.items():
+            if isinstance(key, str):
+                value = self.problem.given.get(key)
+            else:
+                value = value_of(key, env)
+            if value is not None:
+                full = np.broadcast_to(value.to((self.plate, *[c for c, _ in own])), (self.n, *[s for _, s in own]))
+                V[:, slices[key]] = full.reshape(self.n, -1)
+        return V
+
+    def _heavy(self) -> list[int]:
+        """Columns that may hold outliers far beyond their other values: those of StudentT variables."""
+        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in distributions(v))]
+        return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
+
+    def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
+        """(n, elements) given values of a child."""
+        return self.problem.given[variable.label].to((self.plate, *[d for d, _ in elements])).reshape(self.n, -1)
+
+    def _inside(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
+        """(n, elements) given values of one branch of a Switch; holes where it has neither mass nor density, since its
+        configurations are ruled out there.
+        """
+        x = self._values(variable, elements)
+        if not isinstance(variable, Switch):
+            return x
+        return np.where(inside_cells(self.problem, variable, distribution), x, np.nan)
+
+    def table(
+        self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
+    ) -> TablePart:
+        """Multipliers of a count child. A slot that depends on row data gets one level for each distinct value of those data."""
+        family = distribution.family
+        assert isinstance(family, TableFamily)
+        x = self._inside(variable, distribution, elements)
+        m = x.shape[1]
+        slot = next(k for k in family.slots if family.slots[k].kind is not None)
+        env = Environment({**self.problem.covariates, **self.problem.fixed})
+        shape = (self.n, *[s for _, s in elements])
+        fixed = {}
+        for key, expression in distribution.arguments.items():
+            if key != slot:
+                value = value_of(expression, env).to((self.plate, *[d for d, _ in elements]))
+                fixed[key] = np.broadcast_to(value, shape).reshape(self.n, m)
+        multipliers = family.multipliers(x, **fixed)
+        codes, levels, data = self._levels(distribution, slot)
+        part = TablePart(variable, distribution, on, elements, slot, len(multipliers), levels, data, self.L)
+        for f, phi in enumerate(multipliers):
+            for j in range(m):
+                first = self.L + (f * m + j) * levels
+                if levels == 1:
+                    self.X.append(phi[:, j])
+                    self.x_row.append(first)
+                else:
+                    self.phi.append(phi[:, j])
+                    self.level_columns.append(first + codes)
+        self.L += part.height
+        return part
+
+    def radial(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> int:
+        """A StudentT: where its values are there, and what its residuals read. Returns the row of T of its first constant."""
+        there = np.isfinite(self._values(variable, elements))
+        offset, columns = self.L, self.slices[variable.label]
+        mean = distribution.arguments["mu"]
+        keys = [*map(coordinate_key, covariate_expressions(mean)), *value_names(mean)]
+        read = np.zeros(self.V.shape[1], dtype=bool)
+        read[0] = True
+        for key in keys:
+            if key in self.slices:
+                read[self.slices[key]] = True
+        for j in range(there.shape[1]):
+            self.radial_column.append(len(self.X))
+            self.radial_own.append(columns.start + j)
+            self.X.append(there[:, j].astype(float))
+            self.x_row.append(offset + j)
+            own = read.copy()
+            own[columns.start + j] = True
+            self.radial_reads.append(own)
+        self.L += there.shape[1]
+        if not (isinstance(variable, Switch) and any(isinstance(b.family, GaussianFamily) for b in variable.branches)):
+            self.hole[:, columns] = False  # a missing value is dropped, not integrated out
+        return offset
+
+    def _levels(self, distribution: Variable, slot: str) -> tuple[np.ndarray, int, dict[str, Named]]:
+        names = sorted(value_names(distribution.arguments[slot]) & set(self.problem.covariates))
+        if not names:
+            return np.zeros(self.n, dtype=np.int64), 1, {}
+        return distinct_values(self.problem, self.plate, names, self.conventions, LEVELS)
+
+    def level(
+        self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
+    ) -> LevelPart:
+        """A child whose value is its level; a hole has multiplier 0."""
+        x = self._inside(variable, distribution, elements)
+        there = np.isfinite(x)
+        counted = None
+        if distribution.family.name == "Dirac":
+            shape = (self.n, *[s for _, s in elements])
+            c = np.broadcast_to(
+                value_of(distribution.arguments["c"], Environment({})).to((self.plate, *[d for d, _ in elements])), shape
+            )
+            codes, levels = (x != c.reshape(self.n, -1)).astype(np.int64), 2
+        else:
+            levels = self.problem.levels(variable)
+            counted = distribution.arguments["p"].dims[-1] if distribution.family.name == "Categorical" else None
+            codes = np.where(there, x, 0).astype(np.int64)
+        part = LevelPart(variable, distribution, on, elements, levels, counted, self.L)
+        for j in range(x.shape[1]):
+            self.phi.append(there[:, j].astype(float))
+            self.level_columns.append(self.L + j * levels + codes[:, j])
+        self.L += part.height
+        return part
+
+    def _evidence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0,
+        K).
+        """
+        shape = tuple(self.axes.values())
+        codes = np.zeros((self.n, 0), dtype=np.int64)
+        evidence = np.zeros((0, self.K))
+        masks = []  # one (n, size) boolean for each latent that anything is known about, as (axis, codes, sets)
+        for axis, (name, size) in enumerate(self.axes.items()):
+            allowed = np.ones((self.n, size), dtype=bool)
+            if name in self.problem.given:
+                x = self.problem.given[name].array
+                known = np.isfinite(x)
+                allowed[known] = np.arange(size) == x[known].astype(int)[:, None]
+            if name in self.known:
+                allowed = np.arange(size) == self.known[name][:, None]
+            if name in self.problem.evidence:
+                log = self.problem.evidence[name].array
+                allowed &= np.isfinite(log)
+                if (
+                    np.ptp(np.where(np.isfinite(log), log, 0.0), axis=1).any()
+                    or (np.where(np.isfinite(log), log, 0.0) != 0).any()
+                ):
+                    wide = np.where(np.isfinite(log), log, 0.0).reshape(
+                        (self.n, *[size if a == axis else 1 for a in range(len(shape))])
+                    )
+                    total = np.broadcast_to(wide, (self.n, *shape)).reshape(self.n, self.K)
+                    evidence = total + evidence if len(evidence) else total.copy()
+            allowed = allowed_values(self.problem, name, allowed)
+            if not allowed.all():
+                sets, code = np.unique(allowed, axis=0, return_inverse=True)
+                masks.append((axis, sets))
+                codes = np.column_stack([codes, code.ravel()])
+        if not masks:
+            return np.zeros(self.n, dtype=np.int64), np.ones((1, self.K), dtype=bool), evidence
+        distinct, code = np.unique(codes, axis=0, return_inverse=True)
+        joint = np.ones((len(distinct), *shape), dtype=bool)
+        for column, (axis, sets) in enumerate(masks):
+            wide = sets[distinct[:, column]].reshape((len(distinct), *[shape[a] if a == axis else 1 for a in range(len(shape))]))
+            joint &= wide
+        return code.ravel(), joint.reshape(len(distinct), self.K), evidence
+
+    def layouts(self) -> tuple[Layout, Layout, np.ndarray]:
+        """(every distinct row; what the loop reads, with single-configuration patterns collapsed; original row -> distinct
+        row).
+        """
+        hole = self.hole
+        code, sets, E = self._evidence()
+        holed = hole.any(axis=0)
+        if holed.any() and not hole[:, holed].all():
+            holes, hole_code = _unique_rows(hole)
+            pattern_key = hole_code * len(sets) + code
+        else:  # the same coordinates are hidden in every row
+            holes, pattern_key = hole[:1], code
+        if len(holes) == len(sets) == 1:
+            distinct = np.zeros(1, dtype=np.int64)
+            pattern = np.zeros(self.n, dtype=np.int64)
+        else:
+            distinct, pattern = np.unique(pattern_key, return_inverse=True)
+            pattern = pattern.ravel()
+        hidden, allowed = holes[distinct // len(sets)], sets[distinct % len(sets)]
+        V = np.where(np.isnan(self.V), 0.0, self.V) if np.isnan(self.V.sum()) else self.V
+        X = np.column_stack(self.X) if self.X else np.zeros((self.n, 0))
+        phi = np.column_stack(self.phi) if self.phi else np.zeros((self.n, 0))
+        level = np.column_stack(self.level_columns) if self.level_columns else np.zeros((self.n, 0), dtype=np.int64)
+        w = self.problem.weights.astype(float)
+
+        first, inverse = _identical_rows([pattern[:, None], V[:, 1:], X, phi, level, E])
+        if first is not None:
+            w = np.bincount(inverse, weights=w, minlength=len(first))
+            V, X, phi, level, pattern = V[first], X[first], phi[first], level[first], pattern[first]
+            E = E[first] if len(E) else E
+        position = np.arange(len(pattern))
+        if len(distinct) > 1:
+            order = np.argsort(pattern, kind="stable")
+            position[order] = np.arange(len(order))
+            V, w, X, phi, level, E = (x[order] if len(x) else x for x in (V, w, X, phi, level, E))
+        inverse = position[inverse] if first is not None else position
+        start = np.concatenate([[0], np.cumsum(np.bincount(pattern, minlength=len(distinct)))]).astype(np.int64)
+
+        rows = (np.ascontiguousarray(x) for x in (V, w, X, phi, level, E))
+        V, w, X, phi, level, E = rows
+        everything = Layout(
+            V, w, X, np.asarray(self.x_row, dtype=np.int64), phi, level, E,
+            start, hidden, allowed, _collapsed_none(V.shape[1], self.L), self.L, self._radial(),
+        )  # fmt: skip
+        return everything, collapse(everything), inverse
+
+    def _radial(self) -> Radial:
+        if not self.radial_column:
+            return NO_RADIAL
+        column = np.array(self.radial_column, dtype=np.int64)
+        holes = np.array([not self.X[f].all() for f in column])
+        return Radial(column, np.array(self.radial_own, dtype=np.int64), holes, np.array(self.radial_reads))
+
+
+def collapse(layout: Layout) -> Layout:
+    """The layout without the rows of its single-configuration patterns, which are reduced to their moments, and without rows of
+    weight 0, which may have probability zero.
+
+    Radial rows weight every row anew at other parameters: with one, nothing collapses.
+    """
+    single = (layout.allowed.sum(axis=1) == 1) & (len(layout.radial.column) == 0)
+    counted = layout.w > 0
+    if not single.any() and counted.all():
+        return layout
+    pattern = np.repeat(np.arange(len(single)), np.diff(layout.start))
+    loop = ~single[pattern] & counted
+    sizes = np.bincount(pattern[loop], minlength=len(single))
+    start = np.concatenate([[0], np.cumsum(sizes[~single])]).astype(np.int64)
+    return replace(
+        layout,
+        V=layout.V[loop],
+        w=layout.w[loop],
+        X=layout.X[loop],
+        phi=layout.phi[loop],
+        level=layout.level[loop],
+        E=layout.E[loop] if len(layout.E) else layout.E,
+        start=start,
+        hidden=layout.hidden[~single],
+        allowed=layout.allowed[~single],
+        collapsed=moments(layout, np.flatnonzero(single)),
+    )
+
+
+def _collapsed_none(d: int, L: int) -> Collapsed:
+    return Collapsed(
+        np.zeros(0, dtype=np.int64), np.zeros((0, d), dtype=bool), np.zeros(0), np.zeros((0, d, d)), np.zeros((0, L)), np.zeros(0)
+    )
+
+
+def moments(layout: Layout, patterns: np.ndarray) -> Collapsed:
+    """What is left of the rows of some patterns when only their moments are kept."""
+    q, d, L = len(patterns), layout.V.shape[1], layout.n_tables
+    R, S = np.zeros((q, d, d)), np.zeros((q, L))
+    weight, constant = np.zeros(q), np.zeros(q)
+    configuration = layout.allowed[patterns].argmax(axis=1)
+    for i, p in enumerate(patterns):
+        at = slice(layout.start[p], layout.start[p + 1])
+        w, phi, level = layout.w[at], layout.phi[at], layout.level[at]
+        weight[i] = w.sum()
+        R[i] = root_of_moments(layout.V[at], w)
+        S[i, layout.x_row] = w @ layout.X[at]
+        for t in range(phi.shape[1]):
+            S[i] += np.bincount(level[:, t], weights=w * phi[:, t], minlength=L)
+        if len(layout.E):
+            constant[i] = w @ layout.E[at, configuration[i]]
+    return Collapsed(configuration, layout.hidden[patterns], weight, R, S, constant)
+
+
+def _centre_and_scale(V: np.ndarray, weights: np.ndarray, heavy: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column over its given cells, the mean's size where it does not vary; (0, 1)
+    where a column is wholly hidden.
+
+    Of `heavy` columns the median, and the quartiles' distance as the standard deviation of a Normal, where they differ: about a
+    mean that one value of 1e12 has moved, the others would lose their digits, and beside such a standard deviation vanish.
+    """
+    total, first = _column_sums(V, weights, 0.0, 1)
+    seen = total > 0
+    safe = np.where(seen, total, 1.0)
+    centre = np.where(seen, first / safe, 0.0)
+    centre[0] = 0.0
+    _, second = _column_sums(V, weights, centre, 2)
+    alone = np.where(centre != 0, np.abs(centre), 1.0)  # of a single row, or a constant: its size tells the unit
+    scale = np.where(seen & (second > 0), np.sqrt(second / safe), alone)
+    for column in heavy:
+        values = V[(weights > 0) & ~np.isnan(V[:, column]), column]
+        if len(values):
+            low, centre[column], high = np.quantile(values, [0.25, 0.5, 0.75])
+            scale[column] = (high - low) / QUARTILES if high > low else scale[column]
+    return centre, scale
+
+
+def _column_sums(V: np.ndarray, weights: np.ndarray, centre: Any, power: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the given cells of each column, and the sum of w (v - centre)^power over them; by blocks that stay in the
+    cache.
+    """
+    total, found = np.zeros(V.shape[1]), np.zeros(V.shape[1])
+    for s in range(0, len(V), SUM_ROWS):
+        x, w = V[s : s + SUM_ROWS] - centre, weights[s : s + SUM_ROWS]
+        there = ~np.isnan(x)
+        if there.all():
+            total += w.sum()
+        else:
+            total += w @ there
+            x[~there] = 0.0
+        found += w @ (x * x if power == 2 else x)
+    return total, found
+
+
+def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    packed = np.ascontiguousarray(np.packbits(mask, axis=1))
+    _, first, code = np.unique(
+        packed.view([("", packed.dtype)] * packed.shape[1]).ravel(), return_index=True, return_inverse=True
+    )
+    return mask[first], code.ravel()
+
+
+def _identical_rows(columns: list[np.ndarray]) -> tuple[Any, np.ndarray]:
+    """(index of the first of each group of identical rows, group of each row), or (None, ...) where collecting would not pay."""
+    columns = [c for c in columns if c.size]
+    n = len(columns[0])
+    few = slice(None, None, max(1, n // PROBE_ROWS))
+    probe = _keys([c[few][:PROBE_ROWS] for c in columns])
+    if len(np.unique(probe)) > 0.8 * len(probe):
+        return None, np.zeros(0, dtype=int)
+    _, first, group = np.unique(_keys(columns), return_index=True, return_inverse=True)
+    return first, group.ravel()
+
+
+def _keys(columns: list[np.ndarray]) -> np.ndarray:
+    table = np.hstack(columns, dtype=float)
+    return table.view([("", table.dtype)] * table.shape[1]).ravel()

@@ -1,0 +1,234 @@
+"""Which row to label next: what one more label would buy, for each hidden row, by both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ...comparison.run import fit_mcmc
+from ...em.fit import fit_em
+from ...em.result import EMFit
+from ...errors import BadInput, MissingData, UnknownName
+from ...expect.plan import Plan, make_plan
+from ...invariance.labels import exchangeable
+from ...numerics import checked_seed
+from ...problem.labels import hint
+from ...problem.problem import Problem
+from . import information as gain_information
+from .draws import Criterion, choose, entropy, label_log_probabilities
+
+By = Literal["log_score", "information", "log_determinant"]
+Method = Literal["em", "mcmc"]
+NUMBERS = 40_000_000  # of probabilities kept, draws x rows x labels; of more, draws are left out evenly
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """The rows to label next.
+
+    Attributes
+    ----------
+    label : the variable whose labels are asked for. by : what the rows are ranked by.
+    gains : over (method, row): `information` and `log_score`, nats, `entropy` of the predicted label, `log_determinant`, nats (EM
+        alone has it), all for a row on its own, and `probability` of each label; for every row whose label is hidden.
+    rows : one line a suggestion: method, rank, row (its label in the data), position (from 0), gain (beyond that of the rows
+        above it), the row's own gains, its most probable label and the probability of that.
+    em, posterior : the fits behind the two methods; None where one was not asked for.
+    notes : what a reader ought to know.
+    """
+
+    label: str
+    by: str
+    gains: xr.Dataset
+    rows: pd.DataFrame
+    em: EMFit | None = field(default=None, repr=False)
+    posterior: xr.DataTree | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def chosen(self, method: Method) -> np.ndarray:
+        """Positions of the rows that a method suggests, best first."""
+        return self.rows.loc[self.rows["method"] == method, "position"].to_numpy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs: label, by, suggestions (a list a method) and notes."""
+        parts = {str(m): part.drop(columns="method").to_dict(orient="records") for m, part in self.rows.groupby("method")}
+        return {"label": self.label, "by": self.by, "suggestions": parts, "notes": list(self.notes)}
+
+
+def suggest(
+    problem: Problem,
+    n: int = 5,
+    labels: str | None = None,
+    by: By = "information",
+    methods: Sequence[Method] = ("em", "mcmc"),
+    objective: Literal["ml", "map"] = "map",
+    starts: int = 8,
+    draws: int = 500,
+    tune: int = 500,
+    chains: int = 2,
+    fit: EMFit | None = None,
+    posterior: xr.DataTree | xr.Dataset | None = None,
+    all_measures: bool = True,
+    random_seed: int | None = None,
+    progress: bool = True,
+) -> Suggestions:
+    """Rank the rows without a label by what theirs is expected to be worth, and suggest the n to label next.
+
+    Three measures, all in nats, all expectations over the label as it is predicted now:
+
+    information      I(z_i; theta), by how much the label is expected to lower the entropy of the parameters
+    log_score        sum_j I(z_i; z_j), by how much it is expected to raise the total log score of the other hidden labels
+    log_determinant  1/2 log( det(I + F_i) / det I ), the first for a normal posterior with EM's observed information I
+
+    The first two are averages over draws of the parameters: NUTS' ("mcmc"), or from EM's normal approximation ("em"). Formulas
+    and sources are in `gain_draws` and `gain_information`. The n rows are chosen one by one, each for what it adds to those
+    before it, whose labels are not known yet: the n best rows on their own would often say the same n times.
+
+    Parameters
+    ----------
+    labels : the discrete variable to be labelled; needed where several are hidden.
+    by : the measure to rank by; "log_determinant" belongs to EM alone.
+    objective, starts : of EM. "map", since few labels leave maxima of the likelihood that a prior keeps finite, and since it is
+        the posterior that both methods then speak of.
+    draws, tune, chains : of NUTS; EM's approximation gives draws x chains draws.
+    fit, posterior : of this very problem, where they are known already.
+    all_measures : False leaves out (NaN) what the rows are not ranked by.
+
+    Raises
+    ------
+    BadInput : nothing is hidden, or options that do not fit. UnknownName : `labels`. FitFailed : EM found no optimum.
+    Degenerate : the information at EM's estimate is not positive definite, so that there is no normal approximation.
+    """
+    _check(n, by, methods)
+    plan = make_plan(problem)
+    name = _label(plan, labels)
+    hidden = _hidden(problem, name)
+    checked_seed(random_seed)
+    rng = np.random.default_rng(random_seed)
+    notes = _notes(plan, name)
+    parts: list[xr.Dataset] = []
+    rows: list[pd.DataFrame] = []
+    for method in methods:
+        if method == "em":
+            if fit is None:
+                fit = fit_em(problem, objective, starts=starts, random_seed=random_seed, progress=progress)
+            values = gain_information.approximate_draws(fit, draws * chains, rng)
+        else:
+            if posterior is None:
+                posterior = fit_mcmc(problem, draws, tune, chains, random_seed=random_seed, progress=progress)
+            values = _flat(problem, posterior)
+        wanted = get_args(By) if all_measures else (by,)
+        gains = {k: np.full(len(hidden), np.nan) for k in get_args(By)}
+        found: list[tuple[int, float]] = []
+        if method == "em" and fit is not None and "log_determinant" in wanted:
+            W, covariance = gain_information.label_scores(fit, name, hidden), gain_information.covariance_of(fit)
+            gains["log_determinant"] = gain_information.log_determinant(W, covariance)
+            if by == "log_determinant":
+                found = [(int(hidden[i]), g) for i, g in gain_information.choose(W, covariance, n)]
+        probability = np.exp(label_log_probabilities(plan, name, _thinned(values, problem.n, plan, name)))
+        for measure in ("information", "log_score"):
+            if measure in wanted:
+                criterion = Criterion.of(probability, hidden, measure == "log_score", rng)
+                gains[measure] = criterion.gain(hidden)
+                if by == measure:
+                    found = choose(criterion, n, rng, gains[measure])
+        mean = probability.mean(axis=0)[hidden]
+        parts.append(_gains(plan, name, hidden, {**gains, "entropy": entropy(mean)}, mean))
+        rows.append(_table(method, parts[-1], hidden, found))
+    together = xr.concat(parts, pd.Index(list(methods), name="method"))
+    tree = posterior if isinstance(posterior, xr.DataTree) else None
+    return Suggestions(name, by, together, pd.concat(rows, ignore_index=True), fit, tree, notes)
+
+
+def _check(n: int, by: str, methods: Sequence[str]) -> None:
+    if n < 1:
+        raise BadInput("n", "at least 1 row", str(n))
+    if by not in get_args(By):
+        raise BadInput("by", f"one of {', '.join(get_args(By))}", repr(by))
+    if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(get_args(Method)):
+        raise BadInput("methods", f"some of {', '.join(get_args(Method))}, each once", f"{list(methods)}")
+    if by == "log_determinant" and "mcmc" in methods:
+        raise BadInput("by", "a measure that NUTS has too", "'log_determinant'", "Give methods=('em',), or by='information'.")
+
+
+def _label(plan: Plan, labels: str | None) -> str:
+    """The discrete latent to be labelled."""
+    names = [z.label for z in plan.latents if plan.problem.roles[z.label] == "assignment"]
+    if labels is None:
+        if len(names) != 1:
+            got = f"{len(names)}: {', '.join(names)}" if names else "none: every label is given"
+            raise BadInput("labels", "one discrete variable with hidden values", got, "Name it." if names else "Hide some.")
+        return names[0]
+    if labels not in names:
+        known = {v.label for v in plan.problem.row_variables if v.discrete}
+        if labels in known:
+            raise BadInput("labels", "a variable with hidden values", f"{labels!r}, whose values are all given")
+        raise UnknownName(f"labels {labels!r}", "a discrete variable of the rows", "another name", hint(labels, names))
+    return labels
+
+
+def _hidden(problem: Problem, name: str) -> np.ndarray:
+    """Positions of the rows whose label is not certain."""
+    given = problem.given.get(name)
+    open_ = np.ones(problem.n, dtype=bool) if given is None else np.isnan(given.array)
+    if name in problem.evidence:
+        open_ &= np.isfinite(problem.evidence[name].array).sum(axis=-1) > 1
+    open_ &= problem.weights > 0
+    if not open_.any():
+        raise BadInput("labels", "rows without a label", f"none: {name!r} is given in every row")
+    return np.flatnonzero(open_)
+
+
+def _notes(plan: Plan, name: str) -> tuple[str, ...]:
+    counted = next(z.counts for z in plan.latents if z.label == name)
+    if counted is not None and exchangeable(plan).get(counted, "") is None:
+        return (f"No label tells the values of {name} apart: a first one of each is worth more than any row suggested here.",)
+    return ()
+
+
+def _flat(problem: Problem, posterior: xr.DataTree | xr.Dataset) -> dict[str, np.ndarray]:
+    """{parameter: (draws, *shape)} of aligned draws."""
+    found = posterior["posterior"].to_dataset() if isinstance(posterior, xr.DataTree) else posterior
+    out = {}
+    for v in problem.parameters:
+        if v.label not in found:
+            raise MissingData(v.label, "draws of every parameter of the problem", "none", "Pass the posterior of this problem.")
+        lead = [d for d in found[v.label].dims if d not in v.dims]
+        out[v.label] = found[v.label].transpose(*lead, *v.dims).to_numpy().reshape(-1, *problem.shape(v))
+    return out
+
+
+def _thinned(values: dict[str, np.ndarray], n: int, plan: Plan, name: str) -> dict[str, np.ndarray]:
+    size = len(next(iter(values.values())))
+    K = int(plan.configurations(name).max()) + 1
+    step = max(1, int(np.ceil(size * n * K / NUMBERS)))
+    return {k: x[::step] for k, x in values.items()}
+
+
+def _gains(plan: Plan, name: str, hidden: np.ndarray, gains: dict[str, np.ndarray], mean: np.ndarray) -> xr.Dataset:
+    problem = plan.problem
+    plate = next(iter(problem.plates))
+    latent = next(z for z in plan.latents if z.label == name)
+    dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{name}_value"
+    coords = {plate: problem.labels(plate)[hidden], dim: problem.level_labels(latent)}
+    return xr.Dataset({k: (plate, x) for k, x in gains.items()} | {"probability": ((plate, dim), mean)}, coords=coords)
+
+
+def _table(method: str, gains: xr.Dataset, hidden: np.ndarray, found: list[tuple[int, float]]) -> pd.DataFrame:
+    plate, dim = (str(d) for d in gains["probability"].dims)
+    place = {int(row): i for i, row in enumerate(hidden)}
+    lines = []
+    for rank, (row, gain) in enumerate(found, 1):
+        own = gains.isel({plate: place[row]})
+        best = int(own["probability"].values.argmax())
+        measures = {k: float(own[k]) for k in ("information", "log_score", "log_determinant", "entropy")}
+        guess = {"likely": own[dim].values[best].item(), "probability": float(own["probability"][best])}
+        lines.append(
+            {"method": method, "rank": rank, "row": own[plate].values.item(), "position": row, "gain": gain, **measures, **guess}
+        )
+    return pd.DataFrame(lines)

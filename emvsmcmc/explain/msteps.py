@@ -1,0 +1,272 @@
+"""The M-step, parameter by parameter, as `em` compiled it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..em.look_ups import Use, uses_of
+from ..em.mstep import LookUp, MStep
+from ..expect.plan import LevelPart, ResidualPart, TablePart
+from ..families import Prior, TableFamily
+from ..families.support import Interval, Simplex
+from ..spec.expression import Expression, Index, Operation
+from ..spec.graph import argument_values, parameter_support, parents, value_names, walk
+from ..spec.notation import Notation
+from ..spec.variable import Variable
+from .means import expected, mean_step, residual, stands_in_mean
+from .plan_view import View, bracketed, grouped, total
+
+TITLES = {
+    "probabilities": "counts, normalised",
+    "probability": "share of successes",
+    "rate": "events over exposure",
+    "sigma": "weighted sum of squares",
+    "variance": "weighted sum of squares",
+    "cov": "weighted sum of outer products",
+}
+PRIOR_TITLES = {
+    ("probabilities", "Dirichlet"): "mode of a Dirichlet",
+    ("probability", "Beta"): "mode of a Beta",
+    ("rate", "Gamma"): "mode of a Gamma",
+    ("rate", "Exponential"): "mode of a Gamma",
+    ("variance", "InverseGamma"): "mode of an inverse Gamma",
+    ("cov", "InverseWishart"): "mode of an inverse Wishart",
+}
+# stationary point of -N log s - SS / (2 s^2) + log prior(s), for priors of a standard deviation s that are not conjugate to it
+EQUATIONS = {
+    "HalfNormal": ("quadratic in its square", "s⁴ / {sigma}² + N s² − SS = 0"),
+    "InverseGamma": ("quadratic", "(N + {alpha} + 1) s² − {beta} s − SS = 0"),
+    "HalfCauchy": ("quadratic in its square", "(N + 2) s⁴ + (N {beta}² − SS) s² − SS {beta}² = 0"),
+}
+
+
+def m_step(view: View, prior: bool) -> list[str]:
+    """Numbered lines in the order in which the steps are taken."""
+    step = MStep(view.plan, prior)
+    used = set().union(*[parents(v) for v in view.problem.row_variables], set())
+    blocks = [mean_step(view, r, prior) for r in step.regressions]
+    blocks += [_look_up(view, s, prior) for s in step.look_ups]
+    blocks += [_numeric(view, sorted(names), prior) for names in step.numeric if prior or names & used]
+    lines = []
+    for i, (title, *rest) in enumerate(blocks, 1):
+        lines += [f"{i}. {title}", *[f"     {line}" for line in rest]]
+    idle = [v.label for v in view.plan.parameters if v.label not in used]
+    if idle and not prior:
+        them = "them" if len(idle) > 1 else "it"
+        lines.append(f"refused: {', '.join(idle)} in priors only, so that the likelihood says nothing of {them}")
+    return lines or ["every parameter is given"]
+
+
+def _numeric(view: View, names: list[str], prior: bool) -> list[str]:
+    where = f"{', '.join(names)}: no closed form; safeguarded Newton on Q{' + log prior' if prior else ''}"
+    if len(names) > 1:
+        where += ", together"
+    return [where, *[f"{name}: {_why(view, view.problem.spec.variables[name], prior)}" for name in names]]
+
+
+def _why(view: View, v: Variable, prior: bool) -> str:
+    uses = uses_of(view.plan, v)
+    tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.argument("nu"))]
+    if tails:
+        return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
+    if stands_in_mean(view, v):
+        if uses != []:
+            return "it stands in a mean and in another slot"
+        if prior and v.family.name == "StudentT":
+            return "its StudentT prior is not Normal, so that the mean is no regression"
+        return f"its {v.family.name} prior bounds a mean"
+    if uses is None:
+        return "it stands inside an expression, not alone in a slot"
+    if not uses:
+        return "it stands only in priors"
+    kinds = sorted({u.kind for u in uses})
+    if len(kinds) > 1:
+        return f"it stands in slots of different kinds ({', '.join(kinds)})"
+    return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
+
+
+def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
+    v, kind = step.parameter, step.kind
+    left, kept = _left(view, step)
+    pairs = [_messages(view, v, use, kept) for use in step.uses]
+    first, second = (_plus([p[i] for p in pairs]) for i in (0, 1))
+    if not prior:
+        lines = [f"{v.label}: {TITLES[kind]}", *_formula(view, step, left, first, second, None)]
+    else:
+        natural = _natural(view, v, kind)
+        if natural is None:
+            title, equation = EQUATIONS.get(v.family.name, ("closed form", f"the mode of likelihood times {v.family.name} prior"))
+            given = {k: view.write.expression(e) for k, e in v.arguments.items()}
+            where = [f"N = {second}", f"SS = {first}"]
+            return [
+                f"{v.label}: {title}, under its {v.family.name} prior",
+                f"s = {left}: the positive root of {equation.format(**given)}",
+                *where,
+            ]
+        name, prior_text = PRIOR_TITLES.get((kind, v.family.name), TITLES[kind]), view.write.distribution(v, v.dims)
+        known = not any(value_names(e) for e in v.arguments.values())
+        lines = [f"{v.label}: {name}", *_formula(view, step, left, first, second, natural if known else None)]
+        if not known:
+            lines.append(f"to each sum comes what {prior_text} adds at its current values")
+        elif all(not np.any(n) for n in natural):
+            lines[0] += f" ({prior_text} adds nothing)"
+    support = parameter_support(v, view.environment)
+    if v.family.support_reads and isinstance(support, Interval):
+        lines.append(f"moved to the nearer bound of its {v.family.name} prior where it lies outside")
+    if isinstance(support, Simplex) and (fixed := support.fixed(view.problem.shape(v))).any():
+        values = " or ".join(f"{x:g}" for x in np.unique(view.environment.values[v.label].array[fixed]))
+        lines.append(
+            f"{fixed.sum()} of its {fixed.size} entries are {values} by its {v.family.name} prior: nothing is counted there"
+        )
+    return lines
+
+
+def _formula(view: View, step: LookUp, left: str, first: str, second: str, natural: tuple[np.ndarray, ...] | None) -> list[str]:
+    """modes.mode in words: `first` over `second` for rates and scales, shares for probabilities."""
+    kind, extra = step.kind, natural or (None, None)
+    if kind in ("sigma", "variance", "cov"):  # messages are (n, ss), so the prior's are too
+        second, first = _add(second, extra[0]), _add(first, extra[1])
+        return [f"{left}{'²' if kind == 'sigma' else ''} = {grouped(first)} / {grouped(second)}"]
+    first = _add(first, extra[0])
+    if kind == "probabilities":
+        return [f"{left} = {grouped(first)} / Σ_{_counted(view, step)} {bracketed(first)}"]
+    second = _add(second, extra[1])
+    below = f"({first} + {second})" if kind == "probability" else grouped(second)
+    return [f"{left} = {grouped(first)} / {below}"]
+
+
+def _counted(view: View, step: LookUp) -> str:
+    use = step.uses[0]
+    if use.latent is not None:
+        return view.symbols[use.latent.label]
+    assert isinstance(use.part, LevelPart)
+    return view.counted(use.part)
+
+
+def _natural(view: View, v: Variable, kind: str) -> tuple[np.ndarray, ...] | None:
+    """What the prior adds to the messages, as `em` adds it."""
+    family = v.family
+    assert isinstance(family, Prior)
+    found = family.natural(kind, **argument_values(v, view.environment))
+    return None if found is None else tuple(np.asarray(x, dtype=float) for x in found)
+
+
+# ---------------------------------------------------------------------------------------------------- messages in words
+
+
+def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, str]:
+    """The two sums that a use sends, in the order in which they are divided: (events, exposure), (ss, n), (hits, misses)."""
+    if use.latent is not None:
+        return _assignment_messages(view, use, kept)
+    part = use.part
+    assert part is not None
+    write, r = view.of(part), view.responsibility(view.of(part))
+    indices = [i for i in [view.plate, *view.free(write), *view.elements(part)] if i not in kept]
+    over, weight = total(indices), view.weight(indices, write)
+    if isinstance(part, ResidualPart):
+        away, r = residual(view, part), r + view.scale(part, write)
+        return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind == 'cov' else f'{away}²')}", weight
+    value = f"{part.variable.label}[{', '.join(part.variable.dims)}]"
+    if isinstance(part, LevelPart):
+        if use.kind == "probabilities":
+            return f"{over}{r}[{value} = {view.counted(part)}]", ""
+        return f"{over}{r}{value}", f"{over}{r}(1 − {value})"
+    assert isinstance(part, TablePart)
+    family = part.distribution.family
+    assert isinstance(family, TableFamily)
+    # a family's message only picks among its statistics, so it picks among their names as well
+    first, second = map(str, family.message(part.slot, _multipliers(view, part, value)))  # type: ignore[arg-type]
+    if use.factor is not None:
+        known = write.expression(_factor(part.argument(part.slot), v.label))
+        second = known if second == "1" else f"{second} {known}"
+    sums = [f"{over}{r}{x}" if x != "1" else weight for x in (first, second)]
+    return sums[0], sums[1]
+
+
+def _assignment_messages(view: View, use: Use, kept: list[str]) -> tuple[str, str]:
+    assert use.latent is not None
+    if use.kind == "probabilities":
+        return view.weight([i for i in [view.plate, *view.free()] if i not in kept]), ""
+    sums = []
+    for value in ("1", "0"):
+        write = view.write.having(**{use.latent.label: value})
+        sums.append(view.weight([i for i in [view.plate, *view.free(write)] if i not in kept], write))
+    return sums[0], sums[1]
+
+
+def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
+    """What each table is multiplied by, recognised from the numbers that the family gives."""
+    family = part.distribution.family
+    assert isinstance(family, TableFamily)
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 5, 7).astype(float)
+    known: dict[str, np.ndarray] = {}
+    texts: dict[str, str] = {}
+    for key in part.distribution.arguments:
+        if key != part.slot:
+            known[key] = rng.integers(5, 9, 7).astype(float)
+            texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
+    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
+    candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
+    return [
+        next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")
+        for phi in family.multipliers(x, **known)
+    ]
+
+
+def _factor(e: Expression, name: str) -> Expression:
+    assert isinstance(e, Operation)
+    left, right = e.children
+    return left if name in value_names(right) else right
+
+
+# ------------------------------------------------------------------------------------------------------------- small pieces
+
+
+def _left(view: View, step: LookUp) -> tuple[str, list[str]]:
+    """How the parameter is written where it stands, and the indices that it keeps; its own dims where its uses differ."""
+    found = {_written(view, step, use) for use in step.uses}
+    text, kept = next(iter(found)) if len(found) == 1 else _own(step)
+    return text, list(kept)
+
+
+def _own(step: LookUp) -> tuple[str, tuple[str, ...]]:
+    dims = step.parameter.dims[:-2] if step.kind == "cov" else step.parameter.dims
+    return f"{step.parameter.label}[{', '.join(dims)}]" if dims else step.parameter.label, dims
+
+
+def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
+    write: Notation = view.write
+    if use.latent is not None:
+        e: Any = use.latent.arguments["p"]
+        if use.kind == "probabilities":
+            write = write.having(**{e.dims[-1]: view.symbols[use.latent.label]})
+        return write.expression(e), tuple(write.indices(e))
+    part = use.part
+    assert part is not None
+    write = view.of(part)
+    key = part.scale_slot if isinstance(part, ResidualPart) else part.slot if isinstance(part, TablePart) else "p"
+    e = next(x for x in walk(part.argument(key)) if (x.base if isinstance(x, Index) else x).name == step.parameter.label)
+    drop = (
+        [d for d in e.dims if d not in part.variable.dims and d != getattr(part, "counted", None)] if step.kind == "cov" else []
+    )
+    if step.kind == "cov":
+        drop.append(part.elements[-1][0])
+    return write.expression(e, drop), tuple(write.indices(e, drop))
+
+
+def _plus(texts: list[str]) -> str:
+    return " + ".join(dict.fromkeys(t for t in texts if t))
+
+
+def _add(text: str, extra: np.ndarray | None) -> str:
+    if extra is None or not np.any(extra):
+        return text
+    numbers = np.unique(extra)
+    if extra.size == 1 or len(numbers) == 1:
+        number = float(numbers[0])
+        return f"{text} {'+' if number > 0 else '−'} {abs(number):g}"
+    shown = np.array2string(np.squeeze(extra), separator=", ", formatter={"float_kind": lambda x: f"{x:g}"})
+    return f"{text} + {' '.join(shown.split())}"

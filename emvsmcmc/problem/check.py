@@ -1,0 +1,302 @@
+"""What data must be like to be conditioned on: one rule a function, one message a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFinite, OutOfSupport, TooFewRows, WrongDims
+from ..families import GaussianFamily, RadialFamily
+from ..families.support import Counts, Simplex
+from ..spec.expression import Expression, Operation
+from ..spec.graph import Environment, NotAffineHere, argument_dims, index_names, names_in, value_names, value_of
+from ..spec.model import Spec
+from ..spec.named import Named
+from ..spec.variable import Switch, Variable
+from .align import indexing_names
+from .read import Raw, numbers, place
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+ROUNDING = 1e-12  # of a column's size: what varies by less has not three digits of its variation left in float64
+ROUNDED = 1e-2 + 1e-9  # how far from 1 a sum of probabilities may be by rounding to two digits
+
+
+def row_weights(raw: Raw, rows: int, align: Callable[[], np.ndarray], some: bool = True) -> np.ndarray:
+    """Finite, at least 0, one a row; not all 0, where `some` are asked for."""
+    if raw.values.shape != (rows,):
+        raise WrongDims(
+            "weights", f"{rows} weights, one for each row", f"shape {raw.values.shape}", "Weight 2 counts a row twice."
+        )
+    try:
+        weights = numbers("weights", align())
+    except NotFinite as infinite:
+        raise BadWeights("weights", infinite.expected, infinite.got, "Give 0 to rows that are not to count.") from None
+    bad = ~(weights >= 0)
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise BadWeights(
+            "weights", "weights of at least 0", f"{weights[i]:g} in row {i}", "Give 0 to rows that are not to count."
+        )
+    if some and not (weights > 0).any():
+        raise BadWeights(
+            "weights", "a positive weight in at least one row", "zero in every row", "Without weights every row counts once."
+        )
+    return weights
+
+
+def something_measured(spec: Spec, known: set[str]) -> None:
+    """At least one variable of the rows is given."""
+    names = [v.label for v in spec.variables.values() if spec.plates_of(v)]
+    if not known & set(names):
+        raise MissingData(
+            "data", f"values for at least one of {names}", "none of them", "Pass the measurements under these names."
+        )
+
+
+def fixed_parameters(problem: Problem) -> None:
+    """A parameter is given wholly or not at all."""
+    for name, value in problem.fixed.items():
+        holes = int(np.isnan(value.array).sum())
+        if holes:
+            got = f"{holes} of {value.array.size} missing"
+            raise MissingData(
+                name, "every value of a parameter that is fixed", got, "Give it wholly, or leave it out to estimate it."
+            )
+
+
+def normalised(problem: Problem, notes: list[str]) -> Problem:
+    """The problem with fixed probabilities divided by their sum where that is 1 up to rounding (1e-2), with a note.
+
+    Anything further off is left as it is, for `support` to refuse.
+    """
+    given = dict(problem.given)
+    for name, value in problem.fixed.items():
+        variable = problem.spec.variables[name]
+        if not isinstance(variable.family.support(), Simplex):
+            continue
+        total = value.array.sum(-1, keepdims=True)
+        off = float(np.abs(total - 1).max())
+        if variable.family.support().contains(value.array).all() or off > ROUNDED or (value.array < 0).any():
+            continue
+        given[name] = Named(value.array / total, value.dims)
+        notes.append(f"{name}: probabilities summed to 1 only within {off:.1g}, and were divided by their sum.")
+    return replace(problem, given=given)
+
+
+def fixed_scales(problem: Problem) -> None:
+    """A fixed scale is positive; so are fixed degrees of freedom."""
+    env = Environment(problem.fixed)
+    for v in problem.row_variables:
+        for distribution in distributions(v):
+            for slot in ("sigma", "variance", "nu"):
+                scale = distribution.arguments.get(slot)
+                if scale is None or not (names := value_names(scale)) or not names <= set(problem.fixed):
+                    continue
+                if not (value_of(scale, env).array > 0).all():
+                    raise OutOfSupport(
+                        " and ".join(sorted(names)),
+                        f"positive values, the {slot} of {v.label!r}",
+                        "0",
+                        "Fix it at a positive value.",
+                    )
+
+
+def known_scales(problem: Problem) -> None:
+    """A known scale, or the known factor of one, is positive in every row."""
+    env = Environment({**problem.covariates, **problem.fixed})
+    for v in problem.row_variables:
+        for distribution in distributions(v):
+            for slot in ("sigma", "variance"):
+                scale = distribution.arguments.get(slot)
+                for factor in [] if scale is None else _factors(scale):
+                    names = value_names(factor)
+                    if not names & set(problem.covariates) or not names <= set(env.values) or index_names(factor):
+                        continue
+                    values = value_of(factor, env).array
+                    if not (values > 0).all():
+                        raise OutOfSupport(
+                            " and ".join(sorted(names)),
+                            f"positive values, the {slot} of {v.label!r}",
+                            f"{values[~(values > 0)][0]:g}",
+                            "Leave those rows out, or give their true scale.",
+                        )
+
+
+def _factors(expression: Expression) -> list[Expression]:
+    """What a product is made of."""
+    if isinstance(expression, Operation) and expression.function in ("mul", "inv", "sqrt"):
+        return [f for child in expression.children for f in _factors(child)]
+    return [expression]
+
+
+def support(problem: Problem, variable: Variable) -> None:
+    """Given values lie in the support of their distribution; for a Switch, of at least one branch."""
+    if variable.label not in problem.given or variable.discrete:
+        return  # labels were checked against their dim
+    value = problem.given[variable.label]
+    inside, expected = np.zeros((), dtype=bool), []
+    for distribution in distributions(variable):
+        found, description = lives(problem, variable, distribution, value.array)
+        inside = inside | found
+        expected.append(f"{description} ({distribution.family.name})")
+    if inside.all():
+        return
+    bad = ~np.broadcast_to(inside, value.array.shape) if inside.ndim == value.array.ndim else ~inside
+    i = int(np.flatnonzero(bad)[0])
+    at = np.unravel_index(i, bad.shape)
+    got = np.asarray(value.array[at])
+    text = f"{got:g}" if got.ndim == 0 else str(got.tolist())[:60]
+    if problem.spec.plates_of(variable):
+        text += f" in {place(bad.shape, i)}"
+    raise OutOfSupport(
+        variable.label, " or ".join(dict.fromkeys(expected)), text, "Mend the value, or declare another distribution."
+    )
+
+
+def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
+    """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
+    holes; and what that is in words). Raises OutOfSupport for known trials that are no whole numbers.
+    """
+    family = distribution.family
+    known = _known_arguments(problem, distribution, variable.dims)
+    if "n" in known:
+        trials = np.asarray(known["n"])
+        whole = Counts().contains(trials)
+        if not whole.all():
+            got = f"{trials[~whole][0]:g}"
+            raise OutOfSupport(f"{variable.label}.n", "whole numbers of at least 0", got, "n counts the trials of each row.")
+        return family.support(n=trials).contains(x), "a whole number from 0 to n"
+    found = family.support(**known)
+    return found.contains(x), found.description
+
+
+def _known_arguments(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Those arguments of a distribution that depend on constants, covariates and fixed parameters only."""
+    env = Environment({**problem.covariates, **problem.fixed})
+    out: dict[str, np.ndarray] = {}
+    for key, expression in distribution.arguments.items():
+        if isinstance(expression, Variable) and expression.name is None:
+            continue  # the unnamed scale prior of an LKJCov is a distribution, not a value
+        try:
+            value = value_of(expression, env)
+            out[key] = value.to(argument_dims(distribution, key, value, dims))
+        except (KeyError, NotAffineHere, ValueError):
+            continue  # it depends on something unknown, which a support does not need
+    return out
+
+
+def enough_data(problem: Problem) -> None:
+    """Rows for every component, a value in every column, variation where a scale is estimated.
+
+    For estimation only: with every parameter fixed (prediction) a single row will do.
+    """
+    if not problem.n:
+        raise TooFewRows("data", "at least one row", "none", "Pass rows; an empty frame says nothing.")
+    if not problem.parameters:
+        return
+    counted, indices = problem.weights > 0, indexing_names(problem.spec)
+    enough_rows(problem, int(counted.sum()))
+    if len(problem.plates) != 1:
+        return
+    for variable in problem.row_variables:
+        if problem.roles[variable.label] == "observed" and variable.label not in indices:
+            columns = columns_of(problem, variable)
+            check_columns(problem, variable, columns if counted.all() else columns[counted])
+
+
+def check_columns(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    """A value in every column (rows, cells), and variation where a scale is estimated."""
+    _no_empty_column(problem, variable, columns)
+    _no_constant_column(problem, variable, columns)
+
+
+def enough_rows(problem: Problem, counted: int) -> None:
+    """As many rows with a weight as an assignment has values."""
+    indices = indexing_names(problem.spec)
+    for variable in problem.row_variables:
+        if problem.roles[variable.label] == "assignment" and variable.label in indices:
+            _enough_rows(problem, variable, counted)
+
+
+def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
+    levels = problem.levels(variable)
+    # rows of a frequency table stand for more than one observation, normalised weights for less than one
+    if rows < levels and problem.weights.sum() < levels:
+        raise TooFewRows(
+            variable.label,
+            f"at least {levels} rows, one for each value it may take",
+            f"{rows}",
+            "Use fewer components, or more data.",
+        )
+
+
+def columns_of(problem: Problem, variable: Variable) -> np.ndarray:
+    """(n, cells) values of a row variable."""
+    plate = problem.spec.plates_of(variable)[0]
+    rest = [d for d in variable.dims if d != plate]
+    return problem.given[variable.label].to((plate, *rest)).reshape(problem.plates[plate].size, -1)
+
+
+def column_name(problem: Problem, variable: Variable, column: int) -> str:
+    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
+    labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
+    return f"{variable.label}[{labels}]" if labels else variable.label
+
+
+def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    empty = np.isnan(columns).all(0)
+    if empty.any():
+        raise EmptyColumn(
+            column_name(problem, variable, int(np.flatnonzero(empty)[0])),
+            "at least one value in a measured column",
+            "holes only",
+            "Leave it out of the data if it is hidden, or out of the spec.",
+        )
+
+
+def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
+    if len(columns) < 2:
+        return
+    low, high = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)  # skip NaN, faster than nanmin
+    constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    if not constant.any():
+        return
+    estimated = {v.label for v in problem.parameters}
+    hidden = {v.label for v in problem.row_variables if problem.roles[v.label] == "latent"}
+    for distribution in distributions(variable):
+        scale = next((distribution.arguments[s] for s in ("sigma", "variance", "cov") if s in distribution.arguments), None)
+        if not isinstance(distribution.family, GaussianFamily | RadialFamily) or scale is None:
+            continue
+        if not names_in(scale) & estimated or not names_in(distribution.arguments["mu"]) & (estimated | hidden):
+            continue  # a known scale, or a mean that cannot follow the data onto the constant
+        for column in np.flatnonzero(constant):
+            if constant[_sharing(problem, variable, scale, int(column))].all():
+                raise ConstantColumn(
+                    column_name(problem, variable, int(column)),
+                    "values that vary, since its scale is estimated",
+                    f"{low[column]:g} in every row" + ("" if low[column] == high[column] else ", up to rounding"),
+                    "Leave the column out, give it a known scale, or subtract its common part before it is rounded.",
+                )
+
+
+def _sharing(problem: Problem, variable: Variable, scale: Expression, column: int) -> np.ndarray:
+    """Which columns share this one's scale: without a dim it is the same along it, and one column that varies is enough."""
+    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    shape = [problem.sizes[d] for d in rest]
+    own = [d for d in rest if d in scale.dims]
+    group = np.zeros(shape, dtype=int)
+    for d in own:
+        axis = rest.index(d)
+        group = group * shape[axis] + np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return group.ravel() == group.ravel()[column]
+
+
+def distributions(variable: Variable) -> tuple[Variable, ...]:
+    """The variable itself, or the branches of a Switch."""
+    return variable.branches if isinstance(variable, Switch) else (variable,)

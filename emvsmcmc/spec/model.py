@@ -1,0 +1,82 @@
+"""The Spec: a joint distribution that holds no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import check
+from .expression import Data, _contexts
+
+if TYPE_CHECKING:
+    from .variable import Variable
+
+
+class Spec:
+    """A generative model, declared inside its `with` block.
+
+    Parameters
+    ----------
+    coords : mapping from dim to a size (an integer) or a list of labels.
+    plates : names of dims that repeat the model, one copy a label, although they have coords. A dim without coords is a plate
+        anyway: its size comes from the data.
+
+    Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement
+    (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
+    """
+
+    def __init__(self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = ()) -> None:
+        given = dict(coords or {})
+        check.coords(given)  # type: ignore[arg-type]
+        self.coords: dict[str, list[Any]] = {
+            d: list(range(int(v))) if isinstance(v, (int, np.integer)) else list(v) for d, v in given.items()
+        }
+        self.plates = tuple(plates)
+        self.variables: dict[str, Variable] = {}
+        self.data: dict[str, Data] = {}
+
+    def __enter__(self) -> Spec:
+        _contexts.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _contexts.pop()
+
+    def __repr__(self) -> str:
+        return f"Spec({', '.join(self.variables)})"
+
+    def is_plate(self, dim: str) -> bool:
+        """True for a dim that repeats the model: one named in `plates`, or one without coords."""
+        return dim in self.plates or (dim not in self.coords and not dim.startswith("_"))
+
+    def size(self, dim: str) -> int:
+        """Number of labels of a dim with coords."""
+        return len(self.coords[dim])
+
+    def plates_of(self, variable: Variable | Data) -> tuple[str, ...]:
+        return tuple(d for d in variable.dims if self.is_plate(d))
+
+    def add_variable(self, variable: Variable) -> None:
+        check.name(self, variable.label)
+        check.name_is_no_dim(self, variable)
+        if variable.family.event_dims == 2 and variable.dims[-1] not in self.coords:
+            self.coords[variable.dims[-1]] = list(self.coords[variable.dims[-2]])
+        check.matrix_prior(self, variable)
+        check.dim_sizes(self, variable)
+        self.variables[variable.label] = variable
+
+    def add_data(self, data: Data) -> None:
+        check.name(self, data.name)  # type: ignore[arg-type]
+        check.name_is_no_dim(self, data)
+        self.data[data.name] = data  # type: ignore[index]
+
+    def explain(self, problem: Any = None) -> str:
+        """The model in mathematics, its roles, the EM steps derived for it, what PyMC will see and what was summed out.
+
+        Pass a `problem` to see it for data that are given: what is hidden, how many patterns and configurations there are.
+        """
+        from .notation import explain
+
+        return explain(self, problem)

@@ -1,0 +1,3 @@
+"""The version, in one place that everything may read."""
+
+__version__ = "0.1.0"

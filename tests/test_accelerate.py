@@ -14,7 +14,8 @@ from emvsmcmc.em import accelerate, fit
 from emvsmcmc.em.loop import Loop, Run
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import compiled
 from emvsmcmc.spec.graph import Environment
 

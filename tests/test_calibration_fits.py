@@ -62,7 +62,7 @@ def test_on_a_cluster_and_by_the_command() -> None:
 
 def keys_of(spec: ev.Spec, data: list[tuple[int, int]]) -> set[str]:
     """Cache keys of the compiled log densities for simulated data of (rows, seed)."""
-    from emvsmcmc.expect.plan import make_plan
+    from emvsmcmc.expect.planner import make_plan
     from emvsmcmc.mcmc.compile.wrappers import graph_function, graph_key
     from emvsmcmc.mcmc.model import build_model
     from emvsmcmc.mcmc.unconstrained import layout_of

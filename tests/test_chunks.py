@@ -17,7 +17,8 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
 from emvsmcmc.expect.store import block as chunk_rows
 from emvsmcmc.expect.store import chunks

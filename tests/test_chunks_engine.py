@@ -26,7 +26,7 @@ from test_chunks import CLOSE, difference, start, sums_differ
 import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.chunks import chunked_plan
 from emvsmcmc.expect.store.journal import PASSES, Journal, parameters_kept

@@ -16,7 +16,8 @@ from emvsmcmc import errors
 from emvsmcmc.expect import rows
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
 from emvsmcmc.expect.store import compiled
 from emvsmcmc.expect.store.chunks import chunked_plan

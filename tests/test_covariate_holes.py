@@ -10,7 +10,7 @@ import pytest
 
 import emvsmcmc as ev
 from emvsmcmc import density, errors
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.mcmc.recover import recover
 from emvsmcmc.simulation import replicate
 

@@ -11,7 +11,8 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.layout import Statistics
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.explain.example_problem import tiny_problem
 from emvsmcmc.explain.means import mean_step

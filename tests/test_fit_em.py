@@ -11,7 +11,7 @@ from emvsmcmc import density
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.invariance.labels import exchangeable
 
 X, Z = normal_data(200)

@@ -11,7 +11,7 @@ from scipy.stats import norm
 import emvsmcmc as ev
 from emvsmcmc.em.information import observed_information
 from emvsmcmc.errors import BadInput, Degenerate, UnknownName
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.experiments.suggest import draws as gain_draws
 from emvsmcmc.experiments.suggest import information as gain_information
 from emvsmcmc.experiments.suggest.suggest import suggest

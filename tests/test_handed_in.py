@@ -9,7 +9,7 @@ import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.cli.app import app
 from emvsmcmc.density import log_likelihood, log_prior
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 
 GOOD = {"w": [0.4, 0.6], "mu": [-3.0, 3.0], "sd": [1.0, 1.0]}
 

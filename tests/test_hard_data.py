@@ -23,7 +23,7 @@ from emvsmcmc import density
 from emvsmcmc.cli.app import app
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.inside import typical
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.model import build_model, log_posterior
 

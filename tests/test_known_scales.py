@@ -13,7 +13,8 @@ from emvsmcmc.em.look_ups import uses_of
 from emvsmcmc.errors import OutOfSupport, TooManyConfigurations, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.heywood import zero_uniquenesses
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.refuse import MAX_CONFIGURATIONS
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.compiled import expect_compiled_plan

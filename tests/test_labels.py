@@ -291,7 +291,7 @@ def test_bad_input_is_named(error: type[BadInput], options: dict[str, Any]) -> N
 
 
 def test_mcmc_averages_over_its_draws_and_compiles_once() -> None:
-    from emvsmcmc.expect.plan import make_plan
+    from emvsmcmc.expect.planner import make_plan
     from emvsmcmc.mcmc.compile.compile import compile_model
     from emvsmcmc.mcmc.model import build_model
 

@@ -16,7 +16,8 @@ from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.layout import Statistics
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.spec.graph import Environment
 

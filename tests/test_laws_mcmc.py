@@ -17,7 +17,8 @@ import emvsmcmc as ev
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.mcmc.parameters import starting_point

@@ -11,7 +11,8 @@ from emvsmcmc import numerics
 from emvsmcmc.em import starts
 from emvsmcmc.em.completion import completed_moments
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import NEAR, expect, reference_points
 from emvsmcmc.numerics import root_of_moments
 

@@ -12,7 +12,7 @@ import pytest
 import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.comparison.starting import names_by_chain, within_reach
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.invariance.labels import by_prior_alone, exchangeable
 
 WAITING = pd.read_csv(Path(__file__).parents[1] / "models" / "data" / "faithful.csv")["waiting"].to_numpy(dtype=float)

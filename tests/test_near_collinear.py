@@ -8,7 +8,7 @@ from test_hard_data import CLASSES, regressions_spec, rng
 
 import emvsmcmc as ev
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.expect.draws import prior_of_draws
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.simulation import draw_prior
 
 FEW = 20

@@ -24,7 +24,7 @@ from scipy import stats
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.mcmc import recover as module
 from emvsmcmc.mcmc.compile.compile import compile_model, sample
 from emvsmcmc.mcmc.model import build_model

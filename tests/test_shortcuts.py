@@ -15,7 +15,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect import coordinates
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc import parameters
 from emvsmcmc.simulation import SAMPLE, draw_variable

@@ -16,7 +16,7 @@ from emvsmcmc.em import starts
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import Status
 from emvsmcmc.expect.heywood import zero_uniquenesses
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 
 DATA = Path(__file__).parents[1] / "models" / "data" / "PoliticalDemocracy.csv"
 DEMOCRACY = -1564.95914  # the maximum, from a start near it

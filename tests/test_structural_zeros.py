@@ -17,7 +17,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import BadInput, InvalidSpec
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.families import BY_NAME
 from emvsmcmc.families.support import Simplex

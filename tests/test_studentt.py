@@ -23,7 +23,8 @@ from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.kernel.pack import pack
 from emvsmcmc.expect.layout import Collapsed
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.radial import log_less_excess
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.families.studentt import digamma_less_log, log_constant, scale_constant

@@ -18,7 +18,8 @@ from emvsmcmc.expect.draws import joint_log_densities
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.kernel import loops
 from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.compiled import expect_compiled_plan, packed_rows
 from emvsmcmc.families.studentt import log_constant

@@ -12,7 +12,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 
 

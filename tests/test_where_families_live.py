@@ -13,7 +13,7 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.errors import OutOfSupport, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.problem import branches
 

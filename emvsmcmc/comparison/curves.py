@@ -11,7 +11,7 @@ import xarray as xr
 from ..em.result import EMFit
 from ..errors import BadInput
 from ..expect.draws import joint_log_densities
-from ..expect.plan import make_plan
+from ..expect.planner import make_plan
 from ..numerics import logsumexp
 from ..problem.align import indexing_names
 from ..problem.problem import Problem, condition

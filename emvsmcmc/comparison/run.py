@@ -17,7 +17,8 @@ from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
 from ..expect.coefficients import coefficients
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
+from ..expect.planner import make_plan
 from ..expect.rows import expect
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable

@@ -9,11 +9,10 @@ from math import prod
 import numpy as np
 
 from ..errors import Degenerate
-from ..expect.coefficients import whitened
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
-from ..expect.plan import Plan, ResidualPart
+from ..expect.plan import Plan, ResidualPart, whitened
 from ..families import GaussianFamily, Prior
 from ..families.support import Interval, Positive, Real, Simplex
 from ..spec.graph import Environment, argument_values, parameter_support, value_names

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
+from ..expect.planner import make_plan
 from ..invariance.axes import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.graph import Environment

@@ -12,12 +12,12 @@ from ..families.base import COMPLEMENT
 from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
-from ..spec.expression import Expression
+from ..spec.expression import Constant, Expression, Index
 from ..spec.graph import Environment, argument_values, complement, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
 from .layout import Coefficients
-from .plan import BATCH, LevelPart, Plan, RadialPart, ResidualPart, TablePart
+from .plan import BATCH, LEVELS, LevelPart, Plan, RadialPart, ResidualPart, TablePart
 
 
 def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: Any | None = None) -> Coefficients:
@@ -204,8 +204,6 @@ def whiteners(plan: Plan, part: ResidualPart, env: Environment) -> Any:
 
 def _constant_whitener(expression: Any) -> Any:
     """The same look-up with a constant covariance replaced by its whitener."""
-    from ..spec.expression import Constant, Index
-
     if isinstance(expression, Constant):
         return Constant(whitener(expression.value), expression.dims)
     if isinstance(expression, Index) and isinstance(expression.base, Constant):
@@ -213,23 +211,11 @@ def _constant_whitener(expression: Any) -> Any:
     return expression
 
 
-def whitened(plan: Plan, env: Environment) -> Environment:
-    """The environment with the whitener of every covariance parameter, estimated or fixed."""
-    found = {}
-    for v in plan.problem.spec.variables.values():
-        if v.label in env.values and v.family.event_dims == 2:
-            value = env.values[v.label]
-            found[v.label] = Named(whitener(value.array), value.dims)
-    return env.having(whiteners=found)
-
-
 # ------------------------------------------------------------------------------------------------------------------- tables
 
 
 def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
     """(n_tables * m * levels, K[, batch]) rows of T of a count child."""
-    from .plan import LEVELS
-
     family = part.distribution.family
     assert isinstance(family, TableFamily)
     argument, env = part.argument(part.slot), env.with_values(part.data)

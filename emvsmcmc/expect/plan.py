@@ -1,4 +1,4 @@
-"""How each hidden block of a problem is handled: made once, used by every expectation. The only place that refuses a model.
+"""The record of how each hidden block of a problem is handled: `planner` makes it once, every expectation uses it.
 
 Rows become v = (1, covariates, Gaussian variables) and table terms; discrete latents become one axis of joint configurations.
 """
@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import NotInMemory
-from ..families import GaussianFamily, LevelFamily, RadialFamily, TableFamily
-from ..problem.chunked import ChunkedProblem
+from ..families.support import whitener
 from ..problem.problem import Problem
-from ..spec.expression import Expression, Index
-from ..spec.graph import Environment, covariate_expressions, index_names, value_of, walk
+from ..spec.expression import Expression
+from ..spec.graph import Environment
 from ..spec.named import Named
-from ..spec.variable import Switch, Variable
-from . import refuse
-from .layout import Conventions, Layout
-from .scales import DISTINCT, scale_levels
+from ..spec.variable import Variable
+from .layout import Layout
 
 if TYPE_CHECKING:
     from .store.chunks import Chunks
@@ -179,8 +175,6 @@ class Plan:
 
     def environment(self, values: dict[str, np.ndarray]) -> Environment:
         """Parameter values as arrays in declared shape -> Environment with fixed parameters and whiteners of covariances."""
-        from .coefficients import whitened
-
         named = {v.label: Named(np.asarray(values[v.label], dtype=float), v.dims) for v in self.parameters}
         return whitened(self, Environment({**self.problem.fixed, **named}))
 
@@ -204,141 +198,11 @@ class Plan:
         return np.indices(self.shape)[axis].ravel() if self.axes else np.zeros(1, dtype=int)
 
 
-def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
-    """Plan a problem. conventions : shared with other rows, whose statistics are added to those of these.
-
-    Raises NotInMemory for rows in chunks (`chunks.plan_rows` takes those too), and UnsupportedModel, NotAffine or
-    TooManyConfigurations, each naming the variable, the reason and what to do.
-    """
-    if isinstance(problem, ChunkedProblem):
-        raise NotInMemory.rows("what was asked")
-    refuse.no_problem(problem)
-    from .rowdata import RowBuilder
-
-    spec = problem.spec
-    plate = refuse.one_plate(problem)
-    refuse.priors(problem)
-    variables = problem.row_variables
-    indices = {n for v in variables for n in _indexing(v)}
-    latents = [
-        v for v in variables if v.discrete and (v.label in indices or v.label not in problem.given or v.label in problem.evidence)
-    ]
-    for v in latents:
-        refuse.assignment_dims(v, plate)
-    axes = {v.label: problem.levels(v) for v in latents}
-    for name in sorted(indices - set(axes)):
-        refuse.index_dims(spec.data[name], plate)
-        axes[name] = int(np.nanmax(problem.given[name].array)) + 1
-    _check_index_lengths(problem, axes)
-    refuse.too_many(axes)
-    scales = scale_levels(problem, plate, conventions)
-    for name, codes in scales.codes.items():
-        axes[name] = scales.size
-        refuse.known_scale(axes, name, name.removeprefix(DISTINCT), len(codes))
-    shape = tuple(axes.values())
-    K = prod(shape)
-
-    residual = [v for v in variables if any(isinstance(b.family, GaussianFamily | RadialFamily) for b in _distributions(v))]
-    coordinates, slices, at = {}, {}, 1
-    for key, own in _row_coordinates(problem, residual, plate):
-        coordinates[key] = own
-        size = prod(n for _, n in own)
-        slices[key] = slice(at, at + size)
-        at += size
-
-    builder = RowBuilder(problem, plate, axes, coordinates, slices, at, conventions, scales.codes)
-    gaussians: list[GaussianPart] = []
-    radials: list[RadialPart] = []
-    tables: list[TablePart] = []
-    levels: list[LevelPart] = []
-    for v in variables:
-        if v in latents:
-            refuse.probabilities(v, problem, coordinates)
-            continue
-        elements = tuple((d, problem.sizes[d]) for d in v.dims if d != plate)
-        for on, distribution in _branches(v, axes, K):
-            family = distribution.family
-            if isinstance(family, GaussianFamily):
-                refuse.residual(problem, v, distribution, coordinates)
-                gaussians.append(
-                    GaussianPart(v, distribution, on, elements, _next(gaussians, elements), slices[v.label], scales.data)
-                )
-            elif isinstance(family, RadialFamily) and v.label in problem.given:
-                refuse.residual(problem, v, distribution, coordinates)
-                rows, offset = _next(radials, elements), builder.radial(v, distribution, elements)
-                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, offset))
-            elif v.label not in problem.given:
-                refuse.hidden(v)
-            elif isinstance(family, TableFamily):
-                refuse.tabled(v, distribution, problem)
-                tables.append(builder.table(v, distribution, on, elements))
-            elif isinstance(family, LevelFamily):
-                refuse.tabled(v, distribution, problem)
-                levels.append(builder.level(v, distribution, on, elements))
-            else:
-                refuse.not_a_child(v, distribution)
-    refuse.switch_holes(problem, gaussians, tables, levels)
-    refuse.radial_holes(problem, gaussians, radials)
-    refuse.joint_affinity(problem, [*gaussians, *radials])
-    full, layout, inverse = builder.layouts()
-    return Plan(
-        problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
-        tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), full, layout, inverse,
-        known=scales.codes,
-    )  # fmt: skip
-
-
-def _next(parts: Sequence[ResidualPart], elements: tuple[tuple[str, int], ...]) -> slice:
-    """The rows after those of the parts so far."""
-    start = parts[-1].rows.stop if parts else 0
-    return slice(start, start + prod(n for _, n in elements))
-
-
-def _indexing(variable: Variable) -> set[str]:
-    """Names that index anything in the variable's distribution."""
-    found = set().union(*[index_names(c) for c in variable.children], set())
-    if isinstance(variable, Switch):
-        found.add(variable.index.label)
-    return found
-
-
-def _distributions(variable: Variable) -> tuple[Variable, ...]:
-    return variable.branches if isinstance(variable, Switch) else (variable,)
-
-
-def _branches(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:
-    if not isinstance(variable, Switch):
-        return [(np.ones(K, dtype=bool), variable)]
-    name = variable.index.label
-    refuse.branch_count(variable, axes[name])
-    value = np.indices(tuple(axes.values()))[list(axes).index(name)].ravel()
-    return [(value == b, branch) for b, branch in enumerate(variable.branches)]
-
-
-def _row_coordinates(problem: Problem, residual: list[Variable], plate: str) -> list[tuple[Any, list[tuple[str, int]]]]:
-    """Columns of v after the constant: covariate expressions of means, then the variables that have means."""
-    keys: dict[Any, list[tuple[str, int]]] = {}
-    for v in residual:
-        for distribution in _distributions(v):
-            if "mu" not in distribution.arguments:
-                continue
-            for e in covariate_expressions(distribution.arguments["mu"]):
-                key = e.name if e.name is not None else e
-                keys[key] = [(d, problem.sizes[d]) for d in e.dims if d != plate]
-    return [*keys.items(), *[(v.label, [(d, problem.sizes[d]) for d in v.dims if d != plate]) for v in residual]]
-
-
-def _check_index_lengths(problem: Problem, axes: dict[str, int]) -> None:
-    """Every indexed axis is as long as its index counts; an integer covariate may count fewer, and then takes the axis'
-    length.
-    """
-    env = Environment(problem.fixed)
-    for v in problem.row_variables:
-        for child in v.children:
-            for e in walk(child):
-                if not isinstance(e, Index):
-                    continue
-                for dim, i in zip(e.base.dims, e.index, strict=False):
-                    size = problem.sizes.get(dim) or value_of(e.base, env).sizes[dim]
-                    if i.name in axes:
-                        axes[i.name] = refuse.index_length(v, i, axes[i.name], size, dim)
+def whitened(plan: Plan, env: Environment) -> Environment:
+    """The environment with the whitener of every covariance parameter, estimated or fixed."""
+    found = {}
+    for v in plan.problem.spec.variables.values():
+        if v.label in env.values and v.family.event_dims == 2:
+            value = env.values[v.label]
+            found[v.label] = Named(whitener(value.array), value.dims)
+    return env.having(whiteners=found)

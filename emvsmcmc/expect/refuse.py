@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from ..spec.expression import Constant, Data, Expression, Index
 from ..spec.graph import Environment, NotAffineHere, degree, evaluate, parents, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
-
-if TYPE_CHECKING:
-    from .plan import Part, ResidualPart
+from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import EmvsmcmcError
-from ..expect.plan import make_plan
+from ..expect.planner import make_plan
 from ..problem.problem import Problem
 from ..spec.model import Spec
 from ..spec.notation import Section

@@ -12,7 +12,8 @@ import pytensor.tensor as pt
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
 from ..expect.inside import possible
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
+from ..expect.planner import make_plan
 from ..problem.problem import Problem
 from ..spec.graph import Environment
 from ..spec.named import Named

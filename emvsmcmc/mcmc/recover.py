@@ -16,7 +16,8 @@ from ..errors import BadInput, Degenerate, MissingData, NotFinite, WrongDims
 from ..expect.coefficients import coefficients
 from ..expect.draws import draws_environment, joint_log_densities
 from ..expect.gaussian import eliminate
-from ..expect.plan import Plan, make_plan
+from ..expect.plan import Plan
+from ..expect.planner import make_plan
 from ..numerics import checked_seed
 from ..problem.covariates import determined
 from ..problem.problem import Problem

@@ -37,7 +37,8 @@ import emvsmcmc as ev
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.kernel.pack import expect_compiled, pack
 from emvsmcmc.expect.layout import Coefficients, Conventions
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.chunks import chunked_plan
 

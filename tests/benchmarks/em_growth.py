@@ -21,7 +21,7 @@ import protocol
 from mixtures import clusters, iterated, mixture, sklearn_fitted, sklearn_version, start
 from protocol import Curve, Findings, Timed, equal, taken
 
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 
 ITERATIONS = 5
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)

@@ -21,7 +21,7 @@ from protocol import Findings, alternate, equal
 
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 
 ITERATIONS = 20

@@ -24,7 +24,7 @@ from protocol import Findings, alternate, equal, loosest
 import emvsmcmc as ev
 from emvsmcmc import gallery
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import make_plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 
 WITHIN = 1e-6  # nats

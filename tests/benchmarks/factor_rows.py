@@ -20,7 +20,8 @@ from protocol import Findings, Timed
 import emvsmcmc as ev
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
-from emvsmcmc.expect.plan import Plan, make_plan
+from emvsmcmc.expect.plan import Plan
+from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.compile.compile import compile_model, log_density, unconstrained
 from emvsmcmc.mcmc.model import build_model

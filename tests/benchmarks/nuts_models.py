@@ -135,7 +135,7 @@ def same_density(quantity: str, ours: Callable[[Point], float], theirs: Callable
 
 def our_density(problem: Any, likelihood: Any = "fused") -> Callable[[Point], float]:
     """Parameters -> log posterior in the parameters as declared (no Jacobian), by the graph that is sampled."""
-    from emvsmcmc.expect.plan import make_plan
+    from emvsmcmc.expect.planner import make_plan
     from emvsmcmc.mcmc.model import build_model, log_posterior
     from emvsmcmc.mcmc.parameters import starting_point
 

@@ -16,7 +16,7 @@ from ...em.fit import FINISHED, fit_em
 from ...em.result import EMFit
 from ...errors import BadInput, Degenerate, FitFailed, MissingData, SamplingFailed, Status, UnknownName
 from ...expect.coefficients import coefficients
-from ...expect.plan import make_plan
+from ...expect.planner import make_plan
 from ...expect.rows import expect
 from ...numerics import checked_seed
 from ...problem.align import declared, plate_dims

@@ -25,7 +25,8 @@ from ...problem.blocks import Block, Refused, tried
 from ...problem.chunked import Reader
 from ...spec.graph import value_names
 from ..layout import Coefficients, Collapsed, Conventions, Layout, Statistics
-from ..plan import Plan, make_plan
+from ..plan import Plan
+from ..planner import make_plan
 from ..rowdata import moments
 from ..scales import scale_names
 

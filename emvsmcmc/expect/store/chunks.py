@@ -21,7 +21,8 @@ from ...problem.chunked import ChunkedProblem
 from ...problem.problem import Problem
 from ...spec.graph import Environment
 from ..layout import Coefficients, Conventions
-from ..plan import Plan, make_plan
+from ..plan import Plan
+from ..planner import make_plan
 from ..radial import without_holes
 from ..roots import covariate_columns, delicate, settle
 from .block import (

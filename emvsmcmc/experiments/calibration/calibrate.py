@@ -13,7 +13,7 @@ import xarray as xr
 
 from ...em.fit import fit_em
 from ...errors import BadInput, FitFailed, SamplingFailed, Status, UnsupportedModel
-from ...expect.plan import make_plan
+from ...expect.planner import make_plan
 from ...numerics import checked_seed
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev

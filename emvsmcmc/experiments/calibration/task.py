@@ -21,7 +21,8 @@ from ...errors import EmvsmcmcError, FitFailed, Status
 from ...expect.coefficients import log_prior
 from ...expect.draws import draws_environment
 from ...expect.inside import fixed_entries
-from ...expect.plan import Plan, make_plan
+from ...expect.plan import Plan
+from ...expect.planner import make_plan
 from ...invariance.axes import Turn, rotations
 from ...invariance.implied import implied
 from ...invariance.labels import exchangeable

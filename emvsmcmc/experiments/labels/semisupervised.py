@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from ...em.fit import fit_em
 from ...em.result import EMFit
 from ...errors import BadInput, EmptyClass, EmvsmcmcError
-from ...expect.plan import make_plan
+from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...numerics import checked_seed
 from ...problem.problem import Problem, condition

@@ -180,7 +180,7 @@ def hide(problem: Problem, label: str, rows: np.ndarray) -> Problem:
 
 def score(fit: EMFit, test: Problem, label: str) -> tuple[float, float]:
     """(mean log probability of the true labels, nats; accuracy) of rows whose labels the fit did not see."""
-    from ...expect.plan import make_plan
+    from ...expect.planner import make_plan
 
     blind = make_plan(hide(test, label, np.ones(test.n, dtype=bool)))
     values = {str(k): v.values[None] for k, v in fit.estimate.data_vars.items()}

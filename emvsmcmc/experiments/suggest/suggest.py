@@ -14,7 +14,8 @@ from ...comparison.run import fit_mcmc
 from ...em.fit import fit_em
 from ...em.result import EMFit
 from ...errors import BadInput, MissingData, UnknownName
-from ...expect.plan import Plan, make_plan
+from ...expect.plan import Plan
+from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...numerics import checked_seed
 from ...problem.labels import hint

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..families.kinds import COVARIANCE
 from ..spec.graph import names_in
 from ..spec.model import Spec
 from ..spec.variable import Variable
 from . import covariates
 from .align import indexing_names
 from .branches import atom_notes, atom_rows
-from .check import columns_of, distributions
+from .check import columns_of
 from .labels import plain
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
 def together(problem: Problem) -> dict[str, np.ndarray]:
     """{covariance parameter: (d, d) whether some row that counts says something of both columns}."""
     plate = next(iter(problem.plates))
-    estimated = {p.label for p in problem.parameters if p.family.event_dims == 2}
+    estimated = {p.label for p in problem.parameters if p.family.matrix}
     out: dict[str, np.ndarray] = {}
     for v in problem.row_variables:
-        for cov in [d.arguments["cov"] for d in distributions(v) if "cov" in d.arguments]:
+        for cov in [d.argument_of(COVARIANCE) for d in v.branches if d.has(COVARIANCE)]:
             told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
             both = _both(told.reshape(-1, told.shape[-1]))
             for name in sorted(names_in(cov) & estimated):

@@ -98,7 +98,7 @@ class Problem:
             return [0, 1]
         if counts in self.sizes:
             return list(self.labels(counts))
-        return list(range(constant_size(variable.arguments["p"], counts)))  # type: ignore[attr-defined]
+        return list(range(constant_size(variable.arguments[variable.family.counted], counts)))  # type: ignore[attr-defined]
 
     def shape(self, variable: Variable) -> tuple[int, ...]:
         return tuple(self.sizes[d] for d in variable.dims)
@@ -220,7 +220,7 @@ def starting_values(problem: Problem, values: Any, notes: list[str]) -> dict[str
     started = datacheck.normalised(started, notes)
     for name in names:
         datacheck.support(started, problem.spec.variables[name])
-    datacheck.fixed_scales(started)
+    datacheck.fixed_arguments(started)
     return {name: started.given[name].array.copy() for name in names}
 
 
@@ -237,8 +237,9 @@ def known_values(
     problem = covariates.without_holes(problem, list(columns))
     for variable in spec.variables.values():
         datacheck.support(problem, variable)
-    datacheck.fixed_scales(problem)
+    datacheck.fixed_arguments(problem)
     datacheck.known_scales(problem)
+    datacheck.known_arguments(problem)
     return problem
 
 

@@ -92,7 +92,7 @@ class Notation:
             if key not in d.arguments:
                 continue
             text = self.argument(d, key, dims)
-            out.append(f"variance={text}" if key == "variance" else text)
+            out.append(f"{key}={text}" if key in d.family.one_of[1:] else text)
         return out
 
     def argument(self, d: Variable, key: str, dims: Sequence[str]) -> str:
@@ -141,10 +141,10 @@ class Notation:
 def event_dims(d: Variable, key: str, dims: Sequence[str]) -> list[str]:
     """Dims of an argument that belong to one value: a mean vector, a covariance matrix, the probabilities of a category."""
     family, own = d.family, d.arguments[key].dims
-    if key == "p" and family.name == "Categorical":
+    if key == family.counted:
         return [own[-1]]
     event = list(dims[len(dims) - family.event_dims :]) if family.event_dims else []
-    if key == "cov":
+    if family.arguments[key].matrix:
         event += [x for x in own if x not in dims]
     return event
 
@@ -154,10 +154,6 @@ def subscripted(v: Variable | Data, notation: Notation | None = None) -> str:
     event = getattr(getattr(v, "family", None), "event_dims", 0)
     drop = v.dims[len(v.dims) - event :] if event else ()
     return f"{v.name}" + _subscript((notation or Notation()).indices(v, drop))
-
-
-def branches(v: Variable) -> tuple[Variable, ...]:
-    return v.branches if isinstance(v, Switch) else (v,)
 
 
 def _subscript(indices: Sequence[str]) -> str:
@@ -230,7 +226,7 @@ def index_variables(spec: Spec) -> set[str]:
 def usually_hidden(spec: Spec) -> set[str]:
     """Row variables that data usually leave out: those that choose or feed other row variables."""
     rows = [v for v in spec.variables.values() if spec.plates_of(v)]
-    fed = set().union(*[value_names(a) for v in rows for b in branches(v) for a in b.arguments.values()], set())
+    fed = set().union(*[value_names(a) for v in rows for b in v.branches for a in b.arguments.values()], set())
     chosen = index_variables(spec)
     return {v.label for v in rows if v.label in (chosen if v.discrete else fed)}
 

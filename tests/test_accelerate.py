@@ -11,8 +11,9 @@ from examples import normal_mixture_spec
 import emvsmcmc as ev
 from emvsmcmc import gallery
 from emvsmcmc.em import accelerate, fit
-from emvsmcmc.em.loop import Loop, Run
+from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.run import Run
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan

@@ -17,7 +17,8 @@ from ..expect.rows import expect
 from ..expect.store.chunks import Chunks
 from ..problem.problem import Problem
 from ..spec.graph import Environment, names_in
-from .loop import Loop, Run
+from .loop import Loop
+from .run import Run
 
 PerRow = Callable[[Plan, RowOutput], xr.Dataset]
 

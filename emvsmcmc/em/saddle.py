@@ -18,7 +18,8 @@ from ..expect.rows import expect
 from ..spec.graph import Environment
 from .climb import LARGEST
 from .information import observed_information
-from .loop import Loop, Run
+from .loop import Loop
+from .run import Run
 from .uncertainty import Uncertainty
 
 NEGATIVE = -1e-4  # of the complete-data information: beyond what differences of scores may err by

@@ -26,8 +26,9 @@ from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from .cone import Cone, cone
 from .newton import hessian
 from .run import Run, Runner

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import Status
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .mstep import MStep
 
 

@@ -12,10 +12,11 @@ from ..expect.layout import Statistics
 from ..expect.plan import LEVELS, Levels, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import ConjugateFamily
 from ..families.kinds import COVARIANCE, SIGMA, VARIANCE, ConjugateKind
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Index, Operation
-from ..spec.graph import Environment, names_in, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import names_in, value_names
 
 
 @dataclass(frozen=True, eq=False)

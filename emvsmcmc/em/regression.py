@@ -14,7 +14,8 @@ from ..expect.plan import GaussianPart, Plan, ResidualPart
 from ..families import GaussianFamily
 from ..families.kinds import MEAN
 from ..numerics import scaled_inverse
-from ..spec.graph import Environment, argument_values
+from ..spec.arguments import argument_values
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .block_systems import Weighted, systems

@@ -9,8 +9,8 @@ import numpy as np
 from ..families.kinds import ScaleKind
 from ..problem.branches import inside_cells
 from ..problem.problem import Problem
-from ..spec.graph import value_names
 from ..spec.named import Named
+from ..spec.walk import value_names
 from .layout import Conventions
 
 DISTINCT = "distinct "  # starts the name of their axis, which no variable can have: it holds a space

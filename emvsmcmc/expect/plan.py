@@ -17,10 +17,11 @@ from ..families import Family
 from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.support import whitener
 from ..problem.problem import Problem
+from ..spec.evaluate import Environment
 from ..spec.expression import Expression
-from ..spec.graph import Environment, value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 from .distinct import Slot
 from .layout import Layout
 

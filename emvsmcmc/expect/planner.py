@@ -13,9 +13,10 @@ from ..families import GaussianFamily, RadialFamily, TableFamily, ValueFamily
 from ..families.kinds import MEAN
 from ..problem.chunked import ChunkedProblem
 from ..problem.problem import Problem
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
-from ..spec.graph import Environment, covariate_expressions, index_names, value_of, walk
 from ..spec.variable import Switch, Variable
+from ..spec.walk import covariate_expressions, index_names, walk
 from . import refuse
 from .distinct import DISTINCT, scale_levels
 from .layout import Conventions

@@ -12,12 +12,14 @@ from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedMode
 from ..families import GaussianFamily
 from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.support import Interval, Real, Simplex
-from ..problem.align import look_ups
 from ..problem.problem import Problem
+from ..spec.arguments import parameter_support, parents
+from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
 from ..spec.expression import Constant, Data, Expression, Index
-from ..spec.graph import Environment, NotAffineHere, degree, evaluate, parameter_support, parents, value_names, value_of
 from ..spec.named import Named
+from ..spec.roles import look_ups
 from ..spec.variable import Switch, Variable
+from ..spec.walk import degree, value_names
 from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
@@ -47,7 +49,7 @@ def one_plate(problem: Problem) -> str:
             f"{sorted(problem.plates) or 'none'}",
             "Give coords in the Spec to every dim that is not the row dim (a misspelt dim counts as a plate).",
         )
-    return next(iter(problem.plates))
+    return problem.plate
 
 
 def priors(problem: Problem) -> None:

@@ -14,9 +14,10 @@ from ..families.kinds import MEAN
 from ..numerics import root_of_moments
 from ..problem.branches import allowed_values
 from ..problem.problem import Problem
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression
-from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
 from ..spec.variable import Variable
+from ..spec.walk import coordinate_key, covariate_expressions, value_names
 from .distinct import Slot, distinct, given_inside
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
 from .plan import LEVELS, Levels, TablePart

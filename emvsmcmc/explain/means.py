@@ -11,9 +11,9 @@ from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.plan import ResidualPart
 from ..families.kinds import MEAN, ScaleKind
 from ..families.writing import bracketed, grouped
-from ..spec.graph import value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 from .plan_view import View, total
 
 SAME = 1e-12  # relative difference below which two precisions are one

@@ -12,10 +12,11 @@ from ..expect.plan import ResidualPart, TablePart
 from ..families import ConjugateFamily, Prior, TableFamily
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Real, Simplex
+from ..spec.arguments import argument_values, parameter_support, parents
 from ..spec.expression import Expression, Index, Operation
-from ..spec.graph import argument_values, parameter_support, parents, value_names, walk
 from ..spec.notation import Notation
 from ..spec.variable import Variable
+from ..spec.walk import value_names, walk
 from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, total
 

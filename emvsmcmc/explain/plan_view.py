@@ -12,9 +12,11 @@ from ..expect.coefficients import residual_rows
 from ..expect.plan import Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem.problem import Problem
-from ..spec.graph import Environment, parameter_support, value_names
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
 from ..spec.variable import Switch, Variable
+from ..spec.walk import value_names
 
 
 def total(indices: Iterable[str]) -> str:
@@ -35,7 +37,7 @@ class View:
 
     @cached_property
     def plate(self) -> str:
-        return next(iter(self.problem.plates))
+        return self.problem.plate
 
     def letter(self, wanted: str) -> str:
         """A letter for something that the text defines, with a mark where the spec uses it itself."""

@@ -13,7 +13,8 @@ from ..errors import UnsupportedModel
 from ..expect.plan import Plan
 from ..families.base import INVERSE_WHITENER
 from ..families.support import Covariance, Simplex, whitener
-from ..spec.graph import Environment, argument_values, parameter_support
+from ..spec.arguments import argument_values, parameter_support
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import DuplicateName, InvalidSpec, WrongDims
-from ..families import Restricted
+from ..families import Family, Restricted
 from ..families.support import Simplex
-from .expression import Constant, Expression
-
-if TYPE_CHECKING:
-    from .expression import Data
-    from .model import Spec
-    from .variable import Switch, Variable
+from .context import OpenSpec
+from .evaluate import Environment, value_of
+from .expression import Constant, Data, Expression
+from .walk import names_in
 
 
-def name(spec: Spec, declared: str) -> None:
+class Distributed(Protocol):
+    """What the rules read of a variable (see `variable.Variable`, which asks them while it is being made)."""
+
+    name: str | None
+    label: str
+    family: Family
+    dims: tuple[str, ...]
+    arguments: dict[str, Expression]
+    counts: str | None
+
+
+class Switching(Distributed, Protocol):
+    """What the rules read of a Switch."""
+
+    @property
+    def index(self) -> Any: ...
+
+    @property
+    def branches(self) -> Sequence[Any]: ...
+
+
+def name(spec: OpenSpec, declared: str) -> None:
     """A name is text, stands for one thing, and is not a dim."""
     if not isinstance(declared, str) or not declared or not declared.replace("_", "a").isalnum() or declared.startswith("_"):
         raise InvalidSpec(f"name {declared!r}", "letters, digits and underscores", repr(declared), "Rename the variable.")
@@ -29,9 +49,9 @@ def name(spec: Spec, declared: str) -> None:
         )
 
 
-def name_is_no_dim(spec: Spec, declared: Variable | Data) -> None:
+def name_is_no_dim(spec: OpenSpec, declared: Distributed | Data) -> None:
     """Names and dims are two sets: a plate may not be called like a variable, before or after it."""
-    known: list[Variable | Data] = [*spec.variables.values(), *spec.data.values(), declared]
+    known: list[Distributed | Data] = [*spec.variables.values(), *spec.data.values(), declared]
     both = {v.name for v in known} & {d for v in known for d in v.dims}
     if both:
         raise DuplicateName(
@@ -50,7 +70,7 @@ def coords(given: dict[str, object]) -> None:
                 raise InvalidSpec(f"coords[{dim!r}]", "distinct labels, at least one", repr(labels)[:60])
 
 
-def counts(variable: Variable) -> None:
+def counts(variable: Distributed) -> None:
     """A Categorical counts the last dim of its p."""
     p = variable.arguments[str(variable.family.counted)]
     if not p.dims or p.dims[-1] in variable.dims:
@@ -64,7 +84,7 @@ def counts(variable: Variable) -> None:
         raise InvalidSpec(variable.label, "constant probabilities that sum to 1", str(p.value.tolist())[:60])
 
 
-def argument_ranges(variable: Variable) -> None:
+def argument_ranges(variable: Distributed) -> None:
     """Constants lie in the set of their argument: a standard deviation is positive, trials are whole numbers."""
     family = variable.family
     for key, given in variable.arguments.items():
@@ -90,10 +110,8 @@ def argument_ranges(variable: Variable) -> None:
             raise InvalidSpec(f"{variable.label}.{key}", expected, got[:60])
 
 
-def _concentration(variable: Variable) -> None:
+def _concentration(variable: Distributed) -> None:
     """A constant concentration is finite and at least 0 (which says that the entry is 0), with something above 0 in every row."""
-    from .graph import Environment, names_in, value_of  # which reads declared variables
-
     for key in deciding(variable):
         given = variable.arguments[key]
         if names_in(given):
@@ -117,18 +135,18 @@ def _concentration(variable: Variable) -> None:
             )
 
 
-def deciding(variable: Variable) -> list[str]:
+def deciding(variable: Distributed) -> list[str]:
     """Arguments on whose values the set of a variable's values depends."""
     return [key for key in variable.arguments if variable.family.arguments[key].decides]
 
 
-def argument_dims(variable: Variable) -> None:
+def argument_dims(variable: Distributed) -> None:
     """A dim that the variable does not have, and no latent indexes, would be an outer product: an error."""
     for key, value in variable.arguments.items():
         _dims(variable, variable, key, value)
 
 
-def _dims(variable: Variable, distribution: Variable, key: str, value: Expression) -> None:
+def _dims(variable: Distributed, distribution: Distributed, key: str, value: Expression) -> None:
     """An argument broadcasts into the variable's dims, but for the dims of one value that are the argument's own."""
     if value.name is None and hasattr(value, "family"):
         return
@@ -157,7 +175,7 @@ def _dims(variable: Variable, distribution: Variable, key: str, value: Expressio
         )
 
 
-def switch(variable: Switch) -> None:
+def switch(variable: Switching) -> None:
     """A Switch needs a discrete variable and one unnamed distribution for each of its values."""
     if not getattr(variable.index, "discrete", False):
         raise InvalidSpec(f"{variable.label}: index", "a Bernoulli or Categorical", f"{variable.index!r}"[:60])
@@ -170,13 +188,13 @@ def switch(variable: Switch) -> None:
         )
 
 
-def branch(variable: Switch, distribution: Variable) -> None:
+def branch(variable: Switching, distribution: Distributed) -> None:
     """Branches broadcast into the dims of the Switch."""
     for key, value in distribution.arguments.items():
         _dims(variable, distribution, key, value)
 
 
-def matrix_dims(spec: Spec, variable: Variable) -> None:
+def matrix_dims(spec: OpenSpec, variable: Distributed) -> None:
     """A matrix takes two dims of equal size with different names; the second takes the first's coords."""
     if not variable.family.matrix:
         return
@@ -193,7 +211,7 @@ def matrix_dims(spec: Spec, variable: Variable) -> None:
         )
 
 
-def matrix_arguments(spec: Spec, variable: Variable) -> None:
+def matrix_arguments(spec: OpenSpec, variable: Distributed) -> None:
     """A constant matrix in the prior of a matrix has the size of that matrix."""
     if not variable.family.matrix:
         return
@@ -203,7 +221,7 @@ def matrix_arguments(spec: Spec, variable: Variable) -> None:
             raise InvalidSpec(f"{variable.label}.{key}", f"a positive definite {p} x {p} matrix", f"shape {x.value.shape}")
 
 
-def dim_sizes(spec: Spec, variable: Variable) -> None:
+def dim_sizes(spec: OpenSpec, variable: Distributed) -> None:
     """Constant arrays have the length that the coords of their dims say."""
     for key, value in variable.arguments.items():
         if isinstance(value, Constant):

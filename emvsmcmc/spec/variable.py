@@ -12,7 +12,8 @@ from ..errors import InvalidSpec
 from ..families import BY_NAME, REQUIRED, Family
 from ..families.kinds import Kind
 from . import check
-from .expression import Constant, Expression, as_dims, current_spec
+from .context import current_spec
+from .expression import Constant, Expression, as_dims
 
 
 class Variable(Expression):

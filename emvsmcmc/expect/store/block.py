@@ -73,7 +73,7 @@ def patterns_of(plan: Plan) -> Patterns:
     found = moments(layout, np.arange(q))
     pattern = np.repeat(np.arange(q), np.diff(layout.start))[plan.inverse]
     counted = problem.weights > 0
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     there = {}
     for part in plan.parts:
         name = part.variable.label
@@ -248,8 +248,7 @@ def prepared(recipe: Recipe, number: int, store: Store, kind: str) -> Patterns |
 def levels_of(recipe: Recipe, slots: Sequence[Slot]) -> dict[Slot, np.ndarray] | Refused:
     """{slot: its distinct values in this block}."""
     problem, _, _ = recipe.reader.problem(recipe.block)
-    plate = next(iter(problem.plates))
-    return {slot: slot.found(problem, plate) for slot in slots}
+    return {slot: slot.found(problem, problem.plate) for slot in slots}
 
 
 def slots_of(plan: Plan) -> list[Slot]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import BadInput, EmvsmcmcError, FitFailed
+from .show import print_json, warn
 
 DONE, FAILED, BAD = 0, 1, 2
 
@@ -38,8 +39,6 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        from .show import print_json, warn
-
         try:
             command(*args, **kwargs)
         except EmvsmcmcError as error:

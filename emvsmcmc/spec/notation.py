@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation
 from .variable import Switch, Variable
 
@@ -117,7 +118,7 @@ def branches(v: Variable) -> tuple[Variable, ...]:
 
 
 def _subscript(indices: Sequence[str]) -> str:
-    return f"[{', '.join(indices)}]" if indices else ""
+    return labelled("", indices)
 
 
 def _shown(dim: str, drop: Sequence[str]) -> bool:

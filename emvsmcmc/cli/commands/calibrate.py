@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ...errors import BadInput
+from ..files import check_folder, read_data, write_folder
 from ..model import chosen
 from ..options import Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..show import console, number, print_json, say, table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,9 +57,6 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Simulate parameters and data, fit both engines, and see whether what they say holds the truth."""
-    from ..files import check_folder, read_data, write_folder
-    from ..show import print_json, say
-
     found, options = chosen(model, context.args)
     if report is not None:
         check_folder(report)
@@ -89,9 +89,7 @@ def calibrate(
         )
         result.attrs["command"], result.attrs["title"] = as_typed(), found.title
         if report is not None:
-            from ...report.calibration import write
-
-            write_folder(report, lambda folder: _written(result, folder, write))
+            write_folder(report, lambda folder: _written(result, folder))
     page = None if report is None else report / "index.html"
     said = findings(result)
     if as_json:
@@ -102,10 +100,10 @@ def calibrate(
         say(f"Page: {page}")
 
 
-def _written(result: xr.Dataset, folder: Path, write: Any) -> None:
+def _written(result: xr.Dataset, folder: Path) -> None:
     """The page, and every number that it shows."""
     result.to_netcdf(folder / SIMULATIONS, engine="h5netcdf")
-    write(result, folder)
+    result.ev.report(folder)
 
 
 def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, Any]:
@@ -129,10 +127,6 @@ def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, A
 
 def show(said: Any) -> None:
     """Ranks, coverage at 95%, and what both say."""
-    from rich.markup import escape
-
-    from ..show import console, number, say, table
-
     rows = [
         [q, str(n), str(int(r["count"])), number(r["chi2_p"], 3), number(r["ecdf_p"], 4), number(r["holm"], 3)]
         for (q, n), r in said.uniformity.iterrows()

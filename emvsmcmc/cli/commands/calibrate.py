@@ -11,7 +11,22 @@ from rich.markup import escape
 from ...errors import BadInput
 from ..files import check_folder, read_data, write_folder
 from ..model import chosen
-from ..options import Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import (
+    Chains,
+    Draws,
+    EachStarts,
+    EachTune,
+    Json,
+    ModelName,
+    RetryFailed,
+    Scheduler,
+    Seed,
+    Store,
+    Workers,
+    as_typed,
+    stdout_kept,
+    watched,
+)
 from ..show import console, number, print_json, say, table
 
 if TYPE_CHECKING:
@@ -42,16 +57,14 @@ def calibrate(
         int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
     ] = 100,
     ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 200,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    starts: EachStarts = 10,
+    draws: Draws = 250,
+    tune: EachTune = 200,
+    chains: Chains = 2,
+    store: Store = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    retry_failed: RetryFailed = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of ranks and coverage.")] = None,
     seed: Seed = None,
     as_json: Json = False,

@@ -11,7 +11,24 @@ from rich.markup import escape
 from ...errors import BadInput, MissingData
 from ..files import check_folder, read_data, write_folder
 from ..model import chosen
-from ..options import FAILED, Data, Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import (
+    FAILED,
+    Chains,
+    Data,
+    Draws,
+    EachStarts,
+    EachTune,
+    Json,
+    ModelName,
+    RetryFailed,
+    Scheduler,
+    Seed,
+    Store,
+    Workers,
+    as_typed,
+    stdout_kept,
+    watched,
+)
 from ..show import console, number, print_json, say, table
 from .suggest import suggest_rows
 
@@ -77,16 +94,14 @@ def labels(
     objective: Annotated[
         str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
     ] = "ml",
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 250,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    starts: EachStarts = 10,
+    draws: Draws = 250,
+    tune: EachTune = 250,
+    chains: Chains = 2,
+    store: Store = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    retry_failed: RetryFailed = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of learning curves.")] = None,
     suggest: Annotated[
         int | None,

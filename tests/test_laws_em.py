@@ -11,6 +11,7 @@ from emvsmcmc import density
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.newton import maximise
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
@@ -149,7 +150,7 @@ def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
     mstep = wrong(plan, False)
     env = random_start(plan, MStep(plan, False), np.random.default_rng(0))
     try:
-        env = Loop(plan, mstep, False, 1e-9, 500, False).run(env).environment
+        env = Loop(plan, mstep, EMOptions(tol=1e-9, max_iter=500, accelerate=False)).run(env).environment
     except ev.errors.NotMonotone:
         for _ in range(200):
             _, S = expect(plan, coefficients(plan, env))

@@ -160,7 +160,7 @@ def fit(
     problem = problem_of(found, options, data)
     errors = None if standard_errors == "none" else standard_errors
     with stdout_kept():
-        result = fit_em(problem, objective, assignment, starts, standard_errors=errors, random_seed=seed)
+        result = fit_em(problem, objective, assignment=assignment, starts=starts, standard_errors=errors, random_seed=seed)
     if as_json:
         print_json(fit_dict(found.name, result))
     else:

@@ -183,7 +183,15 @@ def compare(
     """
     if isinstance(problem, ChunkedProblem):
         raise NotInMemory.rows("compare")
-    em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
+    em = fit_em(
+        problem,
+        starts=starts,
+        tol=tol,
+        max_iter=max_iter,
+        standard_errors=standard_errors,
+        random_seed=random_seed,
+        progress=progress,
+    )
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
     mode, optima = chain_starts(em, mode, tol, max_iter)
     posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
@@ -237,7 +245,14 @@ def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -
     start = dict(truth) if whole and truth is not None else {str(k): v.values for k, v in em.estimate.data_vars.items()}
     try:
         return fit_em(
-            problem, "ml", "hard", 1, max_iter=HARD_STEPS, accelerate=False, standard_errors=None, progress=False, init=start
+            problem,
+            assignment="hard",
+            starts=1,
+            max_iter=HARD_STEPS,
+            accelerate=False,
+            standard_errors=None,
+            progress=False,
+            init=start,
         )
     except (FitFailed, OutOfSupport, MissingData):  # an estimate on the boundary, or without an end, is no place to start
         return None
@@ -259,7 +274,17 @@ def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: in
     like with like.
     """
     values = {k: v.values for k, v in em.estimate.data_vars.items()}
-    fit = fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+    fit = fit_em(
+        problem,
+        "map",
+        starts=1,
+        tol=tol,
+        max_iter=max_iter,
+        standard_errors=None,
+        random_seed=seed,
+        progress=False,
+        init=values,  # type: ignore[arg-type]
+    )
     if not rotations(em.plan):
         return fit
     found = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)

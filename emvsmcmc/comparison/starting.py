@@ -62,7 +62,7 @@ def other_modes(em: EMFit, mode: EMFit, tol: float, max_iter: int) -> list[EMFit
     for env in namings(em.plan, em.environment):
         init = {v.label: env.values[v.label].array for v in em.plan.parameters}
         try:
-            fit = fit_em(em.problem, "map", "soft", 1, tol, max_iter, standard_errors=None, progress=False, init=init)
+            fit = fit_em(em.problem, "map", starts=1, tol=tol, max_iter=max_iter, standard_errors=None, progress=False, init=init)
         except FitFailed:
             continue
         if not any(named_alike(em.plan, fit.environment, other.environment) for other in fits):

@@ -156,7 +156,7 @@ def run_repeat(
     def fitted(now: np.ndarray, informed: bool) -> EMFit:
         errors: Literal["observed"] | None = "observed" if informed else None
         problem = hide(full, labels, ~now)
-        return fit_em(problem, "map", "soft", starts, TOL, standard_errors=errors, random_seed=seed, progress=False)
+        return fit_em(problem, "map", starts=starts, tol=TOL, standard_errors=errors, random_seed=seed, progress=False)
 
     begin = fitted(known, True)
     for s, strategy in enumerate(strategies):

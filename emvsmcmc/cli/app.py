@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..em.options import EMOptions
 from ..errors import Status
+from ..mcmc.options import NUTSOptions
 from ..version import __version__
 from .commands.calibrate import calibrate
 from .commands.labels import labels
@@ -145,10 +147,14 @@ def fit(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    objective: Annotated[Literal["ml", "map"], typer.Option("--objective", help="Likelihood, or posterior mode.")] = "ml",
-    assignment: Annotated[Literal["soft", "hard"], typer.Option("--assignment", help="Hard: classification EM.")] = "soft",
-    starts: Starts = 20,
-    standard_errors: Errors = "observed",
+    objective: Annotated[
+        Literal["ml", "map"], typer.Option("--objective", help="Likelihood, or posterior mode.")
+    ] = EMOptions.objective,
+    assignment: Annotated[
+        Literal["soft", "hard"], typer.Option("--assignment", help="Hard: classification EM.")
+    ] = EMOptions.assignment,
+    starts: Starts = EMOptions.starts,
+    standard_errors: Errors = EMOptions.standard_errors or "none",
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -177,11 +183,13 @@ def sample(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
-    likelihood: Likelihood = "fused",
-    marginalize: Annotated[Literal["all", "discrete", "none"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Annotated[
+        Literal["all", "discrete", "none"], typer.Option("--marginalize", help="What is summed out.")
+    ] = NUTSOptions.marginalize,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the draws as NetCDF.")] = None,
     seed: Seed = None,
     as_json: Json = False,
@@ -198,7 +206,10 @@ def sample(
     from ..comparison.run import fit_mcmc  # PyMC loads here, after bad input has been refused
 
     with stdout_kept():
-        tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=watched())
+        tree = fit_mcmc(
+            problem, draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, random_seed=seed,
+            progress=watched(),
+        )  # fmt: skip
     if out is not None:
         write_file(out, lambda path: tree.to_netcdf(path, engine="h5netcdf"))
     numbers = summary(problem, tree["posterior"].to_dataset())
@@ -217,13 +228,15 @@ def compare(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    starts: Starts = 20,
-    standard_errors: Annotated[Literal["observed", "bootstrap"], typer.Option("--standard-errors")] = "observed",
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
-    likelihood: Likelihood = "fused",
-    marginalize: Annotated[Literal["all", "discrete"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    starts: Starts = EMOptions.starts,
+    standard_errors: Annotated[Literal["observed", "bootstrap"], typer.Option("--standard-errors")] = EMOptions.standard_errors,  # type: ignore[assignment]
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Annotated[
+        Literal["all", "discrete"], typer.Option("--marginalize", help="What is summed out.")
+    ] = NUTSOptions.marginalize,  # type: ignore[assignment]
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; else reports/MODEL.")] = None,
     seed: Seed = None,
     as_json: Json = False,
@@ -274,10 +287,10 @@ def choose(
     ] = None,
     data: Data = None,
     mcmc: Annotated[bool, typer.Option("--mcmc/--no-mcmc", help="LOO from the posterior, beside AIC, BIC and ICL.")] = True,
-    starts: Starts = 20,
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
+    starts: Starts = EMOptions.starts,
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:

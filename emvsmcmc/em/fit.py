@@ -79,10 +79,10 @@ def fit_em(
         objective=objective, assignment=assignment, starts=starts, tol=tol, max_iter=max_iter, accelerate=accelerate,
         standard_errors=standard_errors, random_seed=random_seed, progress=progress,
     )  # fmt: skip
-    return fit(problem, options, init, checkpoint)
+    return run_em(problem, options, init, checkpoint)
 
 
-def fit(
+def run_em(
     problem: Problem | ChunkedProblem,
     options: EMOptions,
     init: Mapping[str, Any] | None = None,

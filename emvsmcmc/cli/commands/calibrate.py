@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import BadInput
+from ...experiments.options import CalibrationOptions
 from ..model import chosen
-from ..options import Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import Chains, Draws, Json, ModelName, Seed, Starts, Tune, as_typed, stdout_kept, watched
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,19 +31,23 @@ def calibrate(
     context: typer.Context,
     model: ModelName,
     sizes: Annotated[str, typer.Option("--sizes", metavar="A,B", help="Rows of the simulated data.")] = "50,200,800",
-    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Data sets of each size.")] = 200,
+    simulations: Annotated[
+        int, typer.Option("--simulations", min=1, help="Data sets of each size.")
+    ] = CalibrationOptions.simulations,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="FILE", help="Rows whose holes, labels and covariates are taken; else the model's own."),
     ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
-    ] = 100,
-    ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 200,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
+    ] = CalibrationOptions.bootstrap,
+    ranked: Annotated[
+        int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")
+    ] = CalibrationOptions.ranked,
+    starts: Starts = CalibrationOptions.em.starts,
+    draws: Draws = CalibrationOptions.nuts.draws,
+    tune: Tune = CalibrationOptions.nuts.tune,
+    chains: Chains = CalibrationOptions.nuts.chains,
     store: Annotated[
         Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
     ] = None,
@@ -73,8 +78,8 @@ def calibrate(
         result = run(
             found.spec(**options),
             rows,
-            simulations,
-            template,
+            simulations=simulations,
+            data=template,
             bootstrap=bootstrap,
             ranked=ranked,
             em_options={"starts": starts},

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...em.options import EMOptions
 from ...errors import BadInput, MissingData
+from ...experiments.options import LabelsOptions, SuggestOptions
+from ...mcmc.options import NUTSOptions
 from ..model import chosen
-from ..options import FAILED, Data, Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import FAILED, Chains, Data, Draws, Json, ModelName, Seed, Starts, Tune, as_typed, stdout_kept, watched
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,19 +69,21 @@ def labels(
     fractions: Annotated[
         str, typer.Option("--fractions", metavar="A,B", help="Shares of the labels that fits see: 0,0.1,50%.")
     ] = "",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Masks of each fraction.")] = 20,
-    methods: Annotated[
-        str, typer.Option("--methods", metavar="A,B", help="Some of em, mcmc, supervised.")
-    ] = "em,mcmc,supervised",
-    held_out: Annotated[float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")] = 0.25,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Masks of each fraction.")] = LabelsOptions.repeats,
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B", help="Some of em, mcmc, supervised.")] = ",".join(
+        LabelsOptions.methods
+    ),
+    held_out: Annotated[
+        float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")
+    ] = LabelsOptions.held_out,
     truth: Annotated[bool, typer.Option("--truth", help="Parameter error against the truth of simulated data.")] = False,
     objective: Annotated[
         str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
-    ] = "ml",
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 250,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
+    ] = LabelsOptions.em.objective,
+    starts: Starts = LabelsOptions.em.starts,
+    draws: Draws = LabelsOptions.nuts.draws,
+    tune: Tune = LabelsOptions.nuts.tune,
+    chains: Chains = LabelsOptions.nuts.chains,
     store: Annotated[
         Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
     ] = None,
@@ -92,7 +97,7 @@ def labels(
     ] = None,
     by: Annotated[
         str, typer.Option("--by", help="What --suggest ranks by: information, log_score, or log_determinant (EM alone).")
-    ] = "information",
+    ] = SuggestOptions.by,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -105,11 +110,12 @@ def labels(
         from .suggest import suggest_rows
 
         source = context.get_parameter_source("objective")
-        goal = "map" if source is None or source.name == "DEFAULT" else objective
-        engines = words_of(methods)
-        suggest_rows(
-            found, options, data, suggest, label, by, engines, goal, starts, draws, tune, chains, seed, as_json
-        )  # fmt: skip
+        goal = SuggestOptions.em.objective if source is None or source.name == "DEFAULT" else objective
+        engines = [m for m in words_of(methods) if m != "supervised"]  # which has nothing to say of the other rows
+        em = EMOptions(objective=goal, starts=starts, random_seed=seed, progress=watched())  # type: ignore[arg-type]
+        nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=seed, progress=watched())
+        asked = SuggestOptions(n=suggest, by=by, methods=engines, em=em, nuts=nuts)  # type: ignore[arg-type]
+        suggest_rows(found, options, data, label, asked, as_json)
         return
     if report is not None:
         check_folder(report)
@@ -117,9 +123,8 @@ def labels(
     if truth and known is None:
         raise MissingData("--truth", "a model whose own data were simulated", "one that does not say its truth", "Leave it out.")
     spec, rows = found.spec(**options), labelled_data(found, options, data)
-    from ...experiments.labels.semisupervised import (  # heavy libraries load here, after most bad input has been refused
-        FRACTIONS,
-        semisupervised,
+    from ...experiments.labels.semisupervised import (
+        semisupervised,  # heavy libraries load here, after most bad input has been refused
     )
 
     if data is not None and not as_json:
@@ -135,7 +140,7 @@ def labels(
             spec,
             rows,
             labels=label,
-            fractions=numbers_of("--fractions", fractions) if fractions else FRACTIONS,
+            fractions=numbers_of("--fractions", fractions) if fractions else LabelsOptions.fractions,
             repeats=repeats,
             methods=words_of(methods),  # type: ignore[arg-type]
             held_out=held_out,

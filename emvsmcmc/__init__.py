@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import errors
+from .errors import Status
 from .version import __version__
 
 _WHERE = {
@@ -17,7 +19,8 @@ _WHERE = {
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
         "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
     ],
-    "problem.problem": ["condition", "Problem"],
+    "problem.condition": ["condition"],
+    "problem.problem": ["Problem"],
     "simulation": ["simulate"],
     "em.fit": ["fit_em"],
     "em.result": ["EMFit"],
@@ -29,25 +32,23 @@ _WHERE = {
     "experiments.calibration.calibrate": ["calibrate"],
     "experiments.labels.semisupervised": ["semisupervised"],
     "experiments.suggest.suggest": ["suggest"],
-    "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-__all__ = [*_MODULE_OF, "errors"]
+__all__ = [*_MODULE_OF, "Status", "errors"]
 
 if TYPE_CHECKING:
-    from . import errors
     from .comparison.choice.choose import Choice, choose
     from .comparison.result import Comparison
     from .comparison.run import compare, fit_mcmc
     from .em.fit import fit_em
     from .em.result import EMFit
-    from .errors import Status
     from .experiments.calibration.calibrate import calibrate
     from .experiments.labels.semisupervised import semisupervised
     from .experiments.suggest.suggest import suggest
     from .mcmc.model import to_pymc
     from .mcmc.recover import recover
-    from .problem.problem import Problem, condition
+    from .problem.condition import condition
+    from .problem.problem import Problem
     from .simulation import simulate
     from .spec.expression import Data, constant, dot, exp, sqrt
     from .spec.model import Spec
@@ -75,19 +76,6 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
-    if name == "Spec":
-        # a spec explains itself by steps derived downstream; only the front door may open any room, so it says where they are
-        spec = import_module(".spec.notation", __name__)
-        spec.derived_by(lambda: import_module(".explain.sections", __name__).derive)
-    if name in ("compare", "Comparison"):
-        result = import_module(".comparison.result", __name__)
-        result.pages_by(lambda: import_module(".report.comparison.page", __name__).write)
-    if name in ("semisupervised", "calibrate"):
-        accessor = import_module(".experiments.accessor", __name__)
-        accessor.pages_by("labels", lambda: import_module(".report.labels", __name__).write)
-        accessor.pages_by("calibration", lambda: import_module(".report.calibration", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import compiled
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 SLOW = 130  # passes of plain EM, on average over starts, from which a gallery model counts as slow
 

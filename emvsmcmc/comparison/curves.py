@@ -13,8 +13,9 @@ from ..errors import BadInput
 from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
 from ..numerics import logsumexp
-from ..problem.align import indexing_names
-from ..problem.problem import Problem, condition
+from ..problem.condition import condition
+from ..problem.problem import Problem
+from ..spec.roles import indexing_names
 from ..spec.variable import Switch, Variable
 
 Arrays = dict[str, np.ndarray]
@@ -147,8 +148,7 @@ def _discrete(v: Variable) -> bool:
 
 
 def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
-    dims = problem.spec.variables[name].dims[1:]
-    return f"{name}[{', '.join(str(problem.labels(d)[i]) for d, i in zip(dims, at, strict=True))}]" if at else name
+    return problem.entry(name, problem.spec.variables[name].dims[1:], at)
 
 
 def _column(array: Any, at: tuple[int, ...]) -> np.ndarray:

@@ -24,10 +24,13 @@ from ..expect.rows import expect
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
 from ..mcmc.options import Init, Likelihood, Marginalize, NUTSOptions
+from ..mcmc.recover import recover
 from ..problem.chunked import ChunkedProblem
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
-from ..spec.graph import Environment
+from ..simulation import draw_prior, replicate
+from ..spec.evaluate import Environment
+from ..words import name_of
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
 from .contract import contract
@@ -112,12 +115,9 @@ def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Se
 
 
 def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, options: NUTSOptions) -> xr.DataTree:
-    from ..mcmc.recover import recover
-    from ..simulation import draw_prior, replicate
-
     seed = options.random_seed
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     labels = problem.labels(plate)
     n = len(labels)
     thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))
@@ -225,7 +225,7 @@ def _compared(
         modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
-    deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
+    deciding = pd.concat([t for t in (numbers[[name_of(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
     ours = rowwise(posterior).values @ problem.weights
@@ -251,11 +251,6 @@ def _compared(
         truth=known,
         hard=filled_in,
     )
-
-
-def _name(label: str) -> str:
-    """The parameter that a scalar belongs to."""
-    return label.partition("[")[0]
 
 
 def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -> EMFit | None:

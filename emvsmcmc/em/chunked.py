@@ -16,7 +16,8 @@ from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import Chunks
 from ..problem.problem import Problem
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
+from ..spec.walk import names_in
 from .loop import Loop
 from .run import Run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
@@ -20,8 +23,10 @@ from ..expect.store.journal import Journal
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, namings, preferred
 from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem, starting_values
-from ..spec.graph import Environment, parents
+from ..problem.known import starting_values
+from ..problem.problem import Problem
+from ..spec.arguments import parents
+from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
 from .identify.check import identified
 from .loop import Loop
@@ -274,14 +279,9 @@ def _identified(plan: Plan) -> None:
 @contextmanager
 def _progress(show: bool, label: str, total: int):  # type: ignore[no-untyped-def]
     """A progress bar on standard error where it is a terminal; nothing elsewhere."""
-    import sys
-
     if not show or total < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)

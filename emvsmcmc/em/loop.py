@@ -8,7 +8,7 @@ from ..errors import Degenerate, Status
 from ..expect.coordinates import Coordinates
 from ..expect.heywood import zero_uniquenesses
 from ..expect.plan import Plan
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .mstep import MStep
 from .options import EMOptions
 from .run import Point, Run, Trail

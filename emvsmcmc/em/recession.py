@@ -26,8 +26,9 @@ from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from .cone import Cone, cone
 from .newton import hessian
 from .run import Run
@@ -326,8 +327,7 @@ def _labels(plan: Plan, v: Variable) -> np.ndarray:
     shape = plan.problem.shape(v)
     out = np.full(shape, v.label, dtype=object)
     for at in np.ndindex(*shape):
-        own = ", ".join(str(plan.problem.labels(d)[i]) for d, i in zip(v.dims, at, strict=True))
-        out[at] = f"{v.label}[{own}]" if at else v.label
+        out[at] = plan.problem.entry(v.label, v.dims, at)
     return out
 
 

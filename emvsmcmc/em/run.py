@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Status
 from ..expect.layout import Statistics
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .stopping import End
 
 

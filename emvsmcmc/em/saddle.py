@@ -13,7 +13,7 @@ from ..expect.coefficients import coefficients, log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rows import expect
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .climb import LARGEST
 from .information import observed_information
 from .loop import Loop

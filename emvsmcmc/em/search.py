@@ -13,7 +13,7 @@ from ..expect.plan import Plan
 from ..expect.rows import compiled, expect
 from ..invariance.labels import named_alike
 from ..numerics import cores
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .loop import Loop
 from .run import Run
 from .starts import random_start

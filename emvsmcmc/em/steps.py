@@ -13,7 +13,7 @@ from ..expect.heywood import zero_uniquenesses
 from ..expect.plan import Plan
 from ..expect.rounding import at_rounding, rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .accelerate import Anderson, extrapolate
 from .climb import NEAR, climb
 from .mstep import MStep

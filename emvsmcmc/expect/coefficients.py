@@ -12,8 +12,9 @@ from ..families.base import COMPLEMENT
 from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
+from ..spec.arguments import argument_values
+from ..spec.evaluate import Environment, complement, evaluate, value_of
 from ..spec.expression import Constant, Expression, Index
-from ..spec.graph import Environment, argument_values, complement, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
 from .layout import Coefficients

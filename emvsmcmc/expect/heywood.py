@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..families.support import Positive
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
-from ..spec.graph import Environment, degree, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from ..spec.walk import degree, value_names
 from .coefficients import coefficients, inverse_scale
 from .plan import GaussianPart, Plan
 

@@ -9,9 +9,10 @@ import numpy as np
 from ..em.regression import Regression
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.plan import ResidualPart
-from ..spec.graph import value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
+from ..words import labelled
 from .plan_view import View, bracketed, grouped, total
 
 SAME = 1e-12  # relative difference below which two precisions are one
@@ -146,10 +147,10 @@ def residual(view: View, part: ResidualPart) -> str:
 
 
 def _prior_squares(view: View, parameter: Variable) -> str:
-    name = f"{parameter.label}[{', '.join(parameter.dims)}]" if parameter.dims else parameter.label
+    name = labelled(parameter.label, parameter.dims)
     if parameter.family.name == "MvNormal":
         lead = parameter.dims[:-1]
-        name = f"{parameter.label}[{', '.join(lead)}]" if lead else parameter.label
+        name = labelled(parameter.label, lead)
         mu, cov = (view.write.argument(parameter, key, parameter.dims) for key in ("mu", "cov"))
         return f"{total(lead)}({name} − {mu})ᵀ {cov}⁻¹ ({name} − {mu})  (prior)"
     mu, variance = _prior_arguments(view, parameter)

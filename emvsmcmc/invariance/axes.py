@@ -15,13 +15,15 @@ import numpy as np
 
 from ..expect.coefficients import coefficients, log_prior, mean_blocks
 from ..expect.coordinates import Coordinates
+from ..expect.gaussian import eliminate
 from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
 from ..expect.plan import Plan
 from ..families.support import Real
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 
 SAME = 1e-8  # relative difference between densities that are the same
 DETERMINED = 0.85  # congruence of two axes from which they count as fairly alike (Lorenzo-Seva and ten Berge 2006)
@@ -151,8 +153,6 @@ def _same_density(plan: Plan, one: Environment, other: Environment) -> bool:
 
 def _marginal(plan: Plan, env: Environment, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
     """(log constants (K,), moments of the marginal residual rows (K, o, o) in units of the columns, tables, radial rows, nu)."""
-    from ..expect.gaussian import eliminate
-
     C = coefficients(plan, env)
     e = eliminate(C.B, np.flatnonzero(~hidden), np.flatnonzero(hidden))
     scaled = e.rows * plan.scale[~hidden]

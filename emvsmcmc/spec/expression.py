@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidSpec, WrongDims
-
-if TYPE_CHECKING:
-    from .model import Spec
-
-_contexts: list[Spec] = []
-
-
-def current_spec() -> Spec:
-    """The spec whose `with` block is open. Raises InvalidSpec outside one."""
-    if not _contexts:
-        raise InvalidSpec("declaration", "an open spec", "none", "Declare variables inside 'with ev.Spec(...) as spec:'.")
-    return _contexts[-1]
+from ..words import labelled
+from .context import current_spec
 
 
 def as_dims(dims: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -118,7 +108,7 @@ class Dot(Expression):
 def _no_index(got: Any) -> tuple[str, str]:
     """What stands where an index should, and the way out."""
     if isinstance(got, Index):
-        inner = f"{getattr(got.base, 'name', None) or 'something'}[{', '.join(str(i.name) for i in got.index)}]"
+        inner = labelled(getattr(got.base, "name", None) or "something", (i.name for i in got.index))
         return f"{inner}, itself a look-up", "Work it out beforehand and pass it as an integer ev.Data."
     if isinstance(got, Expression):
         return "an expression", "Work it out beforehand and pass it as an integer ev.Data."

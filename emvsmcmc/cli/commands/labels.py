@@ -6,13 +6,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ...em.options import EMOptions
 from ...errors import BadInput, MissingData
 from ...experiments.options import LabelsOptions, SuggestOptions
 from ...mcmc.options import NUTSOptions
+from ..files import check_folder, read_data, write_folder
 from ..model import chosen
-from ..options import FAILED, Chains, Data, Draws, Json, ModelName, Seed, Starts, Tune, as_typed, stdout_kept, watched
+from ..options import (
+    FAILED,
+    Chains,
+    Data,
+    Draws,
+    EachStarts,
+    EachTune,
+    Json,
+    ModelName,
+    RetryFailed,
+    Scheduler,
+    Seed,
+    Store,
+    Workers,
+    as_typed,
+    stdout_kept,
+    watched,
+)
+from ..show import console, number, print_json, say, table
+from .suggest import suggest_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,8 +70,6 @@ def labelled_data(model: Model, options: dict[str, Any], data: Path | None) -> A
     """Data with every label: those of the file, or the model's own with its option `labels` at 100. Raises MissingData where a
     model has no data, BadInput where the option is given."""
     if data is not None:
-        from ..files import read_data
-
         return read_data(data)
     if GALLERY_OPTION in model.options:
         if GALLERY_OPTION in options:
@@ -80,16 +99,14 @@ def labels(
     objective: Annotated[
         str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
     ] = LabelsOptions.em.objective,
-    starts: Starts = LabelsOptions.em.starts,
+    starts: EachStarts = LabelsOptions.em.starts,
     draws: Draws = LabelsOptions.nuts.draws,
-    tune: Tune = LabelsOptions.nuts.tune,
+    tune: EachTune = LabelsOptions.nuts.tune,
     chains: Chains = LabelsOptions.nuts.chains,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    store: Store = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    retry_failed: RetryFailed = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of learning curves.")] = None,
     suggest: Annotated[
         int | None,
@@ -102,13 +119,8 @@ def labels(
     as_json: Json = False,
 ) -> None:
     """How well EM, NUTS and the labelled rows alone label rows, by how many labels they see."""
-    from ..files import check_folder, write_folder
-    from ..show import print_json, say
-
     found, options = chosen(model, context.args)
     if suggest is not None:
-        from .suggest import suggest_rows
-
         source = context.get_parameter_source("objective")
         goal = SuggestOptions.em.objective if source is None or source.name == "DEFAULT" else objective
         engines = [m for m in words_of(methods) if m != "supervised"]  # which has nothing to say of the other rows
@@ -123,9 +135,7 @@ def labels(
     if truth and known is None:
         raise MissingData("--truth", "a model whose own data were simulated", "one that does not say its truth", "Leave it out.")
     spec, rows = found.spec(**options), labelled_data(found, options, data)
-    from ...experiments.labels.semisupervised import (
-        semisupervised,  # heavy libraries load here, after most bad input has been refused
-    )
+    from ...experiments.labels.semisupervised import semisupervised  # heavy libraries load here, after bad input is refused
 
     if data is not None and not as_json:
         from ...problem.align import named
@@ -158,9 +168,7 @@ def labels(
         )
         curves.attrs["command"], curves.attrs["title"] = as_typed(), found.title
         if report is not None:
-            from ...report.labels import write
-
-            write_folder(report, lambda folder: _written(curves, folder, write))
+            write_folder(report, lambda folder: _written(curves, folder))
     page = None if report is None else report / "index.html"
     if as_json:
         print_json(result_dict(curves, page))
@@ -172,10 +180,10 @@ def labels(
         raise typer.Exit(FAILED)
 
 
-def _written(curves: xr.Dataset, folder: Path, write: Any) -> None:
+def _written(curves: xr.Dataset, folder: Path) -> None:
     """The page, and the figures that it shows."""
     curves.to_netcdf(folder / CURVES, engine="h5netcdf")
-    write(curves, folder)
+    curves.ev.report(folder)
 
 
 def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
@@ -203,10 +211,7 @@ def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
 
 def show(curves: xr.Dataset) -> None:
     """What the curves say, then a table a set of rows."""
-    from rich.markup import escape
-
     from ...experiments.labels.findings import WHERE, findings, percent
-    from ..show import console, number, say, table
 
     repeats = curves.sizes["repeat"]
     for evaluation in curves["evaluation"].values:

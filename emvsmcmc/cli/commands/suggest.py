@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...experiments.options import SuggestOptions
 from ..model import problem_of
 from ..options import stdout_kept
+from ..show import number, print_json, say, table, warn
 
 if TYPE_CHECKING:
-    from ...experiments.options import SuggestOptions
     from ...experiments.suggest.suggest import Suggestions
     from ...gallery import Model
 
@@ -30,8 +31,6 @@ def suggest_rows(
     as_json: bool,
 ) -> None:
     """Rank the rows without a label of the model's data, or of a file, and print the n to label next by each engine."""
-    from ..show import print_json
-
     problem = problem_of(model, options, data)
     from ...experiments.suggest.suggest import suggested  # PyMC loads here, after bad input has been refused
 
@@ -45,8 +44,6 @@ def suggest_rows(
 
 def show(found: Suggestions) -> None:
     """A table an engine, best row first."""
-    from ..show import number, say, table, warn
-
     say(f"Rows to label next, by {BY[found.by]}. The gain of a row is what it adds to those above it.")
     for engine, part in found.rows.groupby("method", sort=False):
         measures = [m for m in BY if part[m].notna().any()]

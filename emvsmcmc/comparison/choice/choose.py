@@ -21,8 +21,9 @@ from ...expect.planner import make_plan
 from ...expect.rows import expect
 from ...mcmc.options import NUTSOptions
 from ...problem.align import declared, plate_dims
+from ...problem.condition import condition
 from ...problem.labels import hint
-from ...problem.problem import Problem, condition
+from ...problem.problem import Problem
 from ...problem.read import read
 from ...spec.model import Spec
 from ..loo import STILL, LeaveOneOut, leave_one_out, rowwise

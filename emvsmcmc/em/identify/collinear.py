@@ -15,10 +15,10 @@ from ...expect.coordinates import Coordinates
 from ...expect.plan import Plan, TablePart
 from ...numerics import COMPLEX_STEP, scaled_inverse
 from ...problem.check import column_name
-from ...spec.graph import value_names
 from ...spec.named import Named
 from ...spec.notation import Notation
 from ...spec.variable import Variable
+from ...spec.walk import value_names
 from ..look_ups import mean_parameters, uses_of
 from ..regression import SINGULAR, Regression
 from .empty import CompleteData, anywhere, levels_text, nothing_said
@@ -118,8 +118,7 @@ def _name(plan: Plan, column: int) -> str:
 def labelled(plan: Plan, name: str, own: Sequence[tuple[str, int]], position: int) -> str:
     """design[b]: one position of a covariate that has dims of its own."""
     at = np.unravel_index(position, [n for _, n in own]) if own else ()
-    labels = ", ".join(str(plan.problem.labels(d)[i]) for (d, _), i in zip(own, at, strict=True))
-    return f"{name}[{labels}]" if labels else name
+    return plan.problem.entry(name, [d for d, _ in own], at)
 
 
 def collinear(columns: list[Column], intercept: bool, written: str, where: str) -> BadInput:

@@ -14,8 +14,10 @@ from ...em.fit import run_em
 from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput
+from ...expect.planner import make_plan
 from ...numerics import checked_seed
-from ...problem.problem import Problem, condition
+from ...problem.condition import condition
+from ...problem.problem import Problem
 from ...spec.model import Spec
 from ...spec.named import Named
 from ..options import By, Method, RaceOptions, Strategy
@@ -181,8 +183,6 @@ def hide(problem: Problem, label: str, rows: np.ndarray) -> Problem:
 
 def score(fit: EMFit, test: Problem, label: str) -> tuple[float, float]:
     """(mean log probability of the true labels, nats; accuracy) of rows whose labels the fit did not see."""
-    from ...expect.planner import make_plan
-
     blind = make_plan(hide(test, label, np.ones(test.n, dtype=bool)))
     values = {str(k): v.values[None] for k, v in fit.estimate.data_vars.items()}
     lp = label_log_probabilities(blind, label, values)[0]

@@ -81,7 +81,7 @@ def _rotation(plan: Plan, latent: Variable) -> Rotation | None:
     if not in_coefficient:
         return None
     own = next(p for p in plan.gaussians if p.variable.label == latent.label)
-    in_mean = names_in(own.argument("mu")) & {v.label for v in plan.parameters}
+    in_mean = names_in(own.mean) & {v.label for v in plan.parameters}
     sizes = {d: n for d, n in own.elements if n > 1}
     by_label = {v.label: v for v in plan.parameters}
     for dim, size in [*sizes.items()] if sizes else [(None, 1)]:
@@ -107,7 +107,7 @@ def _carriers(plan: Plan, latent: Variable, env: Environment, rng: np.random.Gen
     """Parameters in the coefficient of a latent, in any mean."""
     out = set()
     for part in plan.gaussians:
-        mean = names_in(part.argument("mu"))
+        mean = names_in(part.mean)
         if latent.label not in mean:
             continue
         before = mean_blocks(plan, part, env)[latent.label]

@@ -100,7 +100,7 @@ class Problem:
             return [0, 1]
         if counts in self.sizes:
             return list(self.labels(counts))
-        return list(range(constant_size(variable.arguments["p"], counts)))  # type: ignore[attr-defined]
+        return list(range(constant_size(variable.arguments[variable.family.counted], counts)))  # type: ignore[attr-defined]
 
     def shape(self, variable: Variable) -> tuple[int, ...]:
         return tuple(self.sizes[d] for d in variable.dims)

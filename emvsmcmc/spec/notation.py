@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation
-from .variable import Switch, Variable
+from .variable import Variable
 
 MAX_SHOWN = 6  # entries of a constant array that are written out
 SUM, PRODUCT, ATOM = range(3)  # how tightly a piece of text binds
@@ -49,7 +49,7 @@ class Notation:
             if key not in d.arguments:
                 continue
             text = self.argument(d, key, dims)
-            out.append(f"variance={text}" if key == "variance" else text)
+            out.append(f"{key}={text}" if key in d.family.one_of[1:] else text)
         return out
 
     def argument(self, d: Variable, key: str, dims: Sequence[str]) -> str:
@@ -98,10 +98,10 @@ class Notation:
 def event_dims(d: Variable, key: str, dims: Sequence[str]) -> list[str]:
     """Dims of an argument that belong to one value: a mean vector, a covariance matrix, the probabilities of a category."""
     family, own = d.family, d.arguments[key].dims
-    if key == "p" and family.name == "Categorical":
+    if key == family.counted:
         return [own[-1]]
     event = list(dims[len(dims) - family.event_dims :]) if family.event_dims else []
-    if key == "cov":
+    if family.arguments[key].matrix:
         event += [x for x in own if x not in dims]
     return event
 
@@ -111,10 +111,6 @@ def subscripted(v: Variable | Data, notation: Notation | None = None) -> str:
     event = getattr(getattr(v, "family", None), "event_dims", 0)
     drop = v.dims[len(v.dims) - event :] if event else ()
     return f"{v.name}" + _subscript((notation or Notation()).indices(v, drop))
-
-
-def branches(v: Variable) -> tuple[Variable, ...]:
-    return v.branches if isinstance(v, Switch) else (v,)
 
 
 def _subscript(indices: Sequence[str]) -> str:

@@ -41,12 +41,11 @@ def sample_chunks(
     if likelihood != "fused" or marginalize != "all":
         raise BadInput("likelihood, marginalize", "'fused' and 'all', for rows in chunks", f"{likelihood!r} and {marginalize!r}")
     plan = chunked_plan(problem)
-    assert plan.chunks is not None
     optima = map_optima(problem, random_seed) if init == "em" else None
     done = sample(plan, draws, tune, chains, "fused", "all", optima, random_seed, progress)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan.chunks.start, flat, reference, by_row=False)
+    found = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
         "posterior": unflattened(done.posterior, found.draws),
         "posterior_unaligned": done.posterior,
@@ -55,7 +54,7 @@ def sample_chunks(
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = attributes(done, found, random_seed)
     tree.attrs |= {"likelihood": likelihood, "marginalize": marginalize, "init": init, "tune": tune}
-    modes, alike = names_by_chain(plan.chunks.start, flat, reference, done.posterior.sizes["chain"])
+    modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree
 

@@ -15,9 +15,8 @@ import numpy as np
 from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
-from ..expect.rows import compiled, expect
+from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
-from ..expect.store.journal import Journal
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, named_alike, namings, preferred
 from ..numerics import checked_seed, cores
@@ -88,7 +87,8 @@ def fit_em(
     if standard_errors == "bootstrap":
         in_memory_only(problem, "standard_errors='bootstrap'")
     plan = plan_rows(problem)
-    keep_journal(plan, checkpoint)
+    if checkpoint is not None:
+        plan.store.remember(checkpoint, [v.label for v in plan.parameters])
     prior = objective == "map"
     if not prior:
         _identified(plan)
@@ -157,7 +157,7 @@ def fit_em(
             if run.optimum == best.optimum and run.status in USABLE:
                 run.status, run.reason = best.status, best.reason
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
-    return _result(plan, best, runs, optima, found, time.perf_counter() - began, {**about, "recession": endless})
+    return _result(problem, plan, best, runs, optima, found, time.perf_counter() - began, {**about, "recession": endless})
 
 
 def _best(usable: list[Run]) -> Run:
@@ -172,15 +172,6 @@ def _candidates(runs: list[Run]) -> list[Run]:
     usable = [r for r in runs if r.status in USABLE]
     top = max((r.objective for r in usable if r.status in FINISHED), default=-np.inf)
     return [r for r in usable if r.status in FINISHED or r.objective > top]
-
-
-def keep_journal(plan: Plan, checkpoint: str | Path | None) -> None:
-    """Passes over rows in chunks are remembered in a folder. Raises BadInput for rows in memory."""
-    if checkpoint is None:
-        return
-    if plan.chunks is None:
-        raise BadInput("checkpoint", "rows in chunks, whose passes take long", "rows in memory", "Leave it out.")
-    plan.chunks.journal = Journal(checkpoint, plan.chunks.fingerprint, [v.label for v in plan.parameters])
 
 
 def _uncertainty(
@@ -203,7 +194,14 @@ def _uncertainty(
 
 
 def _result(
-    plan: Plan, best: Run, runs: list[Run], optima: list[Environment], found: Uncertainty, seconds: float, about: dict[str, Any]
+    problem: Problem | ChunkedProblem,
+    plan: Plan,
+    best: Run,
+    runs: list[Run],
+    optima: list[Environment],
+    found: Uncertainty,
+    seconds: float,
+    about: dict[str, Any],
 ) -> EMFit:
     env = best.environment
     try:
@@ -213,7 +211,7 @@ def _result(
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
     return EMFit(
-        problem=plan.problem if plan.chunks is None else plan.chunks.problem,
+        problem=problem,
         estimate=parameter_dataset(plan.problem, values),
         standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
         reasons=found.reasons,
@@ -244,7 +242,7 @@ def _side_by_side(plan: Plan, one: Callable[[np.random.SeedSequence], Run], seed
     A compiled pass leaves the interpreter to others. On few rows the interpreter is most of the work, and threads would wait.
     """
     workers = min(len(seeds), cores())
-    if workers == 1 or not compiled(plan) or workers * plan.full.V.nbytes > ROOM:
+    if workers == 1 or not plan.store.compiled or workers * plan.full.V.nbytes > ROOM:
         yield from map(one, seeds)
         return
     pool = ThreadPoolExecutor(workers)

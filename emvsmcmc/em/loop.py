@@ -13,7 +13,7 @@ from ..expect.heywood import HELD, zero_uniquenesses
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rounding import at_rounding, rounding_of_sums
-from ..expect.rows import compiled, expect, reference_points
+from ..expect.rows import expect, reference_points
 from ..spec.graph import Environment
 from .accelerate import Anderson, extrapolate
 from .climb import NEAR, climb
@@ -65,7 +65,7 @@ class Loop:
         self.passes = 0
         self.keep, self.trace = False, list[Environment]()
         self.rho: np.ndarray | None = None
-        self.many = compiled(plan)  # only there does a common centre save anything
+        self.many = plan.store.compiled  # only there does a common centre save anything
 
     def evaluate(self, env: Environment) -> _Point:
         C = coefficients(self.plan, env, self.rho)
@@ -130,8 +130,7 @@ class Loop:
 
     def _record(self, point: _Point, path: list[float]) -> None:
         path.append(point.objective)
-        if self.plan.chunks is not None and self.plan.chunks.journal is not None:
-            self.plan.chunks.journal.note(point.env, point.objective)
+        self.plan.store.note(point.env, point.objective)
         if self.keep:
             self.trace.append(point.env)
 

@@ -7,6 +7,7 @@ import numpy as np
 from ..problem.problem import Problem
 from ..spec.graph import Environment, parameter_support
 from ..spec.variable import Variable
+from .coefficients import coefficients
 from .layout import Coefficients, Layout
 from .plan import Plan
 
@@ -42,6 +43,4 @@ def possible_configurations(plan: Plan) -> np.ndarray:
 
 
 def _in_the_middle(plan: Plan) -> Coefficients:
-    from .coefficients import coefficients
-
     return coefficients(plan, plan.environment({v.label: typical(v, plan) for v in plan.parameters}))

@@ -20,6 +20,7 @@ from .layout import Conventions
 from .plan import GaussianPart, LevelPart, Plan, RadialPart, ResidualPart, TablePart
 from .rowdata import RowBuilder
 from .scales import DISTINCT, scale_levels
+from .store.memory import Memory
 
 
 def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
@@ -97,9 +98,12 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     refuse.radial_holes(problem, gaussians, radials)
     refuse.joint_affinity(problem, [*gaussians, *radials])
     full, layout, inverse = builder.layouts()
+    covariates = [c for key, where in slices.items() if key not in spec.variables for c in range(where.start, where.stop)]
+    children = tuple(v for v in variables if v not in latents)
+    store = Memory(full, layout, inverse, builder.centre, tuple(covariates), problem, children)
     return Plan(
         problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
-        tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), full, layout, inverse,
+        tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), store,
         known=scales.codes,
     )  # fmt: skip
 

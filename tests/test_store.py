@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from examples import EXAMPLES
+from examples import EXAMPLES, full_covariance_spec, two_columns
 from in_chunks import chunked, engine
 from test_chunks import CLOSE, difference, start
 
+import emvsmcmc as ev
 from emvsmcmc.em.identify.empty import complete_data
 from emvsmcmc.em.result import hidden_variables, with_holes
 from emvsmcmc.expect.coefficients import coefficients
@@ -25,7 +26,20 @@ from emvsmcmc.expect.store.base import Groups
 from emvsmcmc.expect.store.chunks import chunked_plan
 from emvsmcmc.expect.store.patterns import Patterns
 
+MIXED = "everything_at_once"
 PACKAGE = Path(__file__).parents[1] / "emvsmcmc"
+
+
+def everything_at_once() -> ev.Problem:
+    """Holes and labels that cross, so that collapsed patterns stand among others, and rows of weight zero in all of them."""
+    y, at = two_columns(), np.arange(60)
+    labels = np.where(at % 3 == 0, at % 2, -1)
+    y[at % 4 == 0, 1] = np.nan
+    return ev.condition(full_covariance_spec(), {"y": y, "group": labels}, weights=np.where(at % 5 == 0, 0.0, 1.0 + at % 2))
+
+
+def build(name: str) -> ev.Problem:
+    return everything_at_once() if name == MIXED else EXAMPLES[name].build()
 
 
 def in_order(p: Patterns) -> np.ndarray:
@@ -33,10 +47,10 @@ def in_order(p: Patterns) -> np.ndarray:
     return np.lexsort(np.hstack([p.hidden, p.allowed]).T)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [*EXAMPLES, MIXED])
 def test_patterns_are_the_same_in_memory_and_in_chunks(name: str) -> None:
     """Weights, moments, values that are there; and what is said of the data before the first start."""
-    problem = EXAMPLES[name].build()
+    problem = build(name)
     whole = make_plan(problem)
     with engine():
         parts = chunked_plan(chunked(problem, 13))
@@ -59,16 +73,22 @@ def test_patterns_are_the_same_in_memory_and_in_chunks(name: str) -> None:
         assert all(np.array_equal(one.seen[v], other.seen[v]) for v in one.seen)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [*EXAMPLES, MIXED])
 def test_the_moments_of_patterns_are_those_of_the_rows(name: str) -> None:
     """What collapsed patterns bring along and what is worked out of the others: summed, it is every row's."""
-    plan = make_plan(EXAMPLES[name].build())
+    plan = make_plan(build(name))
     p, rows = plan.store.moments_by_pattern, plan.full
     assert difference(p.weight.sum(), rows.w.sum()) < CLOSE
     for q in range(len(p.weight)):
         at = slice(rows.start[q], rows.start[q + 1])
         assert difference(p.R[q].T @ p.R[q], (rows.V[at] * rows.w[at, None]).T @ rows.V[at]) < CLOSE
         assert difference(p.S[q][rows.x_row], rows.w[at] @ rows.X[at]) < CLOSE
+        mine = (plan.pattern == q) & (plan.problem.weights > 0)
+        assert p.counted[q] == mine.sum()
+        for variable, found in p.there.items():
+            value = plan.problem.given[variable]
+            cells = np.moveaxis(value.array, value.dims.index(next(iter(plan.problem.plates))), 0).reshape(len(mine), -1)
+            assert np.array_equal(found[q], np.isfinite(cells[mine]).sum(axis=0))
 
 
 @pytest.mark.parametrize("name", ["missing_cells", "one_factor", "partial_labels"])

@@ -21,12 +21,12 @@ from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.families.studentt import log_constant
+from emvsmcmc.families.radial import log_constant
 from emvsmcmc.invariance.axes import rotations
 from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.numerics import COMPLEX_STEP
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 
 def somewhere(plan: Plan, seed: int = 0) -> tuple[Coordinates, np.ndarray, Environment]:

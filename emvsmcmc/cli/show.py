@@ -179,7 +179,7 @@ def _say_reasons(fit: EMFit) -> None:
 
 def _mirrored(fit: EMFit, name: str, at: tuple[int, ...]) -> bool:
     """True for the entries of a symmetric matrix below its diagonal."""
-    return fit.problem.spec.variables[name].family.event_dims == 2 and at[-2] > at[-1]
+    return fit.problem.spec.variables[name].family.matrix and at[-2] > at[-1]
 
 
 def show_posterior(name: str, summary: Any, attrs: Mapping[str, Any]) -> None:

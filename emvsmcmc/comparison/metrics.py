@@ -66,7 +66,7 @@ def table(
     r_hat_unaligned, mcse, gap = (em - mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo =
     mcse / sd; se_ratio = se / sd; in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
-    matrices = {v.label for v in em.problem.parameters if v.family.event_dims == 2}
+    matrices = {v.label for v in em.problem.parameters if v.family.matrix}
     fixed = fixed_entries(em.problem)
     return beside(
         em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth, fixed

@@ -12,8 +12,9 @@ from ..errors import BadInput
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
 from ..problem.problem import Problem
-from ..spec.graph import Environment
-from .loop import Loop, Run
+from ..spec.evaluate import Environment
+from .loop import Loop
+from .run import Run
 
 PerRow = Callable[[Plan, RowOutput], xr.Dataset]
 

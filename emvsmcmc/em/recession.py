@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,18 +21,17 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import assignment_rows, coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
-from ..expect.plan import LevelPart, Plan, TablePart
+from ..expect.plan import Plan
 from ..expect.rounding import rounding_of_sums
 from ..expect.rows import expect, reference_points
 from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from .cone import Cone, cone
 from .newton import hessian
-
-if TYPE_CHECKING:
-    from .loop import Loop, Run
+from .run import Run, Runner
 
 WEAK = 1e-5  # information of an observation, in natural units, below which a direction is looked at
 WEIGHT = 1e-8  # of an observation: an entry of less counts for nothing; what a component gives up vanishes as fast as the rise
@@ -105,7 +103,7 @@ class Recession:
         return f"it has no finite maximum: the log-likelihood rises for ever {self.along}"
 
 
-def recede(plan: Plan, loop: Callable[[], Loop], run: Run, limit: int) -> Recession | None:
+def recede(plan: Plan, loop: Callable[[], Runner], run: Run, limit: int) -> Recession | None:
     """The direction along which a run under maximum likelihood was on its way to infinity; None where it ended at a maximum.
 
     The run is then UNBOUNDED, with its reason, and has gone on to where the rise ends in float64.
@@ -221,8 +219,7 @@ class _Walk:
         """(entries,) which child or assignment each of the entries of `slopes` belongs to: a position in `read_by`."""
         least = WEIGHT * float(self.plan.problem.weights[self.plan.problem.weights > 0].mean())
         rows = np.full(len(self.S.S), -1)
-        parts: list[TablePart | LevelPart] = [*self.plan.tables, *self.plan.levels]
-        for i, part in enumerate(parts):
+        for i, part in enumerate(self.plan.tables):
             rows[part.offset : part.offset + part.height] = len(self.plan.latents) + i
         own = [np.full(int((least < self.S.N).sum()), i) for i in range(len(self.plan.latents))]
         return np.concatenate([*own, np.broadcast_to(rows[:, None], self.S.S.shape)[np.abs(self.S.S) > least]])
@@ -348,7 +345,7 @@ def _told(plan: Plan, walk: _Walk, found: Cone) -> str:
 
 def _read_by(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     """(name, row data that it reads) of assignments, counts and categories, in the order of `_Walk.owners`."""
-    named = [(v.label, v) for v in plan.latents] + [(p.variable.label, p.distribution) for p in (*plan.tables, *plan.levels)]
+    named = [(v.label, v) for v in plan.latents] + [(p.variable.label, p.distribution) for p in plan.tables]
     for name, distribution in named:
         read = {n for e in distribution.arguments.values() for n in names_in(e)}
         yield name, sorted(read & set(plan.problem.spec.data))

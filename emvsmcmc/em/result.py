@@ -17,9 +17,10 @@ from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.base import Groups
 from ..expect.store.chunks import plan_rows
+from ..problem.condition import condition
 from ..problem.covariates import determined
-from ..problem.problem import Problem, condition
-from ..spec.graph import Environment
+from ..problem.problem import Problem
+from ..spec.evaluate import Environment
 from .recession import Recession
 from .uncertainty import Uncertainty
 
@@ -213,13 +214,13 @@ def predictions(plan: Plan) -> Groups:
     """`assignment_probabilities`, and "log_likelihood" of each row, of a plan whose parameters are all fixed."""
     rows = row_output(plan, {})
     found = assignment_probabilities(plan, rows)
-    return {"predictions": found.assign(log_likelihood=(next(iter(plan.problem.plates)), rows.log_likelihood))}
+    return {"predictions": found.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     """(plate, counted dim) marginal posterior of each discrete latent from the joint responsibilities."""
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {plate: problem.labels(plate)}
     joint = rows.responsibility.reshape(len(rows.responsibility), *plan.shape)
@@ -244,7 +245,7 @@ def hidden_gaussians(plan: Plan, rows: RowOutput, names: list[str] | None = None
     (given cells have sd 0; NaN where a covariate that it depends on is missing).
     """
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {}
     for name in with_holes(plan) if names is None else names:

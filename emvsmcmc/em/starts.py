@@ -9,8 +9,8 @@ from ..expect.kernel.plain import add_lifted, add_tables
 from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
 from ..expect.radial import weighted_moments
-from ..families.studentt import digamma_less_log
-from ..spec.graph import Environment
+from ..families.radial import digamma_less_log
+from ..spec.evaluate import Environment
 from .completion import completed_moments
 from .factor_starts import follow, structure
 from .mstep import MStep

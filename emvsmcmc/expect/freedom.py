@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..families.studentt import log_constant, scale_constant
+from ..families.radial import log_constant, scale_constant
 from ..families.support import Positive
-from ..spec.graph import Environment, value_names
+from ..spec.evaluate import Environment
+from ..spec.walk import value_names
 from .layout import Array, Coefficients, Statistics
 from .plan import Plan
 
@@ -36,7 +37,7 @@ def normal_tails(plan: Plan, env: Environment) -> dict[str, Array]:
 
     The likelihood then rises for ever, and a finite value says nothing: infinity is a boundary like any other.
     """
-    read = set().union(*[value_names(p.argument("nu")) for p in plan.radials])
+    read = set().union(*[value_names(p.tail) for p in plan.radials])
     limit = NORMAL * max(1.0, float(plan.problem.weights.sum()))
     return {
         v.label: env.values[v.label].array.ravel() > limit

@@ -18,6 +18,7 @@ E[u | e] = (nu + 1)/(nu + e^2), which weights a second moment matrix of its own:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -33,12 +34,12 @@ ROWS, PATTERNS = {"along": "rows"}, {"along": "patterns"}  # what the first axis
 class Conventions:
     """What layouts of different rows have to share for their statistics to be added.
 
-    centre (d,), scale (d,): as those of `Plan`. levels : {covariates of a slot: (levels, values) their distinct values}.
+    centre (d,), scale (d,): as those of `Plan`. levels : {slot: (levels, columns) its distinct values}, see `distinct`.
     """
 
     centre: Array
     scale: Array
-    levels: dict[tuple[str, ...], Array] = field(default_factory=dict)
+    levels: Mapping[Any, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..families.studentt import digamma_less_log
+from ..families.radial import digamma_less_log
 from .layout import Array, Coefficients, Layout
 
 

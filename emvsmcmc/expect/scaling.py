@@ -12,9 +12,10 @@ import numpy as np
 
 from ..families.support import Real
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, value_names
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 from .coefficients import residual_rows, table_rows
 from .inside import typical
 from .plan import BATCH, Plan, kept
@@ -45,7 +46,7 @@ def _effect_on_means(plan: Plan, v: Variable) -> np.ndarray:
     out = np.zeros(size)
     origin = np.tile(plan.centre, (plan.K, 1))
     for part in plan.residual_parts:
-        if v.label not in value_names(part.argument("mu")):
+        if v.label not in value_names(part.mean):
             continue
         shape = plan.problem.shape(v)
         zero, unit = np.zeros(shape), np.eye(size).reshape((*shape, size))
@@ -63,7 +64,7 @@ def _effect_on_tables(plan: Plan, v: Variable) -> np.ndarray:
     size, values = prod(plan.problem.shape(v)), _values(plan)
     out = np.zeros(size)
     for part in plan.tables:
-        if v.label not in value_names(part.argument(part.slot)):
+        if v.label not in part.reads:
             continue
         x = values[v.label].array
         steps = x[..., None] + 1j * COMPLEX_STEP * np.eye(size).reshape((*x.shape, size))

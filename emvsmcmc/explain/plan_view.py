@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,35 +9,20 @@ from functools import cached_property
 import numpy as np
 
 from ..expect.coefficients import residual_rows
-from ..expect.plan import LevelPart, Part, Plan, RadialPart, ResidualPart
+from ..expect.plan import Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem.problem import Problem
-from ..spec.graph import Environment, parameter_support
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
 from ..spec.variable import Switch, Variable
+from ..spec.walk import value_names
 
 
 def total(indices: Iterable[str]) -> str:
     """'Σ_row ', 'Σ_{row, k} ', or nothing."""
     found = list(dict.fromkeys(indices))
     return f"Σ_{found[0] if len(found) == 1 else '{' + ', '.join(found) + '}'} " if found else ""
-
-
-def outside(text: str) -> str:
-    """The text without what stands in brackets: a sum or product at its top level shows as a space in it."""
-    while (shorter := re.sub(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", "", text)) != text:
-        text = shorter
-    return text
-
-
-def bracketed(text: str) -> str:
-    """Brackets around anything but a single factor."""
-    return f"({text})" if " " in outside(text) else text
-
-
-def grouped(text: str) -> str:
-    """Brackets around a sum of terms; a single Σ needs none before a fraction's bar."""
-    return f"({text})" if re.search(" [+−] ", outside(text)) else text
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +37,7 @@ class View:
 
     @cached_property
     def plate(self) -> str:
-        return next(iter(self.problem.plates))
+        return self.problem.plate
 
     def letter(self, wanted: str) -> str:
         """A letter for something that the text defines, with a mark where the spec uses it itself."""
@@ -167,13 +151,18 @@ class View:
 
     def levels_note(self) -> list[str]:
         """Slots that depend on row data, with the number of distinct values."""
-        return [
-            f"{p.slot} of {p.variable.label} = {self.of(p).argument(p.distribution, p.slot, p.variable.dims)} depends on "
-            f"row data: {p.levels} distinct values, one row of its table each"
-            for p in self.plan.tables
-            if p.levels > 1
-        ]
+        known, lines = set(self.problem.covariates), []
+        for p in self.plan.tables:
+            read = [k for k in p.estimated if p.levels.slot is not None and value_names(p.argument(k)) & known]
+            lines += [
+                f"{k} of {p.variable.label} = {self.of(p).argument(p.distribution, k, p.variable.dims)} depends on "
+                f"row data: {p.levels.size} distinct values, one row of its table each"
+                for k in read
+            ]
+            if p.values is not None and p.values.slot is not None:
+                lines.append(f"{p.variable.label} has {p.values.size} distinct values, one row of a table of densities each")
+        return lines
 
-    def counted(self, part: LevelPart) -> str:
+    def counted(self, part: TablePart) -> str:
         """Symbol of the level that a category takes."""
         return str(part.counted) if part.counted is not None and not part.counted.startswith("_") else "level"

@@ -18,9 +18,10 @@ from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
 from ..expect.plan import Plan, kept
 from ..families.support import Real
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 
 SAME = 1e-8  # relative difference between densities that are the same
 DETERMINED = 0.85  # congruence of two axes from which they count as fairly alike (Lorenzo-Seva and ten Berge 2006)
@@ -74,7 +75,7 @@ def _rotation(plan: Plan, latent: Variable) -> Rotation | None:
     if not in_coefficient:
         return None
     own = next(p for p in plan.gaussians if p.variable.label == latent.label)
-    in_mean = names_in(own.argument("mu")) & {v.label for v in plan.parameters}
+    in_mean = names_in(own.mean) & {v.label for v in plan.parameters}
     sizes = {d: n for d, n in own.elements if n > 1}
     by_label = {v.label: v for v in plan.parameters}
     for dim, size in [*sizes.items()] if sizes else [(None, 1)]:
@@ -100,7 +101,7 @@ def _carriers(plan: Plan, latent: Variable, env: Environment, rng: np.random.Gen
     """Parameters in the coefficient of a latent, in any mean."""
     out = set()
     for part in plan.gaussians:
-        mean = names_in(part.argument("mu"))
+        mean = names_in(part.mean)
         if latent.label not in mean:
             continue
         before = mean_blocks(plan, part, env)[latent.label]

@@ -13,10 +13,12 @@ from ..expect.inside import fixed_entries, typical
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..families.support import Positive, Real, Simplex
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.expression import Constant, Expression, Index
-from ..spec.graph import Environment, parameter_support, walk
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from ..spec.walk import walk
 
 EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
 SAME = 1e-9  # nats by which another naming must be better to be preferred
@@ -81,7 +83,7 @@ def _apart(plan: Plan, v: Variable, dim: str) -> bool:
 
 def _inside(plan: Plan, env: Environment) -> bool:
     """Whether the parameters lie in their supports, where those are more than a kind: a renaming may leave them."""
-    reading = [v for v in plan.parameters if v.family.support_reads]
+    reading = [v for v in plan.parameters if any(a.decides for a in v.family.arguments.values())]
     return all(parameter_support(v, env).contains(env.values[v.label].array).all() for v in reading)
 
 

@@ -15,7 +15,7 @@ from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from .native import NativeLikelihood
 from .parameters import JACOBIAN, declare
@@ -132,9 +132,7 @@ def _sampled_cells(plan: Plan, hidden: dict[str, np.ndarray]) -> dict[str, Named
             continue
         where = np.nonzero(mask)
         given = plan.problem.given[name].array
-        start = np.broadcast_to(np.nanmean(given, axis=dims.index(next(iter(plan.problem.plates))), keepdims=True), mask.shape)[
-            where
-        ]
+        start = np.broadcast_to(np.nanmean(given, axis=dims.index(plan.problem.plate), keepdims=True), mask.shape)[where]
         cells = pm.Flat(f"{name}_hidden", shape=len(where[0]), initval=start)
         out[name] = Named(pt.as_tensor(np.where(mask, 0.0, given))[where].set(cells), dims)
     return out
@@ -151,10 +149,10 @@ def _first_possible(plan: Plan) -> np.ndarray | None:
 
 def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     """Every discrete latent as a free Categorical or Bernoulli; given labels are filled in. The classroom version."""
-    from ..spec.graph import value_of
+    from ..spec.evaluate import value_of
 
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     first = _first_possible(plan)
     out: dict[str, Named] = {}
     for name in plan.axes:
@@ -163,14 +161,15 @@ def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     for latent in plan.latents:
         if latent.label in problem.evidence:
             raise UnsupportedModel(latent.label, "hard labels with marginalize='none'", "soft labels", "Use marginalize='all'.")
-        p = value_of(latent.arguments["p"], env.with_values(out))
+        assert latent.family.twin is not None
+        (p,) = (value_of(e, env.with_values(out)) for e in latent.arguments.values())
         extra = [d for d in p.dims if d != plate]
         array = p.to((plate, *extra))
         given = problem.given.get(latent.label)
         mask = np.ones(problem.n, dtype=bool) if given is None else np.isnan(given.array)
         at = np.flatnonzero(mask)
         probabilities = pt.broadcast_to(array, (problem.n, *array.shape[1:]))
-        family = pm.Categorical if latent.family.name == "Categorical" else pm.Bernoulli
+        family = getattr(pm, latent.family.twin.name)
         begin = None if first is None else plan.configurations(latent.label)[first]
         if mask.all():
             value: Any = family(latent.label, p=probabilities, dims=latent.dims, initval=begin)

@@ -10,14 +10,17 @@ import numpy as np
 
 from ..errors import InvalidSpec
 from ..families import BY_NAME, REQUIRED, Family
+from ..families.kinds import Kind
 from . import check
-from .expression import Constant, Expression, as_dims, current_spec
+from .context import current_spec
+from .expression import Constant, Expression, as_dims
 
 
 class Variable(Expression):
     """A random variable of the joint distribution: a family, its arguments, and its dims.
 
     `counts` is the dim that a Categorical counts (None for a Bernoulli, which counts 0 and 1, and for everything continuous).
+    `branches` are its distributions: itself, or those of a Switch.
     """
 
     def __init__(self, name: str | None, family: Family, arguments: dict[str, Any], dims: tuple[str, ...]) -> None:
@@ -27,36 +30,45 @@ class Variable(Expression):
         for key, value in arguments.items():
             self.arguments[key] = value if isinstance(value, Expression) else self._constant(key, value)
         self.children = tuple(a for a in self.arguments.values() if not _is_dist(a))
+        self.branches: tuple[Variable, ...] = (self,)
         self.counts: str | None = None
-        if family.name == "Categorical":
-            check.categorical_counts(self)
-            self.counts = self.arguments["p"].dims[-1]
+        if family.counted is not None:
+            check.counts(self)
+            self.counts = self.arguments[family.counted].dims[-1]
         check.argument_ranges(self)
         if name is not None:
             check.matrix_dims(current_spec(), self)
             check.argument_dims(self)
             current_spec().add_variable(self)
 
+    def keys_of(self, kind: Kind | type[Kind]) -> list[str]:
+        """Its arguments of a kind."""
+        kinds = {key: self.family.arguments[key].kind for key in self.arguments}
+        return [key for key, own in kinds.items() if own is kind or (isinstance(kind, type) and isinstance(own, kind))]
+
+    def has(self, kind: Kind | type[Kind]) -> bool:
+        return bool(self.keys_of(kind))
+
+    def argument_of(self, kind: Kind | type[Kind]) -> Expression:
+        """The expression in the only argument of a kind: MEAN, TAIL, or any ScaleKind."""
+        (key,) = self.keys_of(kind)
+        return self.arguments[key]
+
     @property
     def discrete(self) -> bool:
-        """True for Categorical and Bernoulli, the variables that may index; False for continuous ones."""
-        return self.family.name in ("Categorical", "Bernoulli")
+        """True for variables whose values may index (Categorical and Bernoulli)."""
+        return self.family.indexes
 
     def _constant(self, key: str, value: Any) -> Constant:
         """An unnamed array takes the trailing dims of its variable (a covariance, the last dim twice)."""
-        array = np.asarray(value)
-        if array.ndim == 0:
-            return Constant(value)
-        if key == "cov" and self.dims:
-            d = self.dims[-1]
-            return (
-                Constant(value, (*self.dims[len(self.dims) - array.ndim + 1 :], f"{d}_bis"))
-                if array.ndim <= len(self.dims) + 1
-                else Constant(value)
-            )
-        if self.family.name == "Categorical" or array.ndim > len(self.dims):
-            return Constant(value)
-        return Constant(value, self.dims[len(self.dims) - array.ndim :])
+        array, family = np.asarray(value), self.family
+        argument = family.arguments[key]
+        lead = self.dims[: len(self.dims) - max(0, family.event_dims - argument.event_dims)]
+        if argument.event_dims > family.event_dims:
+            if not argument.matrix or not lead or not 0 < array.ndim <= len(lead) + 1:
+                return Constant(value)
+            return Constant(value, (*lead[len(lead) - array.ndim + 1 :], f"{lead[-1]}_bis"))
+        return Constant(value) if array.ndim > len(lead) or not array.ndim else Constant(value, lead[len(lead) - array.ndim :])
 
     def __repr__(self) -> str:
         return f"{self.family.name}({self.label!r}, dims={self.dims})"
@@ -100,8 +112,8 @@ class Constructor:
         self.__doc__ = f"{family.__doc__}\n\nArguments: name, {', '.join(family.arguments)}, dims."
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [inspect.Parameter("name", kind)]
-        for key, default in family.arguments.items():
-            optional = {} if default is REQUIRED else {"default": default}
+        for key, argument in family.arguments.items():
+            optional = {} if argument.default is REQUIRED else {"default": None if key in family.one_of else argument.default}
             parameters.append(inspect.Parameter(key, kind, **optional))
         parameters.append(inspect.Parameter("dims", inspect.Parameter.KEYWORD_ONLY, default=None))
         self.__signature__ = inspect.Signature(parameters)
@@ -131,17 +143,15 @@ class Constructor:
             raise InvalidSpec(label, "each argument once", f"{twice} twice", "Pass it by position or by name.")
         given |= kwargs
         given = {k: v for k, v in given.items() if v is not None}
-        for key, default in self.family.arguments.items():
-            if key in given or default is None:
+        together = [k for k in self.family.one_of if k in given]
+        if len(together) > 1:
+            raise InvalidSpec(label, f"either {' or '.join(self.family.one_of)}", "both", "Keep one of them.")
+        for key, argument in self.family.arguments.items():
+            if key in given or argument.default is None or (together and key in self.family.one_of):
                 continue
-            if default is REQUIRED:
+            if argument.default is REQUIRED:
                 raise InvalidSpec(label, f"argument {key!r} of {self.family.name}", "nothing", f"Arguments are {names}.")
-            given[key] = default
-        if "variance" in self.family.arguments:
-            if "sigma" in given and "variance" in given:
-                raise InvalidSpec(label, "either sigma or variance", "both", "Keep one of them.")
-            if "sigma" not in given and "variance" not in given:
-                given["sigma"] = 1.0
+            given[key] = argument.default
         return given
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import xarray as xr
 
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from ..kernel.plain import Output, row_pass
 from ..layout import Coefficients, Layout, RowOutput, Statistics, Sums
 from .compiled import PackedRows

@@ -21,7 +21,7 @@ from ...errors import UnsupportedModel
 from ...problem.blocks import RETRIES, Refused, computed, raise_refusal, task
 from ...problem.chunked import ChunkedProblem
 from ...problem.problem import Problem
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from ..kernel.plain import row_pass
 from ..layout import Coefficients, Conventions, Sums
 from ..plan import Plan
@@ -226,12 +226,10 @@ def _all_levels(parts: list[Any]) -> Any:
     for part in parts:
         if isinstance(part, Refused):
             return part
-    out = {names: np.unique(np.vstack([p[names] for p in parts]), axis=0) for names in parts[0]}
-    for names, found in out.items():
+    out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
+    for slot, found in out.items():
         if len(found) > LEVELS:
-            return Refused(
-                UnsupportedModel,
-                (", ".join(names), f"at most {LEVELS} different values where a rate depends on them, for rows in chunks",
-                 f"more than {LEVELS}", "Round them, or read the rows into memory."),
-            )  # fmt: skip
+            who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
+            wanted = f"at most {LEVELS} different values where a density depends on them, for rows in chunks"
+            return Refused(UnsupportedModel, (who, wanted, f"more than {LEVELS}", "Round them, or read the rows into memory."))
     return out

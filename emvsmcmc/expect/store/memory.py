@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import BadInput
 from ...problem.problem import Problem
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from ...spec.variable import Variable
 from ..kernel.plain import row_pass
 from ..layout import Coefficients, Collapsed, Layout, Sums
@@ -53,12 +53,10 @@ class Memory(Store):
         q, found = len(layout.start) - 1, self._moments()
         pattern = layout.pattern[self.inverse]
         counted = problem.weights > 0
-        plate = next(iter(problem.plates))
         there = {}
         for v in self.children:
             if v.label in problem.given:
-                dims = (plate, *[d for d in v.dims if d != plate])
-                values = np.isfinite(problem.given[v.label].to(dims)).reshape(problem.n, -1)
+                values = np.isfinite(problem.columns(v))
                 if values.all():
                     there[v.label] = np.repeat(np.bincount(pattern, counted, q)[:, None], values.shape[1], axis=1)
                 else:

@@ -27,7 +27,7 @@ from ...invariance.axes import Turn, rotations
 from ...invariance.implied import implied
 from ...invariance.labels import exchangeable
 from ...problem.problem import Problem
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from .data import Design, simulated
 
 LEVELS = (0.5, 0.8, 0.95)
@@ -149,7 +149,7 @@ def _flat_quantities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _scalars(plan: Plan, dataset: xr.Dataset) -> list[tuple[str, str, tuple[int, ...]]]:
-    matrices = {v.label for v in plan.parameters if v.family.event_dims == 2}
+    matrices = {v.label for v in plan.parameters if v.family.matrix}
     return scalar_names(dataset.isel(chain=0, draw=0, drop=True), matrices, fixed_entries(plan.problem))
 
 

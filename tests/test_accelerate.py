@@ -19,7 +19,6 @@ from emvsmcmc.em.run import Run
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
-from emvsmcmc.expect.rows import compiled
 from emvsmcmc.spec.evaluate import Environment
 
 SLOW = 130  # passes of plain EM, on average over starts, from which a gallery model counts as slow
@@ -92,7 +91,7 @@ def test_starts_side_by_side_are_those_one_after_another(monkeypatch: pytest.Mon
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-1, 1, 6000), rng.normal(2, 0.7, 6000)])
     problem = ev.condition(normal_mixture_spec(), {"x": x})
-    assert compiled(make_plan(problem))
+    assert make_plan(problem).store.compiled
     found = []
     for workers, room in ((2, search.ROOM), (2, 0), (1, search.ROOM)):
         monkeypatch.setattr(search, "cores", lambda workers=workers: workers)

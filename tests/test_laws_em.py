@@ -223,14 +223,12 @@ def test_weights_repeat_rows_and_order_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_compiled_pass_is_the_numpy_reference(name: str, cut: bool, hard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emvsmcmc.expect.store.compiled import expect_compiled_plan
-
     monkeypatch.setattr("emvsmcmc.expect.store.compiled.RANGED_FROM", 0 if cut else np.inf)
     plan = plan_of(name)
     _, _, env = somewhere(plan, 7)
     C = coefficients(plan, env, reference(plan))
     value, S = expect(plan, C, hard)
-    compiled, T = expect_compiled_plan(plan, C, hard)
+    compiled, T = plan.store.packed.expect(C, hard)
     assert compiled == pytest.approx(value, rel=1e-11)
     for ours, theirs in ((S.N, T.N), (S.M, T.M), (S.S, T.S)):
         assert np.allclose(ours, theirs, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(ours).max(initial=0)))

@@ -36,12 +36,11 @@ def sample_chunks(
         got = f"{options.likelihood!r} and {options.marginalize!r}"
         raise BadInput("likelihood, marginalize", "'fused' and 'all', for rows in chunks", got)
     plan = chunked_plan(problem)
-    assert plan.chunks is not None
     optima = map_optima(problem, options.random_seed) if options.init == "em" else None
     done = sample(plan, options, optima)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan.chunks.start, flat, reference, by_row=False)
+    found = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
         "posterior": unflattened(done.posterior, found.draws),
         "posterior_unaligned": done.posterior,
@@ -49,7 +48,7 @@ def sample_chunks(
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = attributes(done, found, options)
-    modes, alike = names_by_chain(plan.chunks.start, flat, reference, done.posterior.sizes["chain"])
+    modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree
 

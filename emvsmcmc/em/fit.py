@@ -14,12 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
+from ..errors import NO_COMPONENTS, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
-from ..expect.store.journal import Journal
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, namings, preferred
 from ..problem.chunked import ChunkedProblem
@@ -98,14 +97,15 @@ def run_em(
     if options.standard_errors == "bootstrap":
         in_memory_only(problem, "standard_errors='bootstrap'")
     plan = plan_rows(problem)
-    keep_journal(plan, checkpoint)
+    if checkpoint is not None:
+        plan.store.remember(checkpoint, [v.label for v in plan.parameters])
     if not options.prior:
         _identified(plan)
     mstep = MStep(plan, options.prior)
     if not options.prior:
         identified(plan, mstep.regressions)
     *seeds, last = np.random.SeedSequence(options.random_seed).spawn(options.starts + 1)
-    fitting = _Fitting(plan, Loop(plan, mstep, options), options, np.random.default_rng(last), given=init is not None)
+    fitting = _Fitting(problem, plan, Loop(plan, mstep, options), options, np.random.default_rng(last), given=init is not None)
     runs = _searched(fitting, seeds) if init is None else _from_values(fitting, init)
     usable = [r for r in runs if r.status.usable]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
@@ -133,6 +133,7 @@ def run_em(
 class _Fitting:
     """What all parts of one fit share. given : whether it starts from given values, whose names and axes then stay."""
 
+    problem: Problem | ChunkedProblem
     plan: Plan
     loop: Loop
     options: EMOptions
@@ -206,15 +207,6 @@ def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Unce
     return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, options.prior, endless)
 
 
-def keep_journal(plan: Plan, checkpoint: str | Path | None) -> None:
-    """Passes over rows in chunks are remembered in a folder. Raises BadInput for rows in memory."""
-    if checkpoint is None:
-        return
-    if plan.chunks is None:
-        raise BadInput("checkpoint", "rows in chunks, whose passes take long", "rows in memory", "Leave it out.")
-    plan.chunks.journal = Journal(checkpoint, plan.chunks.fingerprint, [v.label for v in plan.parameters])
-
-
 def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:
     plan, options, env, found = fitting.plan, fitting.options, best.environment, settled.uncertainty
     try:
@@ -224,7 +216,7 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
     return EMFit(
-        problem=plan.problem if plan.chunks is None else plan.chunks.problem,
+        problem=fitting.problem,
         estimate=parameter_dataset(plan.problem, values),
         standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
         reasons=found.reasons,

@@ -42,8 +42,7 @@ class Loop:
         return more
 
     def _run(self, env: Environment, iterations: int | None, climb_from: int, keep: bool) -> Run:
-        journal = None if self.plan.chunks is None else self.plan.chunks.journal
-        trail = Trail(None if journal is None else journal.note, keep)
+        trail = Trail(self.plan.store.note, keep)
         steps = Steps(self.plan, self.mstep, self.options, trail)
         limit = self.max_iter if iterations is None else iterations
         try:

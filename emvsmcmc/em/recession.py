@@ -23,7 +23,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rounding import rounding_of_sums
-from ..expect.rows import compiled, expect, reference_points
+from ..expect.rows import expect, reference_points
 from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
 from ..spec.evaluate import Environment
@@ -170,7 +170,7 @@ class _Walk:
             return None
         C = coefficients(plan, env)
         S = expect(plan, C, hard)[1]
-        rho = reference_points(S, C if compiled(plan) else None)
+        rho = reference_points(S, C if plan.store.compiled else None)
         value, S = expect(plan, coefficients(plan, env, rho), hard)
         upward = np.concatenate([np.full(b.where.stop - b.where.start, isinstance(b.support, Positive)) for b in chart.blocks])
         u, eps = chart.pack(env), float(np.finfo(float).eps) * float(plan.problem.weights.sum())

@@ -49,7 +49,7 @@ def leave(plan: Plan, loop: Loop, run: Run, found: Uncertainty) -> Run:
     for tries in range(TRIES + 1):
         if tries == 0 and found.information is not None:
             chart, information, complete = found.coordinates, found.information, found.complete
-        elif plan.chunks is None and 0 < Coordinates(plan, run.environment).size <= LARGEST:
+        elif plan.store.every_row and 0 < Coordinates(plan, run.environment).size <= LARGEST:
             chart, information, complete = observed_information(plan, run.environment, None, prior)
         else:
             return run

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Degenerate, Status
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
-from ..expect.rows import compiled, expect
+from ..expect.rows import expect
 from ..invariance.labels import named_alike
 from ..numerics import cores
 from ..spec.evaluate import Environment
@@ -58,7 +58,7 @@ def _side_by_side(plan: Plan, one: Callable[[np.random.SeedSequence], Run], seed
     A compiled pass leaves the interpreter to others. On few rows the interpreter is most of the work, and threads would wait.
     """
     workers = min(len(seeds), cores())
-    if workers == 1 or not compiled(plan) or workers * plan.full.V.nbytes > ROOM:
+    if workers == 1 or not plan.store.compiled or workers * plan.full.V.nbytes > ROOM:
         yield from map(one, seeds)
         return
     pool = ThreadPoolExecutor(workers)

@@ -12,7 +12,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.heywood import zero_uniquenesses
 from ..expect.plan import Plan
 from ..expect.rounding import at_rounding, rounding_of_sums
-from ..expect.rows import compiled, expect, reference_points
+from ..expect.rows import expect, reference_points
 from ..spec.evaluate import Environment
 from .accelerate import Anderson, extrapolate
 from .climb import NEAR, climb
@@ -65,7 +65,7 @@ class Steps:
         self.plan, self.mstep, self.trail = plan, mstep, trail
         self.prior, self.hard, self.accelerated, self.tol = mstep.prior, options.hard, options.accelerated, options.tol
         self.rule = StoppingRule.of(self.tol, float(plan.problem.weights.sum()), self.accelerated)
-        self.common_centre = compiled(plan)  # only there does one save anything
+        self.common_centre = plan.store.compiled  # only there does one save anything
 
     # ------------------------------------------------------------------------------------------------------------ the points
 

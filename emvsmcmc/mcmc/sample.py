@@ -13,7 +13,6 @@ import xarray as xr
 
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
-from ..expect.rows import compiled as many_rows
 from ..invariance.axes import directions_at
 from ..numerics import cores
 from ..spec.evaluate import Environment
@@ -99,7 +98,7 @@ def sample(
 
 def _spare(plan: Plan, chains: int) -> bool:
     """Whether each chain has several cores to itself, and rows enough for them."""
-    return 2 * chains <= cores() and many_rows(plan) and len(plan.layout.V) * plan.K >= SHARED_FROM
+    return 2 * chains <= cores() and plan.store.compiled and len(plan.layout.V) * plan.K >= SHARED_FROM
 
 
 def _interior(plan: Plan, model: pm.Model, env: Environment) -> np.ndarray | None:

@@ -12,11 +12,11 @@ import dask.array as da
 import numpy as np
 
 import emvsmcmc as ev
-from emvsmcmc.expect import rows
+from emvsmcmc.expect.store import memory
 from emvsmcmc.problem import blocks as block
 from emvsmcmc.problem import chunked as chunks
 
-CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, rows.COMPILED_FROM
+CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, memory.COMPILED_FROM
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def engine(sample: int | None = None, compiled: bool = False, merge: bool = Fals
         dask.config.set(scheduler="synchronous"),
         mock.patch.object(block, "CELLS", CELLS if merge else 1),
         mock.patch.object(chunks, "SAMPLE_ROWS", SAMPLE_ROWS if sample is None else sample),
-        mock.patch.object(rows, "COMPILED_FROM", 1 if compiled else COMPILED_FROM),
+        mock.patch.object(memory, "COMPILED_FROM", 1 if compiled else COMPILED_FROM),
     ):
         yield
 

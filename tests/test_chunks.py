@@ -83,9 +83,8 @@ def test_a_sample_is_only_a_start(name: str) -> None:
             chart = Coordinates(plan, env)
             units = np.concatenate([b.unit[b.free] for b in chart.blocks])
             found.append((value, chart.score(chart.pack(env), S, True) / units))
-        assert parts.chunks is not None
         if problem.n > 20:
-            assert parts.chunks.start.problem.n < problem.n
+            assert parts.sample.problem.n < problem.n
         assert np.isclose(parts.problem.weights.sum(), problem.weights.sum(), rtol=1e-12)
         assert difference(found[0][0], found[1][0]) < CLOSE
         assert difference(found[0][1], found[1][1]) < CLOSE
@@ -134,15 +133,14 @@ def test_a_lost_chunk_is_seen() -> None:
     whole, values = start(problem)
     with engine():
         parts = chunked_plan(chunked(problem, 7))
-        assert parts.chunks is not None
-        recipes = parts.chunks.recipes
-        parts.chunks.recipes = recipes[1:]
+        recipes = parts.store.recipes
+        parts.store.recipes = recipes[1:]
         assert sums_differ(whole, parts, values) > 1e-3
-        parts.chunks.recipes = recipes
+        parts.store.recipes = recipes
         assert sums_differ(whole, parts, values) < CLOSE
         other = replace(recipes[0].conventions, centre=recipes[0].conventions.centre + 0.01)
-        parts.chunks.store.remove()
-        parts.chunks.recipes = [replace(recipes[0], conventions=other), *recipes[1:]]
+        parts.store.disk.remove()
+        parts.store.recipes = [replace(recipes[0], conventions=other), *recipes[1:]]
         assert sums_differ(whole, parts, values) > 1e-5
 
 
@@ -163,8 +161,7 @@ def test_nearly_collinear_covariates_keep_their_roots() -> None:
     _, values = start(problem)
     with engine(sample=40):
         parts = chunked_plan(chunked(problem, 31))
-        assert parts.chunks is not None
-        assert parts.chunks.careful
+        assert parts.store.delicate
         C = coefficients(parts, parts.environment(values))
         _, S = expect(parts, C)
         assert S.root is not None
@@ -193,10 +190,9 @@ def test_a_chunk_without_any_row_of_a_class() -> None:
         data = {"x": da.from_array(x, chunks=10), "group": da.from_array(labels, chunks=10)}
         parts = chunked_plan(ev.condition(spec, data))
         assert sums_differ(whole, parts, values) < CLOSE
-        assert parts.chunks is not None
-        assert set(parts.chunks.problem.reader.relabel) == {"group"}
-        assert parts.chunks.problem.notes == problem.notes
-        blind = replace(parts.chunks.problem, reader=replace(parts.chunks.problem.reader, relabel={}))
+        assert set(parts.store.problem.reader.relabel) == {"group"}
+        assert parts.store.problem.notes == problem.notes
+        blind = replace(parts.store.problem, reader=replace(parts.store.problem.reader, relabel={}))
         assert sums_differ(whole, chunked_plan(blind), values) > 1e-3  # read chunk by chunk they mean something else
 
 
@@ -237,10 +233,9 @@ def test_a_task_may_take_several_blocks(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(chunks, "TASKS", 2)
     with engine():
         parts = chunked_plan(chunked(problem, -(-problem.n // 7)))
-        assert parts.chunks is not None
         assert sums_differ(whole, parts, values) < CLOSE
         assert handed[:3] == [3, 3, 1]
-        parts.chunks.store.remove()
+        parts.store.disk.remove()
         assert sums_differ(whole, parts, values) < CLOSE
 
 
@@ -249,8 +244,7 @@ def test_what_is_collapsed_needs_no_pass(monkeypatch: pytest.MonkeyPatch) -> Non
     problem = EXAMPLES["all_labels"].build()
     with engine():
         plan = chunked_plan(chunked(problem, 7))
-        assert plan.chunks is not None
-        assert not plan.chunks.in_loop
+        assert plan.store.in_core
         monkeypatch.setattr(chunk_rows, "one_pass", None)
         _, values = start(problem)
         assert sums_differ(make_plan(problem), plan, values) < CLOSE

@@ -131,22 +131,20 @@ def test_rows_that_are_gone_from_a_disk_are_laid_out_again() -> None:
     problem = ev.condition(normal_mixture_spec(), {"x": X})
     whole, values = start(problem)
     plan = chunked_plan(chunked(problem, 13))
-    assert plan.chunks is not None
-    store = plan.chunks.store
+    disk = plan.store.disk
     before = expect(plan, coefficients(plan, plan.environment(values)))
-    store.path(2, plan.chunks.kind).unlink()
+    disk.path(2, plan.store.kind).unlink()
     assert expect(plan, coefficients(plan, plan.environment(values)))[0] == before[0]
-    assert store.path(2, plan.chunks.kind).exists()
-    store.remove()
-    store.folder.touch()  # nothing can be written there
+    assert disk.path(2, plan.store.kind).exists()
+    disk.remove()
+    disk.folder.touch()  # nothing can be written there
     assert sums_differ(whole, plan, values) < CLOSE
-    store.folder.unlink()
+    disk.folder.unlink()
 
 
 def test_nothing_is_left_on_the_disk() -> None:
     plan = chunked_plan(chunked(EXAMPLES["normal_mixture"].build(), 13))
-    assert plan.chunks is not None
-    folder = plan.chunks.store.folder
+    folder = plan.store.disk.folder
     assert len(list(folder.iterdir())) == 4
     del plan
     assert not folder.exists()
@@ -252,13 +250,13 @@ def test_a_killed_fit_goes_on_to_the_same_result(tmp_path: Path) -> None:
     assert np.isfinite(objective)
     assert set(values) == {"weight", "mean", "sd"}
     fit = ev.fit_em(mixture(), starts=3, random_seed=4, checkpoint=tmp_path)
-    journal = fit.plan.chunks.journal  # type: ignore[union-attr]
+    journal = fit.plan.store.journal
     assert isinstance(journal, Journal)
     assert journal.recalled > 15
     assert journal.made > 0
     assert same(fit, straight)
     again = ev.fit_em(mixture(), starts=3, random_seed=4, checkpoint=tmp_path)
-    assert again.plan.chunks.journal.made == 0  # type: ignore[union-attr]
+    assert again.plan.store.journal.made == 0
     assert same(again, straight)
 
 
@@ -274,10 +272,10 @@ def test_the_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
 def test_a_pass_that_was_written_down_is_believed(tmp_path: Path) -> None:
     """Negative control: a journal that holds a wrong sum gives a wrong fit, so it is read indeed."""
     right = ev.fit_em(mixture(), starts=1, random_seed=0, checkpoint=tmp_path)
-    journal = Journal(tmp_path, right.plan.chunks.fingerprint, [])  # type: ignore[union-attr]
+    journal = Journal(tmp_path, right.plan.store.fingerprint, [])
     for key, (value, S) in list(journal.known.items()):
         journal.known[key] = (value + 1.0, S)
-    right.plan.chunks.journal = journal  # type: ignore[union-attr]
+    right.plan.store.journal = journal
     value, _ = expect(right.plan, coefficients(right.plan, right.environment))
     assert np.isclose(value, right.log_likelihood + 1.0, rtol=1e-12)
 

@@ -13,13 +13,12 @@ from test_chunks import CLOSE, difference, start
 
 import emvsmcmc as ev
 from emvsmcmc import errors
-from emvsmcmc.expect import rows
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
-from emvsmcmc.expect.store import compiled
+from emvsmcmc.expect.store import compiled, memory
 from emvsmcmc.expect.store.chunks import chunked_plan
 from emvsmcmc.mcmc import sample
 from emvsmcmc.mcmc.compile.compile import compile_model, log_density
@@ -112,7 +111,7 @@ def test_a_chain_with_cores_to_itself_shares_the_rows_between_threads(monkeypatc
     problem = EXAMPLES["full_covariance"].build()
     plan = make_plan(problem)
     near = plan.environment(start(problem)[1])
-    monkeypatch.setattr(rows, "COMPILED_FROM", 1)
+    monkeypatch.setattr(memory, "COMPILED_FROM", 1)
     monkeypatch.setattr(compiled, "RANGED_FROM", 1)
     monkeypatch.setattr(sample, "SHARED_FROM", 1)
     monkeypatch.setattr(sample, "cores", lambda: 2)
@@ -128,7 +127,7 @@ def test_a_chain_with_cores_to_itself_shares_the_rows_between_threads(monkeypatc
     (a, da), (b, db) = ours(x), theirs(x)
     assert difference(a, b) < CLOSE
     assert difference(da, db) < 1e-8
-    assert compiled._ranged[plan]
+    assert "ranges" in vars(plan.store.packed)
     told = done["sample_stats"]["log_likelihood"].values.ravel()  # the sampler's own, for the contract
     for i in (0, 59):
         env = plan.environment({v.label: done["posterior"][v.label].values[0, i] for v in plan.parameters})

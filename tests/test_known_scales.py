@@ -17,7 +17,6 @@ from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.refuse import MAX_CONFIGURATIONS
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.store.compiled import expect_compiled_plan
 from emvsmcmc.mcmc.model import build_model
 
 N = 60
@@ -150,7 +149,7 @@ def test_both_passes_and_the_rows_in_chunks() -> None:
     ]:
         plan = make_plan(problem)
         C = coefficients(plan, plan.environment({k: np.array(v, dtype=float) for k, v in values.items()}))
-        one, two = expect(plan, C), expect_compiled_plan(plan, C, False)
+        one, two = expect(plan, C), plan.store.packed.expect(C)
         assert one[0] == pytest.approx(two[0], rel=1e-12)
         np.testing.assert_allclose(one[1].M, two[1].M, rtol=1e-9, atol=1e-9)
     chunked = ev.condition(line(), {k: da.from_array(v, chunks=17) for k, v in {"x": x, "y": y, "s": s}.items()})

@@ -11,6 +11,7 @@ from emvsmcmc import density
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.newton import maximise
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
@@ -150,7 +151,7 @@ def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
     mstep = wrong(plan, False)
     env = random_start(plan, MStep(plan, False), np.random.default_rng(0))
     try:
-        env = Loop(plan, mstep, False, 1e-9, 500, False).run(env).environment
+        env = Loop(plan, mstep, EMOptions(tol=1e-9, max_iter=500, accelerate=False)).run(env).environment
     except ev.errors.NotMonotone:
         for _ in range(200):
             _, S = expect(plan, coefficients(plan, env))
@@ -223,14 +224,12 @@ def test_weights_repeat_rows_and_order_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_compiled_pass_is_the_numpy_reference(name: str, cut: bool, hard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emvsmcmc.expect.store.compiled import expect_compiled_plan
-
     monkeypatch.setattr("emvsmcmc.expect.store.compiled.RANGED_FROM", 0 if cut else np.inf)
     plan = plan_of(name)
     _, _, env = somewhere(plan, 7)
     C = coefficients(plan, env, reference(plan))
     value, S = expect(plan, C, hard)
-    compiled, T = expect_compiled_plan(plan, C, hard)
+    compiled, T = plan.store.packed.expect(C, hard)
     assert compiled == pytest.approx(value, rel=1e-11)
     for ours, theirs in ((S.N, T.N), (S.M, T.M), (S.S, T.S)):
         assert np.allclose(ours, theirs, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(ours).max(initial=0)))

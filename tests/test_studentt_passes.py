@@ -21,7 +21,6 @@ from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.store.compiled import expect_compiled_plan, packed_rows
 from emvsmcmc.families.radial import log_constant
 from emvsmcmc.invariance.axes import rotations
 from emvsmcmc.mcmc.fused_op import Expectation
@@ -108,7 +107,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
         _, S, rows = expect(plan, C, rows=True)
         np.testing.assert_allclose(rows.log_likelihood, oracle, rtol=1e-10, atol=1e-10)
         for hard in (False, True):
-            (value, a), (compiled, b) = expect(plan, C, hard), expect_compiled_plan(plan, C, hard)
+            (value, a), (compiled, b) = expect(plan, C, hard), plan.store.packed.expect(C, hard)
             assert compiled == pytest.approx(value, rel=1e-12)
             for name in ("N", "M", "S", "U", "L"):
                 left, right = getattr(a, name), getattr(b, name)
@@ -149,7 +148,7 @@ def test_gradients_of_the_pass() -> None:
     """With respect to c, B (radial rows are its last), T and nu, against differences of the value alone."""
     plan = make_plan(mixed())
     arguments = packed_coefficients(plan, somewhere(plan)[2])
-    packed = packed_rows(plan)
+    packed = plan.store.packed.whole
     value, *gradient = expected_gradient(packed, *arguments[:3], nu=arguments[3])
     assert value == pytest.approx(expect(plan, coefficients(plan, somewhere(plan)[2]))[0], rel=1e-12)
     for i in range(4):
@@ -176,7 +175,7 @@ def test_many_rows_and_far_clusters() -> None:
     plan = make_plan(ev.condition(spec, {"y": truth[z] + r.standard_t(4, 3000)}))
     env = plan.environment({"weight": np.array([0.5, 0.5]), "mean": truth + [0.3, -0.2]})
     _, dc, dB, dT, dnu = expected_gradient(
-        packed_rows(plan), *packed_coefficients(plan, env)[:3], nu=packed_coefficients(plan, env)[3]
+        plan.store.packed.whole, *packed_coefficients(plan, env)[:3], nu=packed_coefficients(plan, env)[3]
     )
     y = plan.problem.given["y"].array
     e = y - (truth + [0.3, -0.2])[z]
@@ -197,7 +196,7 @@ def test_the_work_memory_is_large_enough() -> None:
     c, B, T, nu = packed_coefficients(plan, somewhere(plan)[2])
     B = B.copy()
     B[:, :, 1:] *= 1e3  # far enough for the second pass of the gradient, which uses all of it
-    floats, ints = packed_rows(plan)
+    floats, ints = plan.store.packed.whole
     (K, R, d), t, L = B.shape, nu.shape[1], len(T)
     size = loops.work_size(K, d, R, int(ints[loops.BLOCK]))
     behind = np.full(64, 12345.0)
@@ -215,7 +214,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     c, B, T, nu = packed_coefficients(plan, somewhere(plan)[2])
     for wrong in (None, nu[1:], nu[:, 1:]):
         with pytest.raises(ValueError, match="the rows take nu"):
-            expected_gradient(packed_rows(plan), c, B, T, nu=wrong)
+            expected_gradient(plan.store.packed.whole, c, B, T, nu=wrong)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -238,7 +237,7 @@ def test_a_loading_that_a_student_mean_reads_cannot_be_turned(shared: bool) -> N
 
 def test_the_op_equals_the_pass_in_every_mode() -> None:
     plan = make_plan(mixed())
-    floats, ints = packed_rows(plan)
+    floats, ints = plan.store.packed.whole
     values = [floats, ints, *packed_coefficients(plan, somewhere(plan)[2])]
     kinds = (pt.dvector, pt.lvector, pt.dvector, pt.dtensor3, pt.dmatrix, pt.dmatrix)
     inputs = [kind() for kind in kinds]

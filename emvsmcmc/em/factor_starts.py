@@ -7,18 +7,17 @@ The expectation of everything hidden under them, which knows all of that, makes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..expect.coefficients import residual_rows, whitened_rows
 from ..expect.gaussian import eliminate
 from ..expect.inside import typical
+from ..expect.kernel.plain import add_lifted
 from ..expect.layout import Statistics
-from ..expect.plan import BATCH, GaussianPart, Plan
-from ..expect.rows import add_lifted
+from ..expect.plan import BATCH, GaussianPart, Plan, kept
 from ..families.support import Real
 from ..spec.evaluate import Environment
 from ..spec.named import Named
@@ -59,15 +58,11 @@ class Structure:
     free: dict[str, list[Places]]
 
 
-_found: WeakKeyDictionary[Plan, Structure | None] = WeakKeyDictionary()
-
-
+@kept
 def structure(plan: Plan) -> Structure | None:
     """What is declared about factors, None where there are none."""
-    if plan not in _found:
-        factors = np.flatnonzero(plan.full.hidden.all(axis=0)) if len(plan.full.hidden) else np.zeros(0, dtype=int)
-        _found[plan] = _structure(plan, factors) if len(factors) else None
-    return _found[plan]
+    factors = np.flatnonzero(plan.full.hidden.all(axis=0)) if len(plan.full.hidden) else np.zeros(0, dtype=int)
+    return _structure(plan, factors) if len(factors) else None
 
 
 def _structure(plan: Plan, factors: np.ndarray) -> Structure:
@@ -113,7 +108,7 @@ def follow(
     M = S.M.copy()
     M[:, about.factors], M[:, :, about.factors] = 0.0, 0.0
     M[:, about.factors, about.factors] = S.N[:, None]  # noise that has to do with nothing: what remains are the other means
-    S = Statistics(S.N, M, S.S, S.rho, S.U, S.L)
+    S = replace(S, M=M, root=None)
     env, B = _drawn(plan, about, mstep(env, S), S, rng)
     return env, _expected(plan, r, B, S)
 
@@ -227,4 +222,4 @@ def _expected(plan: Plan, r: np.ndarray | None, B: np.ndarray, S: Statistics) ->
             for i, c in enumerate(ks):
                 wr, Z = r[at, c] * inside.w[at], inside.V[at][:, o] - S.rho[c, o]
                 add_lifted(M[c], (Z * wr[:, None]).T @ Z, float(wr.sum()), o, l, e.map[i], e.covariance[i])
-    return Statistics(S.N, M, S.S, S.rho, S.U, S.L)
+    return replace(S, M=M, root=None)

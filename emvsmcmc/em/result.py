@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
 from ..expect.rows import expect
+from ..expect.store.base import Groups
 from ..expect.store.chunks import plan_rows
 from ..problem.condition import condition
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment
-from .chunked import lazily
 from .recession import Recession
 from .uncertainty import Uncertainty
 
@@ -91,25 +92,22 @@ class EMFit:
     notes: tuple[str, ...] = ()
     recession: Recession | None = field(default=None, repr=False)
 
-    @cached_property
+    @property
     def probability(self) -> xr.Dataset:
-        if self.plan.chunks is not None:
-            return lazily(self.plan, self.environment, assignment_probabilities)
-        return xr.Dataset() if self._rows is None else assignment_probabilities(self.plan, self._rows)
+        return self._hidden["probability"]
 
-    @cached_property
+    @property
     def latent(self) -> xr.Dataset:
-        if self.plan.chunks is not None:
-            return lazily(self.plan, self.environment, hidden_gaussians, with_holes(self.plan))
-        return xr.Dataset() if self._rows is None else hidden_gaussians(self.plan, self._rows)
+        return self._hidden["latent"]
 
     @cached_property
-    def _rows(self) -> RowOutput | None:
-        """None where an unbounded path ended outside the model."""
+    def _hidden(self) -> Groups:
+        """Empty where an unbounded path ended outside the model."""
+        values = {v.label: self.environment.values[v.label].array for v in self.plan.parameters}
         try:
-            return expect(self.plan, coefficients(self.plan, self.environment), rows=True)[2]
+            return self.plan.map_rows(partial(hidden_variables, values, with_holes(self.plan)))
         except (Degenerate, np.linalg.LinAlgError):
-            return None
+            return {"probability": xr.Dataset(), "latent": xr.Dataset()}
 
     @property
     def information(self) -> np.ndarray | None:
@@ -150,10 +148,7 @@ class EMFit:
         estimated = {name: value.array for name, value in self.environment.values.items() if name in self.estimate}
         known = {name: value.array for name, value in self.plan.problem.fixed.items()} | estimated
         problem = condition(self.problem.spec, data, fixed=known, ignore_extra=True)
-        plan = plan_rows(problem)
-        if plan.chunks is not None:
-            return lazily(plan, plan.environment({}), predictions)
-        return predictions(plan, expect(plan, coefficients(plan, plan.environment({})), rows=True)[2])
+        return plan_rows(problem).map_rows(predictions)["predictions"]
 
     def to_datatree(self) -> xr.DataTree:
         """The fit as a DataTree with groups estimate, standard_error, probability and latent; scalars are attributes."""
@@ -204,9 +199,22 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
     return history.assign(objective=("iteration", path[: len(trace)]))
 
 
-def predictions(plan: Plan, rows: RowOutput) -> xr.Dataset:
-    """`assignment_probabilities`, and "log_likelihood" of each row."""
-    return assignment_probabilities(plan, rows).assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))
+def row_output(plan: Plan, values: Mapping[str, np.ndarray]) -> RowOutput:
+    """What is of the size of the data, at parameter values in declared shape."""
+    return expect(plan, coefficients(plan, plan.environment(dict(values))), rows=True)[2]
+
+
+def hidden_variables(values: Mapping[str, np.ndarray], gaussians: list[str], plan: Plan) -> Groups:
+    """{"probability": of discrete latents, "latent": of the Gaussian variables that are named} for the rows of a plan."""
+    rows = row_output(plan, values)
+    return {"probability": assignment_probabilities(plan, rows), "latent": hidden_gaussians(plan, rows, gaussians)}
+
+
+def predictions(plan: Plan) -> Groups:
+    """`assignment_probabilities`, and "log_likelihood" of each row, of a plan whose parameters are all fixed."""
+    rows = row_output(plan, {})
+    found = assignment_probabilities(plan, rows)
+    return {"predictions": found.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:

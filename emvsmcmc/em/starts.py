@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..expect.inside import possible, typical
+from ..expect.kernel.plain import add_lifted, add_tables
 from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
 from ..expect.radial import weighted_moments
-from ..expect.rows import add_lifted, add_tables
 from ..families.radial import digamma_less_log
 from ..spec.evaluate import Environment
 from .completion import completed_moments

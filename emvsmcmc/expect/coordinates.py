@@ -13,10 +13,10 @@ from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
+from .freedom import complete, normal_tails
 from .heywood import zero_uniquenesses
 from .layout import Statistics
 from .plan import BATCH, Plan
-from .radial import complete, normal_tails
 from .scaling import natural_units, power_of_two
 
 TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes

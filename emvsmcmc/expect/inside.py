@@ -8,6 +8,7 @@ from ..problem.problem import Problem
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from .coefficients import coefficients
 from .layout import Coefficients, Layout
 from .plan import Plan
 
@@ -43,6 +44,4 @@ def possible_configurations(plan: Plan) -> np.ndarray:
 
 
 def _in_the_middle(plan: Plan) -> Coefficients:
-    from .coefficients import coefficients
-
     return coefficients(plan, plan.environment({v.label: typical(v, plan) for v in plan.parameters}))

@@ -19,12 +19,15 @@ E[u | e] = (nu + 1)/(nu + e^2), which weights a second moment matrix of its own:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from .sums import ROOT, SAME, Additive, Joined
+
 Array = np.ndarray
+ROWS, PATTERNS = {"along": "rows"}, {"along": "patterns"}  # what the first axis of an array of a layout counts
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ NO_RADIAL = Radial(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, dty
 
 
 @dataclass(frozen=True)
-class Collapsed:
+class Collapsed(Additive):
     """Patterns whose rows allow one configuration only, reduced once to their moments (they stay out of the row loop).
 
     With R of a QR of sqrt(w) v, the rows of pattern q contribute
-    weight_q c_k - 1/2 |B_k R_q'|^2 + <T[:, k], S_q> + constant_q, whatever their number.
+    weight_q c_k - 1/2 |B_k R_q'|^2 + <T[:, k], S_q> + constant_q, whatever their number. Those of other rows come after them.
     """
+
+    RULE = Joined()
 
     configuration: Array  # (q,) int64: the one configuration allowed
     hidden: Array  # (q, d) bool: coordinates of v not observed in the pattern
@@ -66,6 +71,10 @@ class Collapsed:
     R: Array  # (q, d, d) upper triangular, about `Plan.centre`, columns of hidden coordinates zero; R'R = sum w v v'
     S: Array  # (q, L) statistics of the table rows
     constant: Array  # (q,) weighted log-evidence of the rows for that configuration
+
+    def taken(self, patterns: Any) -> Collapsed:
+        """Some patterns, by an index, mask or slice."""
+        return Collapsed(**{f.name: getattr(self, f.name)[patterns] for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -75,19 +84,47 @@ class Layout:
     A pattern is (hidden coordinates, allowed configurations). Rows of pattern p are start[p] <= n < start[p + 1].
     """
 
-    V: Array  # (n, d) float64, C order: 1, then covariates and Gaussian variables about the plan's centre; hidden cells 0
-    w: Array  # (n,) weights, >= 0
-    X: Array  # (n, f) multipliers of the terms that have one level
+    # (n, d) float64, C order: 1, then covariates and Gaussian variables about the plan's centre; hidden cells 0
+    V: Array = field(metadata=ROWS)
+    w: Array = field(metadata=ROWS)  # (n,) weights, >= 0
+    X: Array = field(metadata=ROWS)  # (n, f) multipliers of the terms that have one level
     x_row: Array  # (f,) int64: their row of T
-    phi: Array  # (n, t) multipliers of the terms with several levels
-    level: Array  # (n, t) int64: row of T of each; where phi is 0 the row is not read (T may be -inf there)
-    E: Array  # (n, K) log-evidence of soft labels, or (0, K) where there is none
+    phi: Array = field(metadata=ROWS)  # (n, t) multipliers of the terms with several levels
+    # (n, t) int64: row of T of each; where phi is 0 the row is not read (T may be -inf there)
+    level: Array = field(metadata=ROWS)
+    E: Array = field(metadata=ROWS)  # (n, K) log-evidence of soft labels, or (0, K) where there is none
     start: Array  # (p + 1,) int64
-    hidden: Array  # (p, d) bool; column 0 is never hidden
-    allowed: Array  # (p, K) bool
+    hidden: Array = field(metadata=PATTERNS)  # (p, d) bool; column 0 is never hidden
+    allowed: Array = field(metadata=PATTERNS)  # (p, K) bool
     collapsed: Collapsed
     n_tables: int  # L
     radial: Radial = field(default_factory=lambda: NO_RADIAL)
+
+    @property
+    def K(self) -> int:
+        """Number of configurations."""
+        return self.allowed.shape[1]
+
+    @property
+    def pattern(self) -> Array:
+        """(n,) the pattern of every row."""
+        return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
+
+    def taken(self, rows: Any, sizes: Array, patterns: Any = slice(None), collapsed: Collapsed | None = None) -> Layout:
+        """Some rows, still sorted by pattern.
+
+        rows, patterns : an index, mask or slice of each. sizes : how many rows are taken of each of those patterns. collapsed :
+        what stands beside them, that of this layout if None.
+        """
+        found: dict[str, Any] = {}
+        for f in fields(self):
+            x, along = getattr(self, f.name), f.metadata.get("along")
+            if along == "patterns":
+                found[f.name] = x[patterns]
+            elif along == "rows":
+                found[f.name] = x[rows] if len(x) else x  # without soft labels there is no log-evidence
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return replace(self, start=start, collapsed=self.collapsed if collapsed is None else collapsed, **found)
 
 
 @dataclass(frozen=True)
@@ -103,16 +140,20 @@ class Coefficients:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class Statistics(Additive):
     """Expected complete-data statistics, the gradient of the log-likelihood with respect to `Coefficients`."""
 
     N: Array  # (K,) sum of w r
     M: Array  # (K, d, d) sum of w r E[v v'], about rho; see `radial.without_holes` for Student-t values with holes
     S: Array  # (L, K) sum of w r phi at each table row
-    rho: Array  # (K, d) the reference points M is about
-    root: Array | None = field(default=None, kw_only=True)  # (K, d, d) with root'root = M, where covariates are nearly collinear
+    rho: Array = field(metadata=SAME)  # (K, d) the reference points M is about
+    # (K, d, d) with root'root = M, where covariates are nearly collinear
+    root: Array | None = field(default=None, kw_only=True, metadata=ROOT)
     U: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))  # (K, t, d, d) sum of w r E[u] v v', about rho
     L: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) sum of w r (E[log u] - E[u] + 1)
+
+
+Sums = tuple[float, Statistics]  # log-likelihood, and its gradient
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ Rows become v = (1, covariates, Gaussian variables) and table terms; discrete la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, wraps
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .distinct import Slot
 from .layout import Layout
-
-if TYPE_CHECKING:
-    from .store.chunks import Chunks
+from .store.base import Groups, Store
 
 BATCH = "#"  # trailing dim of all derivatives in one evaluation
 LEVELS = "%"  # distinct values of the row data that a slot depends on
@@ -167,7 +165,7 @@ class Plan:
 
     axes : {latent or index: number of values}, the joint configurations in C order. coordinates, slices : layout of v (key
     None, column
-    0, is the constant). centre : (d,) subtracted from rows before they are used. inverse : original row -> row of `full`.
+    0, is the constant). centre : (d,) subtracted from rows before they are used. store : the rows, wherever they are.
     known : {axis: (n,) the value of every row} of an axis that stands for row data in a scale; no variable has its name.
     """
 
@@ -181,11 +179,41 @@ class Plan:
     gaussians: tuple[GaussianPart, ...]
     radials: tuple[RadialPart, ...]
     tables: tuple[TablePart, ...]
-    full: Layout  # every distinct row, nothing collapsed
-    layout: Layout  # what the iteration reads
-    inverse: np.ndarray
-    chunks: Chunks | None = None  # the rows that are not in `layout`: `full` is then a sample, `layout` what is collapsed of all
+    store: Store
     known: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def full(self) -> Layout:
+        """Every distinct row, nothing collapsed; a sample of them where not all are in memory."""
+        return self.store.full
+
+    @property
+    def layout(self) -> Layout:
+        """The rows in memory that a pass reads, and what is collapsed of all."""
+        return self.store.layout
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """(n,) the row of `full` of each row of the problem."""
+        return self.store.inverse
+
+    @property
+    def pattern(self) -> np.ndarray:
+        """(n,) the pattern of each row of the problem."""
+        return self.full.pattern[self.inverse]
+
+    @property
+    def sample(self) -> Plan:
+        """The plan of rows in memory to start from and to tell labels by: of all of them where they are there."""
+        return self if self.store.sample is self.store else self._sample
+
+    @cached_property
+    def _sample(self) -> Plan:
+        return replace(self, store=self.store.sample)
+
+    def map_rows(self, function: Callable[[Plan], Groups]) -> Groups:
+        """`function(plan of some rows)` over all rows: see `Store.map_rows`."""
+        return self.store.map_rows(function, self.sample)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -252,10 +280,34 @@ class Plan:
         array = xp.broadcast_to(x.to(dims), tuple(shape))
         return array.reshape(tuple(final))
 
+    @cached_property
+    def _answers(self) -> dict[Callable[[Plan], Any], Any]:
+        return {}
+
+    def answer[T](self, function: Callable[[Plan], T]) -> T:
+        """function(self), worked out when first asked for."""
+        if function not in self._answers:
+            self._answers[function] = function(self)
+        found: T = self._answers[function]
+        return found
+
     def configurations(self, latent: str) -> np.ndarray:
         """(K,) value that one latent takes in every joint configuration."""
         axis = list(self.axes).index(latent)
         return np.indices(self.shape)[axis].ravel() if self.axes else np.zeros(1, dtype=int)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # what was worked out can be worked out again
+
+
+def kept[T](function: Callable[[Plan], T]) -> Callable[[Plan], T]:
+    """A function of a plan that is worked out once for each plan, which keeps the answer."""
+
+    @wraps(function)
+    def ask(plan: Plan) -> T:
+        return plan.answer(function)
+
+    return ask
 
 
 def whitened(plan: Plan, env: Environment) -> Environment:

@@ -22,6 +22,7 @@ from .distinct import DISTINCT, scale_levels
 from .layout import Conventions
 from .plan import GaussianPart, Plan, RadialPart, ResidualPart, TablePart
 from .rowdata import RowBuilder
+from .store.memory import Memory
 
 
 def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
@@ -95,9 +96,12 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     refuse.radial_holes(problem, gaussians, radials)
     refuse.joint_affinity(problem, [*gaussians, *radials])
     full, layout, inverse = builder.layouts()
+    covariates = [c for key, where in slices.items() if key not in spec.variables for c in range(where.start, where.stop)]
+    children = tuple(v for v in variables if v not in latents)
+    store = Memory(full, layout, inverse, builder.centre, tuple(covariates), problem, children)
     return Plan(
         problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
-        tuple(gaussians), tuple(radials), tuple(tables), full, layout, inverse,
+        tuple(gaussians), tuple(radials), tuple(tables), store,
         known=scales.codes,
     )  # fmt: skip
 

@@ -6,35 +6,18 @@ error, and the objective falls by more than rounding. Triangular roots from a QR
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
-
-from .plan import Plan
 
 DELICATE = 1e-7  # smallest eigenvalue of the correlations of covariates below which roots are worth their cost
 
-_delicate: WeakKeyDictionary[Plan, bool] = WeakKeyDictionary()
 
-
-def delicate(plan: Plan) -> bool:
-    """Whether the covariates of means are nearly collinear."""
-    if plan not in _delicate:
-        settle(plan, plan.full.V[:, covariate_columns(plan)] * np.sqrt(plan.full.w)[:, None])
-    return _delicate[plan]
-
-
-def covariate_columns(plan: Plan) -> list[int]:
-    """The columns of v that hold covariates."""
-    known = [where for key, where in plan.slices.items() if key not in plan.problem.spec.variables]
-    return [c for where in known for c in range(where.start, where.stop)]
-
-
-def settle(plan: Plan, X: np.ndarray) -> None:
-    """Answer `delicate` from the covariates of weighted rows, or of any rows with the same second moments about the centre."""
+def nearly_collinear(X: np.ndarray) -> bool:
+    """Whether covariates are nearly collinear: X (m, c) of weighted rows, or of any rows with the same second moments about the
+    centre.
+    """
     size = np.sqrt((X**2).sum(axis=0))
     X = X[:, size > 0] / size[size > 0]
-    _delicate[plan] = X.shape[1] > 1 and bool(np.linalg.eigvalsh(X.T @ X)[0] < DELICATE)
+    return X.shape[1] > 1 and bool(np.linalg.eigvalsh(X.T @ X)[0] < DELICATE)
 
 
 def add_lifted_root(

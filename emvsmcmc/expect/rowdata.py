@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -276,23 +275,10 @@ def collapse(layout: Layout) -> Layout:
     counted = layout.w > 0
     if not single.any() and counted.all():
         return layout
-    pattern = np.repeat(np.arange(len(single)), np.diff(layout.start))
+    pattern = layout.pattern
     loop = ~single[pattern] & counted
     sizes = np.bincount(pattern[loop], minlength=len(single))
-    start = np.concatenate([[0], np.cumsum(sizes[~single])]).astype(np.int64)
-    return replace(
-        layout,
-        V=layout.V[loop],
-        w=layout.w[loop],
-        X=layout.X[loop],
-        phi=layout.phi[loop],
-        level=layout.level[loop],
-        E=layout.E[loop] if len(layout.E) else layout.E,
-        start=start,
-        hidden=layout.hidden[~single],
-        allowed=layout.allowed[~single],
-        collapsed=moments(layout, np.flatnonzero(single)),
-    )
+    return layout.taken(loop, sizes[~single], ~single, moments(layout, np.flatnonzero(single)))
 
 
 def _collapsed_none(d: int, L: int) -> Collapsed:

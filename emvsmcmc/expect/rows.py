@@ -1,21 +1,15 @@
-"""The expectation: coefficients -> log-likelihood and expected complete-data statistics. Plain numpy, the reference path."""
+"""The expectation: coefficients -> log-likelihood and expected complete-data statistics, wherever the rows are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
 
-from ..errors import Degenerate
-from .gaussian import Elimination, eliminate
-from .layout import Coefficients, Layout, RowOutput, Statistics
+from .layout import Coefficients, RowOutput, Statistics
 from .plan import Plan
-from .radial import add_radial, expected_logs, radial_part, without_holes
-from .roots import add_lifted_root, delicate
 
 NEAR = 1e3  # squared distance from the centre, in standard deviations, up to which moments about it keep their digits
-COMPILED_FROM = 20_000  # distinct rows x configurations below which numpy is quicker than loading a compiler
 
 
 @overload
@@ -29,217 +23,11 @@ def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):
     ----------
     hard : responsibilities are one-hot at their maximum, hidden Gaussian coordinates sit at their conditional mean, and the
         value is the maximum of the complete-data log density.
-    rows : also return what is of the size of the data (`RowOutput`).
+    rows : also return what is of the size of the data (`RowOutput`), of the rows of `plan.full`.
 
     Raises Degenerate where a row has probability zero in every configuration.
     """
-    if not rows:
-        if plan.chunks is not None:
-            return plan.chunks.expect(plan, C, hard)
-        if compiled(plan):
-            from .store.compiled import expect_compiled_plan
-
-            return expect_compiled_plan(plan, C, hard)
-        return _pass(plan.layout, C, plan.K, hard, None, delicate(plan))
-    output = _Output(plan)
-    value, statistics = _pass(plan.full, C, plan.K, hard, output)
-    return value, statistics, output.result()
-
-
-def compiled(plan: Plan) -> bool:
-    """Whether the rows are so many that they are worth loading a compiler for."""
-    if plan.chunks is not None:
-        return plan.chunks.compiled
-    return len(plan.layout.V) * plan.K >= COMPILED_FROM and not delicate(plan)
-
-
-class _Output:
-    """Collects row output pattern by pattern and puts it in the order of the original rows."""
-
-    def __init__(self, plan: Plan) -> None:
-        n, d = plan.full.V.shape
-        self.plan = plan
-        self.responsibility = np.zeros((n, plan.K))
-        self.log_likelihood = np.zeros(n)
-        self.mean = np.zeros((n, d))
-        self.second = np.zeros((n, d))
-
-    def add(self, rows: slice, ks: np.ndarray, block: _Block, C: Coefficients) -> None:
-        self.responsibility[rows, ks] = block.r
-        self.log_likelihood[rows] = block.log_likelihood
-        o, l, e = block.observed, block.hidden, block.elimination
-        V = self.plan.full.V[rows]
-        self.mean[rows, o] = V[:, o]
-        if len(l):
-            Z = V[:, None, o] - C.rho[ks][:, o]
-            parts = np.einsum("klo,nko->nkl", e.map, Z) + C.rho[ks][:, l]
-            mean = np.einsum("nk,nkl->nl", block.r, parts)
-            spread = np.einsum("nk,nkl->nl", block.r, (parts - mean[:, None]) ** 2 + np.einsum("kll->kl", e.covariance))
-            self.mean[rows, l], self.second[rows, l] = mean, spread
-
-    def result(self) -> RowOutput:
-        at = self.plan.inverse
-        return RowOutput(self.responsibility[at], self.log_likelihood[at], self.mean[at] + self.plan.centre, self.second[at])
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One pattern's rows: responsibilities and the elimination that made them."""
-
-    r: np.ndarray
-    log_likelihood: np.ndarray
-    observed: np.ndarray
-    hidden: np.ndarray
-    elimination: Elimination
-
-
-def _pass(
-    layout: Layout, C: Coefficients, K: int, hard: bool, output: _Output | None, careful: bool = False
-) -> tuple[float, Statistics]:
-    d = layout.V.shape[1]
-    roots = np.zeros((K, d, d)) if careful else None
-    N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros_like(C.T)
-    t = len(layout.radial.column)
-    U, W = np.zeros((K, t, d, d)), np.zeros((K, t))
-    total = 0.0
-    for p in range(len(layout.start) - 1):
-        at = slice(layout.start[p], layout.start[p + 1])
-        if at.start == at.stop:
-            continue
-        ks = np.flatnonzero(layout.allowed[p])
-        block = _pattern(layout, C, p, at, ks, hard)
-        w = layout.w[at]
-        wr = block.r * w[:, None]
-        total += float(w[w > 0] @ block.log_likelihood[w > 0])
-        N[ks] += wr.sum(0)
-        _add_moments(M, roots, layout, C, at, ks, wr, block)
-        add_tables(S, layout, at, ks, wr)
-        if t:
-            for i, k in enumerate(ks):
-                add_radial(U, W, layout, C, at, int(k), wr[:, i])
-        if output is not None:
-            output.add(at, ks, block, C)
-    total += _collapsed(layout, C, hard, N, M, S, roots)
-    if not t:
-        return total, Statistics(N, M, S, C.rho, root=roots)
-    without_holes(layout, M, U)
-    return total, Statistics(N, M, S, C.rho, U, expected_logs(W, S[layout.x_row[layout.radial.column]].T, C.nu), root=roots)
-
-
-def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray, hard: bool) -> _Block:
-    observed, hidden = np.flatnonzero(~layout.hidden[p]), np.flatnonzero(layout.hidden[p])
-    e = eliminate(C.B[ks], observed, hidden, hard)
-    V = layout.V[at][:, observed]
-    lp = np.tile(C.c[ks] + e.constant, (len(V), 1))
-    if len(layout.E):
-        lp += layout.E[at][:, ks]
-    for i, k in enumerate(ks):
-        # about the configuration's own reference point: clusters a million standard deviations apart keep their digits
-        residual = (V - C.rho[k, observed]) @ e.rows[i].T
-        lp[:, i] -= 0.5 * np.einsum("nr,nr->n", residual, residual)
-        if len(layout.radial.column):
-            lp[:, i] += radial_part(layout, C, at, int(k))
-    lp += tables_part(layout, C.T[:, ks], at)
-    top = lp.max(axis=1)
-    if not np.isfinite(top).all():
-        never = np.isneginf(top) & (layout.w[at] == 0)
-        if not (np.isfinite(top) | never).all():
-            raise Degenerate("rows", "a row has probability zero in every configuration")
-        lp[never] = 0.0  # it does not count, and nothing is known of its configuration
-    if hard:
-        r = (np.arange(len(ks)) == lp.argmax(axis=1)[:, None]).astype(float)
-        return _Block(r, top, observed, hidden, e)
-    r = np.exp(lp - lp.max(axis=1, keepdims=True))
-    s = r.sum(axis=1)
-    return _Block(r / s[:, None], top + np.log(s), observed, hidden, e)
-
-
-def tables_part(layout: Layout, T: np.ndarray, at: slice) -> np.ndarray:
-    """(rows, K) sum of the table terms; a table entry is not read where its multiplier is zero, since it may be -inf."""
-    single = T[layout.x_row]
-    X = layout.X[at]
-    if np.isfinite(single).all():
-        out = X @ single
-    else:
-        out = np.zeros((len(X), T.shape[1]))
-        for f in range(X.shape[1]):
-            read = X[:, f] != 0
-            out[read] += X[read, f, None] * single[f]
-    phi, level = layout.phi[at], layout.level[at]
-    for t in range(phi.shape[1]):
-        read = phi[:, t] != 0
-        out[read] += phi[read, t, None] * T[level[read, t]]
-    return out
-
-
-def _add_moments(
-    M: np.ndarray,
-    roots: np.ndarray | None,
-    layout: Layout,
-    C: Coefficients,
-    at: slice,
-    ks: np.ndarray,
-    wr: np.ndarray,
-    block: _Block,
-) -> None:
-    o, l, e = block.observed, block.hidden, block.elimination
-    V = layout.V[at][:, o]
-    for i, k in enumerate(ks):
-        Z = V - C.rho[k, o]
-        add_lifted(M[k], (Z * wr[:, [i]]).T @ Z, wr[:, i].sum(), o, l, e.map[i], e.covariance[i])
-        if roots is not None:
-            add_lifted_root(roots[k], Z * np.sqrt(wr[:, [i]]), wr[:, i].sum(), o, l, e.map[i], e.root[i])
-
-
-def add_lifted(
-    M: np.ndarray, moments: np.ndarray, weight: float, o: np.ndarray, l: np.ndarray, map_: np.ndarray, covariance: np.ndarray
-) -> None:
-    """M += A S_oo A' + weight blockdiag(0, P), A = stack(identity, map): from the observed moments alone, never row by row."""
-    M[np.ix_(o, o)] += moments
-    if len(l):
-        cross = map_ @ moments
-        M[np.ix_(l, o)] += cross
-        M[np.ix_(o, l)] += cross.T
-        M[np.ix_(l, l)] += cross @ map_.T + weight * covariance
-
-
-def add_tables(S: np.ndarray, layout: Layout, at: slice, ks: np.ndarray, wr: np.ndarray) -> None:
-    if layout.X.shape[1]:
-        S[np.ix_(layout.x_row, ks)] += layout.X[at].T @ wr
-    phi, level = layout.phi[at], layout.level[at]
-    for t in range(phi.shape[1]):
-        part = wr * phi[:, [t]]
-        for i, k in enumerate(ks):
-            S[:, k] += np.bincount(level[:, t], weights=part[:, i], minlength=len(S))
-
-
-def _collapsed(
-    layout: Layout, C: Coefficients, hard: bool, N: np.ndarray, M: np.ndarray, S: np.ndarray, roots: np.ndarray | None
-) -> float:
-    """Patterns with one configuration, from their moments: the cost does not depend on their number of rows."""
-    total, rows = 0.0, layout.collapsed
-    for q in range(len(rows.configuration)):
-        k, weight = int(rows.configuration[q]), float(rows.weight[q])
-        o, l = np.flatnonzero(~rows.hidden[q]), np.flatnonzero(rows.hidden[q])
-        e = eliminate(C.B[[k]], o, l, hard)
-        R = rows.R[q][:, o]
-        Z = R - R[:, [0]] * C.rho[k, o]
-        read = rows.S[q] != 0
-        linear = float(rows.S[q][read] @ C.T[read, k]) if read.any() else 0.0
-        total += (
-            weight * float(C.c[k] + e.constant[0])
-            - 0.5 * float(((Z @ e.rows[0].T) ** 2).sum())
-            + linear
-            + float(rows.constant[q])
-        )
-        N[k] += weight
-        add_lifted(M[k], Z.T @ Z, weight, o, l, e.map[0], e.covariance[0])
-        if roots is not None:
-            add_lifted_root(roots[k], Z, weight, o, l, e.map[0], e.root[0])
-        S[:, k] += rows.S[q]
-    if not np.isfinite(total):
-        raise Degenerate("rows", "a labelled row has probability zero")
-    return total
+    return plan.store.expect_rows(C, hard) if rows else plan.store.expect(C, hard)
 
 
 def reference_points(S: Statistics, C: Coefficients | None = None) -> np.ndarray:

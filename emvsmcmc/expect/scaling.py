@@ -7,7 +7,6 @@ a slope on it differ by 1e16, and nothing that compares them survives.
 from __future__ import annotations
 
 from math import prod
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,16 +18,7 @@ from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .coefficients import residual_rows, table_rows
 from .inside import typical
-from .plan import BATCH, Plan
-
-_found: WeakKeyDictionary[Plan, dict[str, np.ndarray]] = WeakKeyDictionary()
-
-
-def natural_units(plan: Plan) -> dict[str, np.ndarray]:
-    """{real parameter: (size,) unit of each of its elements}, powers of two, so that dividing by them loses nothing."""
-    if plan not in _found:
-        _found[plan] = _units(plan)
-    return _found[plan]
+from .plan import BATCH, Plan, kept
 
 
 def power_of_two(x: np.ndarray) -> np.ndarray:
@@ -36,7 +26,9 @@ def power_of_two(x: np.ndarray) -> np.ndarray:
     return np.exp2(np.round(np.log2(x)))
 
 
-def _units(plan: Plan) -> dict[str, np.ndarray]:
+@kept
+def natural_units(plan: Plan) -> dict[str, np.ndarray]:
+    """{real parameter: (size,) unit of each of its elements}, powers of two, so that dividing by them loses nothing."""
     real = [v for v in plan.parameters if isinstance(v.family.support(), Real)]
     effect = {v.label: np.maximum(_effect_on_means(plan, v), _effect_on_tables(plan, v)) for v in real}
     units = {k: power_of_two(np.where(e > 0, 1 / np.where(e > 0, e, 1.0), 1.0)) for k, e in effect.items()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.gaussian import eliminate
 from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
-from ..expect.plan import Plan
+from ..expect.plan import Plan, kept
 from ..families.support import Real
 from ..spec.evaluate import Environment
 from ..spec.named import Named
@@ -60,18 +59,14 @@ class Rotation:
         return self.posterior if prior else self.density
 
 
-_found: WeakKeyDictionary[Plan, tuple[Rotation, ...]] = WeakKeyDictionary()
-
-
+@kept
 def rotations(plan: Plan) -> tuple[Rotation, ...]:
     """The rotations that leave the distribution of everything observed as it is, found by trying.
 
     Dims say what could be turned; whether it can is decided by comparing the marginal density before and after a random turn at a
     random parameter value, whatever the expressions are. Latents that are partly given are told apart by their values.
     """
-    if plan not in _found:
-        _found[plan] = tuple(r for v in hidden_latents(plan) if (r := _rotation(plan, v)) is not None)
-    return _found[plan]
+    return tuple(r for v in hidden_latents(plan) if (r := _rotation(plan, v)) is not None)
 
 
 def _rotation(plan: Plan, latent: Variable) -> Rotation | None:

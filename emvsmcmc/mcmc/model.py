@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -18,10 +18,9 @@ from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
+from .options import Likelihood, Marginalize
 from .parameters import JACOBIAN, declare
 
-Likelihood = Literal["fused", "native"]
-Marginalize = Literal["all", "discrete", "none"]
 ROWS = "_rows"  # names of inputs start with "_", as no declared variable can
 LIKELIHOOD = "likelihood"  # name of the Potential that holds log p(data | parameters)
 
@@ -54,7 +53,7 @@ def build_model(
     threads: bool = False,
 ) -> pm.Model:
     """`to_pymc` for a plan that is there already. threads : let several threads share the rows of an evaluation, as is
-    always done for rows in chunks (`pooled`). near : parameters about whose means their sums are taken.
+    always done where not all of them are in memory (`pooled`). near : parameters about whose means their sums are taken.
     """
     if likelihood not in ("fused", "native"):
         raise BadInput("likelihood", "'fused' or 'native'", repr(likelihood))
@@ -67,7 +66,7 @@ def build_model(
     with pm.Model(coords={d: problem.labels(d) for d in problem.sizes}) as model:
         env = declare(plan)
         if likelihood == "fused":
-            if threads or (plan.chunks is not None and plan.chunks.in_loop):
+            if threads or not plan.store.in_core:
                 from .pooled_op import pooled
 
                 pm.Potential(LIKELIHOOD, pooled(plan, env, near))
@@ -85,10 +84,9 @@ def build_model(
 
 def fused(plan: Plan, env: Environment) -> Any:
     """The log-likelihood as one Op on the rows, which enter as data, and the coefficients."""
-    from ..expect.store.compiled import packed_rows
     from .fused_op import Expectation
 
-    floats, ints = packed_rows(plan)
+    floats, ints = plan.store.packed.whole
     # as a constant it would be part of the compiled code, and other rows would be compiled anew
     C = coefficients(plan, env, centre=pytensor.shared(plan.centre, name="_centre"))
     # pm.Data would turn the 64-bit offsets into 32-bit ones

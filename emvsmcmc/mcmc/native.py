@@ -167,7 +167,7 @@ class NativeLikelihood:
         mean = -(inverse @ F[:, :, others])  # (K, G, others)
         pieces, position = [], []
         rows, original = plan.full, plan.inverse
-        pattern = np.repeat(np.arange(len(rows.start) - 1), np.diff(rows.start))[original]
+        pattern = plan.pattern
         for q in np.unique(pattern):
             at = np.flatnonzero(pattern == q)
             seen = np.flatnonzero(~rows.hidden[q][columns])

@@ -87,7 +87,7 @@ class _Hidden:
         at = [np.arange(plan.slices[v.label].start, plan.slices[v.label].stop) for v in self.gaussians]
         self.columns = np.concatenate([np.zeros(0, dtype=int), *at])
         # pattern of each original row: identical rows share a pattern and probabilities, never a draw
-        self.pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
+        self.pattern = plan.pattern
 
     @property
     def cells(self) -> int:

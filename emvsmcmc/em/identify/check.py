@@ -55,15 +55,10 @@ def moments(plan: Plan) -> int | None:
 
 
 def _all_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """(columns that are hidden in every row that counts, (m, d) weighted rows in original units, or rows with their moments)."""
-    if plan.chunks is not None:
-        p = plan.chunks.patterns
-        R = p.R.reshape(-1, plan.d)
-        return p.hidden[p.weight > 0].all(axis=0), R + R[:, :1] * plan.centre
-    layout = plan.full
-    pattern = np.repeat(np.arange(len(layout.hidden)), np.diff(layout.start))
-    hidden = layout.hidden[np.bincount(pattern, weights=layout.w, minlength=len(layout.hidden)) > 0].all(axis=0)
-    return hidden, (layout.V + plan.centre) * np.sqrt(layout.w)[:, None]
+    """(columns that are hidden in every row that counts, (m, d) rows with the moments of all, in original units)."""
+    p = plan.store.moments_by_pattern
+    R = p.R.reshape(-1, plan.d)
+    return p.hidden[p.weight > 0].all(axis=0), R + R[:, :1] * plan.centre
 
 
 def degrees_of_freedom(plan: Plan, free: int) -> int | None:

@@ -12,9 +12,8 @@ from ...errors import EmptyClass, EmptyColumn
 from ...expect.coordinates import Coordinates
 from ...expect.inside import possible_configurations, typical
 from ...expect.plan import Part, Plan, ResidualPart, TablePart
-from ...expect.rows import add_tables
+from ...expect.store.patterns import Patterns
 from ...families.support import Simplex
-from ...numerics import root_of_moments
 from ...problem.check import column_name
 from ...problem.labels import plain
 from ...spec.arguments import parameter_support
@@ -22,7 +21,6 @@ from ...spec.evaluate import Environment
 from ...spec.roles import look_ups
 from ...spec.variable import Variable
 from ...spec.walk import names_in, value_names
-from ..chunked import told
 from ..look_ups import Use, uses_of
 
 PRIOR = "Give objective='map' with priors that have a mode inside (InverseGamma on a variance, Gamma or Beta with alpha > 1)"
@@ -50,53 +48,27 @@ class CompleteData:
 
 
 def complete_data(plan: Plan) -> CompleteData:
-    """The most that rows could say, from their patterns alone."""
-    pattern = np.repeat(np.arange(len(plan.full.start) - 1), np.diff(plan.full.start))[plan.inverse]
-    if plan.chunks is not None:
-        N, M, S, seen = told(plan.chunks, plan)
-        return CompleteData(N, M, S, pattern, seen)
-    layout, K, d = plan.layout, plan.K, plan.d
-    N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((layout.n_tables, K))
+    """The most that rows could say, from the moments of their patterns alone."""
+    p, K, d = plan.store.moments_by_pattern, plan.K, plan.d
+    N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros((plan.layout.n_tables, K))
     open_ = possible_configurations(plan)
-
-    def add(ks: np.ndarray, weight: float, moments: np.ndarray, hidden: np.ndarray, tables: np.ndarray) -> None:
+    for q in np.flatnonzero(p.weight > 0):
+        ks = np.flatnonzero(p.allowed[q])
         ks = ks[open_[ks]] if open_[ks].any() else ks
-        N[ks] += weight / len(ks)
-        M[ks] += (moments + np.diag(weight * plan.scale**2 * hidden)) / len(ks)
-        S[:, ks] += tables[:, None] / len(ks)
-
-    for p in range(len(layout.start) - 1):
-        at = slice(layout.start[p], layout.start[p + 1])
-        w = layout.w[at]
-        if w.any():
-            R, one = root_of_moments(layout.V[at], w), np.zeros((layout.n_tables, 1))
-            add_tables(one, layout, at, np.zeros(1, dtype=int), w[:, None])
-            add(np.flatnonzero(layout.allowed[p]), w.sum(), R.T @ R, layout.hidden[p], one[:, 0])
-    rows = layout.collapsed
-    for q in np.flatnonzero(rows.weight > 0):
-        R = rows.R[q]
-        add(rows.configuration[[q]], rows.weight[q], R.T @ R, rows.hidden[q], rows.S[q])
-    return CompleteData(N, M, S, pattern, _seen(plan, pattern))
+        N[ks] += p.weight[q] / len(ks)
+        M[ks] += (p.R[q].T @ p.R[q] + np.diag(p.weight[q] * plan.scale**2 * p.hidden[q])) / len(ks)
+        S[:, ks] += p.S[q][:, None] / len(ks)
+    return CompleteData(N, M, S, plan.pattern, _seen(plan, p))
 
 
-def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
-    problem, allowed = plan.problem, plan.full.allowed
-    counted = problem.weights > 0
+def _seen(plan: Plan, p: Patterns) -> dict[str, np.ndarray]:
     out = {}
     for part in plan.parts:
-        name, size = part.variable.label, part.size
-        there = np.ones((problem.n, size), dtype=bool)
+        name = part.variable.label
         read = any(name in names_in(e) for other in plan.parts for e in other.distribution.arguments.values())
-        if name in problem.given and not read:  # what others depend on is informed through them
-            plate = problem.plate
-            there = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, size)
-        found = np.zeros((len(allowed), size))
-        if there.all():
-            found[:] = np.bincount(pattern, weights=counted, minlength=len(allowed))[:, None]
-        else:
-            for j in range(size):
-                found[:, j] = np.bincount(pattern, weights=there[:, j] & counted, minlength=len(allowed))
-        out[name] = allowed.T.astype(float) @ found > 0
+        # what others depend on is informed through them
+        there = np.repeat(p.counted[:, None], part.size, axis=1) if read or name not in p.there else p.there[name]
+        out[name] = p.allowed.T.astype(float) @ there > 0
     return out
 
 

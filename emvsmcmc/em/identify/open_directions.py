@@ -4,8 +4,6 @@ anywhere.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ...expect.coefficients import coefficients
@@ -58,7 +56,7 @@ def structural(plan: Plan, chart: Coordinates, beyond: np.ndarray | None = None)
     beyond : (size, g) directions of recession. Far along them the rows say nothing any more, nearer they did.
     """
     nothing = np.zeros((chart.size, 0))
-    if not chart.size or chart.size > MOST or plan.chunks is not None:
+    if not chart.size or chart.size > MOST or not plan.store.every_row:
         return nothing
     for layout in (some_rows(plan.full, FEW), plan.full):
         if 4 * chart.size * len(layout.V) * plan.K > WORK:
@@ -82,16 +80,14 @@ def some_rows(layout: Layout, most: int) -> Layout:
     n = len(layout.V)
     if n <= most:
         return layout
-    pattern = np.repeat(np.arange(len(layout.start) - 1), np.diff(layout.start))
+    pattern = layout.pattern
     order = np.random.default_rng(0).permutation(n)
     rank = np.empty(n, dtype=np.int64)
     for p in range(len(layout.start) - 1):
         mine = order[pattern[order] == p]
         rank[mine] = np.arange(len(mine))
     kept = np.sort(np.lexsort((order, rank))[:most])  # the first of every pattern, then the second, ...
-    start = np.concatenate([[0], np.cumsum(np.bincount(pattern[kept], minlength=len(layout.start) - 1))]).astype(np.int64)
-    rows = {name: getattr(layout, name)[kept] for name in ("V", "w", "X", "phi", "level")}
-    return replace(layout, **rows, E=layout.E[kept] if len(layout.E) else layout.E, start=start)
+    return layout.taken(kept, np.bincount(pattern[kept], minlength=len(layout.start) - 1))
 
 
 def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.ndarray, prior: bool) -> np.ndarray:
@@ -105,7 +101,7 @@ def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.
     """
     nothing = np.zeros((chart.size, 0))
     work = 4 * chart.size * len(plan.full.V) * plan.K
-    if not chart.size or plan.chunks is not None or chart.size > MOST or work > WORK:
+    if not chart.size or not plan.store.every_row or chart.size > MOST or work > WORK:
         return nothing
     sizes, n = np.sqrt(np.abs(np.diag(information))), float(plan.full.w.sum())
     silent = sizes < (1 if prior else 10) * SILENT * np.sqrt(n)

@@ -19,117 +19,30 @@ from typing import Any
 import numpy as np
 
 from ...errors import Degenerate, UnsupportedModel
-from ...numerics import root_of_moments
 from ...problem.blocks import Block, Refused, tried
 from ...problem.chunked import Reader
 from ..distinct import Slot, scale_names
-from ..layout import Coefficients, Collapsed, Conventions, Layout, Statistics
+from ..kernel.plain import row_pass
+from ..layout import Coefficients, Conventions, Statistics, Sums
 from ..plan import Plan
 from ..planner import make_plan
-from ..rowdata import moments
+from .compiled import kernel
+from .patterns import Patterns
 
 GENERAL, COMPILED = "rows", "packed"  # how the rows of a block are kept: for numpy, for the compiled pass
 
 
-@dataclass(frozen=True)
-class Patterns:
-    """Moments of the rows of every pattern (hidden coordinates, allowed configurations), whether they stay in the loop or not.
-
-    Attributes
-    ----------
-    hidden (q, d), allowed (q, K) : what tells patterns apart.
-    weight (q,), R (q, d, d), S (q, L), constant (q,) : as in `Collapsed`.
-    counted (q,) : rows with a weight. there {variable: (q, elements)} : those among them that have a value.
-    holes (t,) : whether the value of a radial row is missing anywhere.
-    """
-
-    hidden: np.ndarray
-    allowed: np.ndarray
-    weight: np.ndarray
-    R: np.ndarray
-    S: np.ndarray
-    constant: np.ndarray
-    counted: np.ndarray
-    there: dict[str, np.ndarray]
-    holes: np.ndarray
-
-    @property
-    def single(self) -> np.ndarray:
-        """(q,) whether a pattern is collapsed."""
-        return (self.allowed.sum(axis=1) == 1) & (len(self.holes) == 0)
-
-    @property
-    def collapsed(self) -> Collapsed:
-        """The patterns that stay out of the loop."""
-        at = np.flatnonzero(self.single)
-        configuration = self.allowed[at].argmax(axis=1)
-        return Collapsed(configuration, self.hidden[at], self.weight[at], self.R[at], self.S[at], self.constant[at])
-
-
-def patterns_of(plan: Plan) -> Patterns:
-    """Those of the rows of an ordinary plan."""
-    layout = plan.full
-    q, problem = len(layout.start) - 1, plan.problem
-    found = moments(layout, np.arange(q))
-    pattern = np.repeat(np.arange(q), np.diff(layout.start))[plan.inverse]
-    counted = problem.weights > 0
-    plate = problem.plate
-    there = {}
-    for part in plan.parts:
-        name = part.variable.label
-        if name in problem.given:
-            values = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, part.size)
-            if values.all():
-                there[name] = np.repeat(np.bincount(pattern, counted, q)[:, None], part.size, axis=1)
-            else:
-                there[name] = np.stack([np.bincount(pattern, column & counted, q) for column in values.T], axis=1)
-    return Patterns(
-        layout.hidden, layout.allowed, found.weight, found.R, found.S, found.constant, np.bincount(pattern, counted, q), there,
-        layout.radial.holes,
-    )  # fmt: skip
-
-
 def merged(parts: Sequence[Patterns | Refused]) -> Patterns | Refused:
-    """Patterns of several blocks as one record, like by like."""
+    """Patterns of several blocks as one record; a named error in their place where any has one."""
     for part in parts:
         if isinstance(part, Refused):
             return part
     found = [p for p in parts if isinstance(p, Patterns)]
-    keys = np.concatenate([np.hstack([p.hidden, p.allowed]) for p in found])
-    _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    group = group.ravel()
-
-    def added(name: str) -> np.ndarray:
-        x = np.concatenate([getattr(p, name) for p in found])
-        out = np.zeros((len(first), *x.shape[1:]))
-        np.add.at(out, group, x)
-        return out
-
-    R = np.concatenate([p.R for p in found])
-    roots = np.stack([_root(R[group == g]) for g in range(len(first))])
-    there = {}
-    for name in found[0].there:
-        x = np.concatenate([p.there[name] for p in found])
-        there[name] = np.zeros((len(first), x.shape[1]))
-        np.add.at(there[name], group, x)
-    return Patterns(
-        np.concatenate([p.hidden for p in found])[first], np.concatenate([p.allowed for p in found])[first], added("weight"),
-        roots, added("S"), added("constant"), added("counted"), there, np.any([p.holes for p in found], axis=0),
-    )  # fmt: skip
-
-
-def _root(R: np.ndarray) -> np.ndarray:
-    """One triangular root for several, with a diagonal of at least 0."""
-    if len(R) == 1:
-        root = R[0]
-    else:
-        rows = R.reshape(-1, R.shape[-1])
-        root = root_of_moments(rows, np.ones(len(rows)))
-    return root * np.where(np.diagonal(root) < 0, -1.0, 1.0)[:, None]
+    return found[0].total(found)
 
 
 @dataclass(frozen=True)
-class Store:
+class Disk:
     """Where a machine keeps its blocks: a folder of its own under Dask's `temporary-directory`, else the system's."""
 
     name: str
@@ -225,23 +138,17 @@ class Recipe:
 
 def open_rows(plan: Plan, kind: str) -> Any:
     """The rows of a block that stay in the loop, as they are kept."""
-    c = plan.layout.collapsed
-    none = np.zeros(0, dtype=int)
-    layout = replace(plan.layout, collapsed=replace(c, **{name: getattr(c, name)[none] for name in c.__dataclass_fields__}))
-    if kind == GENERAL:
-        return layout
-    from ..kernel.pack import pack
-
-    return pack(layout, plan.K)
+    layout = replace(plan.layout, collapsed=plan.layout.collapsed.zero())
+    return layout if kind == GENERAL else kernel().pack(layout, layout.K)
 
 
 @tried
-def prepared(recipe: Recipe, number: int, store: Store, kind: str) -> Patterns | Refused:
+def prepared(recipe: Recipe, number: int, disk: Disk, kind: str) -> Patterns | Refused:
     """Lay out a block, keep its rows for the passes to come, and return what is known of its patterns."""
     plan = recipe.plan()
     if len(plan.layout.V):
-        store.keep(number, kind, open_rows(plan, kind))
-    return patterns_of(plan)
+        disk.keep(number, kind, open_rows(plan, kind))
+    return plan.store.moments_by_pattern
 
 
 @tried
@@ -266,40 +173,24 @@ class Missing:
     blocks: tuple[int, ...]
 
 
-Sums = tuple[float, Statistics]
-
-
 @tried
-def one_pass(
-    number: int, store: Store, kind: str, K: int, C: Coefficients, hard: bool, careful: bool, recipe: Recipe | None
-) -> Any:
+def one_pass(number: int, disk: Disk, kind: str, C: Coefficients, hard: bool, careful: bool, recipe: Recipe | None) -> Any:
     """(log-likelihood, statistics) of a block; Missing where its rows are not on this machine and no recipe is there to lay them
     out.
     """
-    rows = store.kept(number, kind)
+    rows = disk.kept(number, kind)
     if rows is None:
         if recipe is None:
             return Missing((number,))
         plan = recipe.plan()
         rows = open_rows(plan, kind)
-        store.keep(number, kind, rows)
-    if kind == COMPILED:
-        from ..kernel.pack import expect_compiled
-
-        return expect_compiled(rows, C, hard)
-    return general_pass(rows, C, K, hard, careful)
+        disk.keep(number, kind, rows)
+    return kernel().expect_compiled(rows, C, hard) if kind == COMPILED else row_pass(rows, C, hard, careful)
 
 
 def several_passes(blocks: Sequence[tuple[int, Recipe | None]], *arguments: Any) -> Any:
     """`one_pass` over a few blocks, one after another, and the sum of what they give."""
     return summed([one_pass(number, *arguments, recipe) for number, recipe in blocks])
-
-
-def general_pass(layout: Layout, C: Coefficients, K: int, hard: bool, careful: bool) -> Sums:
-    """The numpy pass over a layout."""
-    from ..rows import _pass
-
-    return _pass(layout, C, K, hard, None, careful)
 
 
 def summed(parts: Sequence[Any]) -> Any:
@@ -310,13 +201,8 @@ def summed(parts: Sequence[Any]) -> Any:
     missing = [b for part in parts if isinstance(part, Missing) for b in part.blocks]
     if missing:
         return Missing(tuple(missing))
-    first = parts[0][1]
-    arrays = {name: sum(s for s in (getattr(p[1], name) for p in parts)) for name in ("N", "M", "S", "U", "L")}
-    root = None
-    if first.root is not None:
-        roots = np.concatenate([p[1].root for p in parts], axis=1)
-        root = np.linalg.qr(roots, mode="r")
-    return float(sum(p[0] for p in parts)), Statistics(rho=first.rho, root=root, **arrays)
+    first: Statistics = parts[0][1]
+    return float(sum(p[0] for p in parts)), first.total([p[1] for p in parts])
 
 
 @tried

@@ -6,36 +6,37 @@ the same centre, with the same levels, so that their statistics add (`Convention
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ...errors import UnsupportedModel
 from ...problem.blocks import RETRIES, Refused, computed, raise_refusal, task
 from ...problem.chunked import ChunkedProblem
 from ...problem.problem import Problem
 from ...spec.evaluate import Environment
-from ..layout import Coefficients, Conventions
+from ..kernel.plain import row_pass
+from ..layout import Coefficients, Conventions, Sums
 from ..plan import Plan
 from ..planner import make_plan
 from ..radial import without_holes
-from ..roots import covariate_columns, delicate, settle
+from ..roots import nearly_collinear
+from .base import Groups, PlanOfRows, Store
 from .block import (
     COMPILED,
     GENERAL,
+    Disk,
     Missing,
-    Patterns,
     Recipe,
-    Store,
-    Sums,
     applied,
     finite,
-    general_pass,
     levels_of,
     merged,
     prepared,
@@ -43,6 +44,9 @@ from .block import (
     slots_of,
     summed,
 )
+from .journal import Journal
+from .memory import Memory, worth_compiling
+from .patterns import Patterns
 
 BRANCHES = 8  # sums that one task of the tree adds
 # Of a pass, from which a task takes several blocks: handing one out costs Dask some 7 ms, which no second worker makes shorter.
@@ -51,60 +55,86 @@ TASKS = 32
 LEVELS = 200_000  # distinct values of the row data of one slot: each is a row of a table that travels with every pass
 
 
-class Journal(Protocol):
-    """Remembers expectations, so that a fit that was stopped need not do them again (see `em.checkpoint`)."""
-
-    def recall(self, C: Coefficients, hard: bool) -> Sums | None: ...
-    def record(self, C: Coefficients, hard: bool, outcome: Callable[[], Sums]) -> Sums: ...
-    def note(self, env: Environment, objective: float) -> None: ...
-
-
-class Chunks:
-    """The rows of a plan that are not in memory.
+class Chunks(Store):
+    """Rows that are not in memory: blocks that Dask holds, laid out alike.
 
     Attributes
     ----------
-    problem : the ChunkedProblem. start : a plan of its sample, an ordinary one. patterns : moments of all rows, by pattern.
+    start : a sample of them, in memory. patterns : moments of all rows, by pattern. kind : how the rows of a block are kept.
     journal : remembers expectations, if there is one.
     """
 
-    def __init__(self, problem: ChunkedProblem, start: Plan, recipes: list[Recipe], store: Store, kind: str) -> None:
-        self.problem, self.start, self.kind = problem, start, kind
-        self.recipes, self.store = recipes, store
+    def __init__(self, problem: ChunkedProblem, start: Memory, recipes: list[Recipe], disk: Disk) -> None:
+        self.problem, self.start = problem, start
+        self.recipes, self.disk = recipes, disk
+        self.kind = COMPILED if worth_compiling(problem.n, start.full.K) else GENERAL
         self.journal: Journal | None = None
-        self.careful = False
-        self.patterns = self._patterns()
-        self._finalizer = weakref.finalize(self, store.remove)
+        self.patterns = p = self._patterns()
+        full = start.full
+        if len(p.holes):
+            full = replace(full, radial=replace(full.radial, holes=p.holes))
+        none = slice(0, 0)
+        self.full, self.layout = full, full.taken(none, np.zeros(0, dtype=int), none, p.collapsed)
+        self.inverse, self.centre, self.covariates = start.inverse, start.centre, start.covariates
+        self._finalizer = weakref.finalize(self, disk.remove)
 
     def _patterns(self) -> Patterns:
-        delayed = [task(prepared, r, i, self.store, self.kind, name="lay-out") for i, r in enumerate(self.recipes)]
+        delayed = [task(prepared, r, i, self.disk, self.kind, name="lay-out") for i, r in enumerate(self.recipes)]
         found = tree(delayed, merged)
         raise_refusal(found)
         return found
 
     @property
-    def in_loop(self) -> bool:
-        """Whether any row stays in the loop: where none does, moments say everything and no pass touches the chunks."""
-        return not self.patterns.single.all()
+    def moments_by_pattern(self) -> Patterns:
+        return self.patterns
+
+    @property
+    def sample(self) -> Memory:
+        return self.start
+
+    @property
+    def rows(self) -> int:
+        return self.problem.n
+
+    @property
+    def every_row(self) -> bool:
+        return False
+
+    @property
+    def in_core(self) -> bool:
+        return bool(self.patterns.single.all())
 
     @property
     def compiled(self) -> bool:
-        """Whether blocks are passed over by the compiled pass."""
-        return self.kind == COMPILED and self.in_loop and not self.careful
+        return self.kind == COMPILED and not self.in_core and not self.delicate
 
-    def expect(self, plan: Plan, C: Coefficients, hard: bool) -> Sums:
-        """What `rows.expect` returns, over all blocks."""
-        if self.journal is None or not self.in_loop:
-            return self._expect(plan, C, hard)
+    @cached_property
+    def delicate(self) -> bool:
+        return nearly_collinear(self.patterns.R.reshape(-1, len(self.centre))[:, list(self.covariates)])
+
+    @property
+    def cuts(self) -> list[tuple[int, int]]:
+        return [(r.block.first, r.block.rows) for r in self.recipes]
+
+    def remember(self, folder: str | Path, parameters: list[str]) -> None:
+        self.journal = Journal(folder, self.fingerprint, parameters)
+
+    def note(self, env: Environment, objective: float) -> None:
+        if self.journal is not None:
+            self.journal.note(env, objective)
+
+    def expect(self, C: Coefficients, hard: bool = False) -> Sums:
+        if self.journal is None or self.in_core:
+            return self._expect(C, hard)
         found = self.journal.recall(C, hard)
-        return found if found is not None else self.journal.record(C, hard, lambda: self._expect(plan, C, hard))
+        return found if found is not None else self.journal.record(C, hard, lambda: self._expect(C, hard))
 
-    def _expect(self, plan: Plan, C: Coefficients, hard: bool) -> Sums:
-        here = general_pass(plan.layout, C, plan.K, hard, self.careful)
-        if not self.in_loop:
+    def _expect(self, C: Coefficients, hard: bool) -> Sums:
+        here = row_pass(self.layout, C, hard, self.delicate)
+        if self.in_core:
             return here
-        kind = GENERAL if self.careful else self.kind
-        arguments = (self.store, kind, plan.K, C, hard, self.careful)
+        kind = GENERAL if self.delicate else self.kind
+        arguments = (self.disk, kind, C, hard, self.delicate)
         missing: set[int] = set()
         while True:
             blocks = [(i, recipe if i in missing else None) for i, recipe in enumerate(self.recipes)]
@@ -119,28 +149,39 @@ class Chunks:
             missing |= set(there.blocks)
         raise_refusal(there)
         value, S = finite(summed([here, there]))
-        without_holes(plan.layout, S.M, S.U)
+        without_holes(self.layout, S.M, S.U)
         return value, S
 
-    def mapped(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[int, Any]]:
-        """(rows of a block, delayed `function(plan of the block, *arguments)`), block by block."""
+    def map_rows(self, function: Callable[[PlanOfRows], Groups], sample: PlanOfRows) -> Groups:
+        """Each block is read and passed over when Dask computes it. Rows have no labels: they are counted from 0."""
+        import dask
+        import dask.array as da
+
+        like = function(sample)
+        parts: dict[tuple[str, str], list[Any]] = {(g, str(name)): [] for g, found in like.items() for name in found.data_vars}
+        take = dask.delayed(_variable, pure=True, traverse=False)
         for recipe in self.recipes:
-            yield recipe.block.rows, task(_unwrapped, recipe, function, *arguments, name="block-of-rows")
+            block = task(_unwrapped, recipe, function, name="block-of-rows")
+            for (group, name), found in parts.items():
+                shown = like[group][name]
+                found.append(da.from_delayed(take(block, group, name), (recipe.block.rows, *shown.shape[1:]), shown.dtype))
+        return {
+            group: xr.Dataset(
+                {str(name): (shown[name].dims, da.concatenate(parts[group, str(name)], axis=0)) for name in shown.data_vars},
+                coords={str(k): v for k, v in shown.coords.items() if k != self.problem.plate},
+            )
+            for group, shown in like.items()
+        }
 
-    @property
-    def fingerprint(self) -> str:
-        """What tells these rows, cut into these blocks and met by this model, from others."""
-        p = self.patterns
-        digest = hashlib.sha256(repr([(r.block.first, r.block.rows) for r in self.recipes]).encode())
-        for x in (p.hidden, p.allowed, p.weight, p.R, p.S, p.constant, self.start.centre):
-            digest.update(np.ascontiguousarray(x).tobytes())
-        return digest.hexdigest()
 
-
-def _unwrapped(recipe: Recipe, function: Callable[..., Any], *arguments: Any) -> Any:
-    found = applied(recipe, function, *arguments)
+def _unwrapped(recipe: Recipe, function: Callable[..., Any]) -> Any:
+    found = applied(recipe, function)
     raise_refusal(found)
     return found
+
+
+def _variable(found: Groups, group: str, name: str) -> np.ndarray:
+    return found[group][name].values
 
 
 def tree(delayed: list[Any], add: Callable[[Any], Any]) -> Any:
@@ -176,25 +217,9 @@ def chunked_plan(problem: ChunkedProblem) -> Plan:
         conventions = replace(conventions, levels=found)
         start = make_plan(problem.sample, conventions)
     recipes = [Recipe(problem.reader, b, conventions, start.axes) for b in problem.blocks]
-    store = Store(f"emvsmcmc-{uuid.uuid4().hex}")
-    from ..rows import COMPILED_FROM
-
-    kind = COMPILED if problem.n * start.K >= COMPILED_FROM else GENERAL
-    chunks = Chunks(problem, start, recipes, store, kind)
-    plan = _joined(start, chunks)
-    settle(plan, chunks.patterns.R.reshape(-1, plan.d)[:, covariate_columns(plan)])
-    chunks.careful = delicate(plan)
-    return plan
-
-
-def _joined(start: Plan, chunks: Chunks) -> Plan:
-    """The sample's plan, whose layout is what is collapsed of all rows."""
-    p, full = chunks.patterns, start.full
-    radial = replace(full.radial, holes=p.holes) if len(p.holes) else full.radial
-    none = slice(0, 0)
-    rows = {name: getattr(full, name)[none] for name in ("V", "w", "X", "phi", "level", "E", "hidden", "allowed")}
-    layout = replace(full, **rows, start=np.zeros(1, dtype=np.int64), collapsed=p.collapsed, radial=radial)
-    return replace(start, full=replace(full, radial=radial), layout=layout, chunks=chunks)
+    sample = start.store.sample
+    assert isinstance(sample, Memory)
+    return replace(start, store=Chunks(problem, sample, recipes, Disk(f"emvsmcmc-{uuid.uuid4().hex}")))
 
 
 def _all_levels(parts: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The numba path of the expectation. Imported only for data large enough to be worth a compiler.
+"""Rows as the compiled pass reads them. Numba is loaded when the first of them are packed: small data never wait for it.
 
 Rows are cut into a fixed number of ranges, whatever the machine, so that sums are added in the same order everywhere; as many of
 them run at a time as there are cores. The compiled pass takes no lock and allocates nothing.
@@ -7,39 +7,66 @@ them run at a time as there are cores. The compiled pass takes no lock and alloc
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
-from weakref import WeakKeyDictionary
+from typing import Protocol
 
 import numpy as np
 
 from ...errors import Degenerate
 from ...numerics import cores
-from ..kernel.pack import expect_compiled, pack
-from ..layout import Coefficients, Layout, Statistics
-from ..plan import Plan
+from ..layout import Coefficients, Layout, Sums
 from ..radial import without_holes
 
 RANGES = 8
 RANGED_FROM = 100_000  # distinct rows x configurations from which cutting pays
 
-_packed: WeakKeyDictionary[Plan, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
-_ranged: WeakKeyDictionary[Plan, list[tuple[np.ndarray, np.ndarray]]] = WeakKeyDictionary()
+Packed = tuple[np.ndarray, np.ndarray]  # floats (float64) and ints (int64)
 
 
-def packed_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """The plan's layout as one vector of floats and one of integers, made once for each plan."""
-    if plan not in _packed:
-        _packed[plan] = pack(plan.layout, plan.K)
-    return _packed[plan]
+class Kernel(Protocol):
+    """What is asked of `kernel.pack`."""
+
+    def pack(self, layout: Layout, K: int) -> Packed: ...
+    def expect_compiled(self, packed: Packed, coefficients: Coefficients, hard: bool = False) -> Sums: ...
 
 
-def packed_ranges(plan: Plan) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The same rows in ranges."""
-    if plan not in _ranged:
-        _ranged[plan] = [pack(part, plan.K) for part in ranges(plan.layout, RANGES)]
-    return _ranged[plan]
+def kernel() -> Kernel:
+    """The compiled pass."""
+    from ..kernel import pack  # loads numba
+
+    return pack
+
+
+@dataclass(frozen=True, eq=False)
+class PackedRows:
+    """The rows of a layout for the compiled pass, packed when first asked for."""
+
+    layout: Layout
+
+    @cached_property
+    def whole(self) -> Packed:
+        """One vector of floats and one of integers."""
+        return kernel().pack(self.layout, self.layout.K)
+
+    @cached_property
+    def ranges(self) -> list[Packed]:
+        """The same rows in ranges."""
+        return [kernel().pack(part, part.K) for part in ranges(self.layout, RANGES)]
+
+    def expect(self, C: Coefficients, hard: bool = False) -> Sums:
+        """`rows.expect` through the compiled pass; same value, statistics and errors."""
+        one = kernel().expect_compiled
+        if len(self.layout.V) * self.layout.K < RANGED_FROM:
+            value, statistics = one(self.whole, C, hard)
+        else:
+            parts = list(_threads().map(lambda part: one(part, C, hard), self.ranges))
+            value, statistics = float(sum(v for v, _ in parts)), parts[0][1].total([s for _, s in parts])
+        if not np.isfinite(value):
+            raise Degenerate("rows", "a row has probability zero in every configuration")
+        without_holes(self.layout, statistics.M, statistics.U)
+        return value, statistics
 
 
 def ranges(layout: Layout, count: int) -> list[Layout]:
@@ -51,44 +78,11 @@ def ranges(layout: Layout, count: int) -> list[Layout]:
 
 
 def _range(layout: Layout, a: int, b: int, first: bool) -> Layout:
-    start = np.clip(layout.start, a, b) - a
-    kept = np.diff(start) > 0
-    c = layout.collapsed
-    none = np.zeros(0, dtype=int)
-    rows = {name: getattr(layout, name)[a:b] for name in ("V", "w", "X", "phi", "level")}
-    return replace(
-        layout,
-        **rows,
-        E=layout.E[a:b] if len(layout.E) else layout.E,
-        start=np.concatenate([[0], start[1:][kept]]).astype(np.int64),
-        hidden=layout.hidden[kept],
-        allowed=layout.allowed[kept],
-        collapsed=c if first else replace(c, **{name: getattr(c, name)[none] for name in c.__dataclass_fields__}),
-    )
+    sizes = np.diff(np.clip(layout.start, a, b))
+    there = sizes > 0
+    return layout.taken(slice(a, b), sizes[there], there, layout.collapsed if first else layout.collapsed.zero())
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores())
-
-
-def expect_compiled_plan(plan: Plan, C: Coefficients, hard: bool = False) -> tuple[float, Statistics]:
-    """`expect` through the compiled row pass; same value, statistics and errors."""
-    if len(plan.layout.V) * plan.K < RANGED_FROM:
-        value, statistics = expect_compiled(packed_rows(plan), C, hard)
-    else:
-        found = list(_threads().map(lambda part: expect_compiled(part, C, hard), packed_ranges(plan)))
-        value, statistics = float(sum(v for v, _ in found)), _sum([s for _, s in found])
-    if not np.isfinite(value):
-        raise Degenerate("rows", "a row has probability zero in every configuration")
-    without_holes(plan.layout, statistics.M, statistics.U)
-    return value, statistics
-
-
-def _sum(parts: list[Statistics]) -> Statistics:
-    first, *rest = parts
-    out = replace(first, N=first.N.copy(), M=first.M.copy(), S=first.S.copy(), U=first.U.copy(), L=first.L.copy())
-    for part in rest:
-        for name in ("N", "M", "S", "U", "L"):
-            getattr(out, name)[...] += getattr(part, name)
-    return out

@@ -21,12 +21,10 @@ import numpy as np
 
 from ...errors import Degenerate, DifferentFit
 from ...spec.evaluate import Environment
-from ..layout import Coefficients, Statistics
+from ..layout import Coefficients, Statistics, Sums
 
 PASSES, PARAMETERS = "passes.log", "parameters.npz"
 DIGEST = 32
-Sums = tuple[float, Statistics]
-ARRAYS = ("N", "M", "S", "rho", "U", "L", "root")
 
 
 class Journal:
@@ -81,8 +79,7 @@ class Journal:
             self._write(C, hard, {"variable": np.array(end.variable), "reason": np.array(end.reason)})
             raise
         value, S = found
-        arrays = {name: getattr(S, name) for name in ARRAYS if getattr(S, name) is not None}
-        self._write(C, hard, {"value": np.array(value), **arrays})
+        self._write(C, hard, {"value": np.array(value), **S.arrays()})
         return found
 
     def note(self, env: Environment, objective: float) -> None:
@@ -116,9 +113,7 @@ class Journal:
             if "reason" in stored:
                 self.known[key] = Degenerate(str(stored["variable"]), str(stored["reason"]))
                 return
-            self.known[key] = (
-                float(stored["value"]), Statistics(**{name: stored[name] for name in ARRAYS if name in stored})
-            )  # fmt: skip
+            self.known[key] = float(stored["value"]), Statistics.from_arrays(stored)
 
 
 def parameters_kept(folder: str | Path) -> tuple[int, float, dict[str, np.ndarray]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import BadInput
-from ..numerics import checked_seed
+from ..seed import checked_seed
 
 Likelihood = Literal["fused", "native"]
 Marginalize = Literal["all", "discrete", "none"]

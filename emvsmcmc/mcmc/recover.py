@@ -18,9 +18,9 @@ from ..expect.draws import draws_environment, joint_log_densities
 from ..expect.gaussian import eliminate
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
-from ..numerics import checked_seed
 from ..problem.covariates import determined
 from ..problem.problem import Problem
+from ..seed import checked_seed
 from ..simulation import SAMPLE, draw_variable
 from ..spec.evaluate import Environment
 from ..spec.named import Named

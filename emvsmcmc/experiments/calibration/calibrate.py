@@ -12,7 +12,7 @@ import xarray as xr
 
 from ...errors import BadInput, FitFailed, SamplingFailed, Status, UnsupportedModel
 from ...expect.planner import make_plan
-from ...numerics import checked_seed
+from ...seed import checked_seed
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev
 from ..options import CalibrationOptions, changed

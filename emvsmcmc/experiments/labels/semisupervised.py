@@ -19,9 +19,9 @@ from ...errors import BadInput, EmptyClass, EmvsmcmcError
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...mcmc.options import NUTSOptions
-from ...numerics import checked_seed
 from ...problem.condition import condition
 from ...problem.problem import Problem
+from ...seed import checked_seed
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev
 from ..options import Fitted, LabelsOptions, changed

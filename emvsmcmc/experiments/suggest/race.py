@@ -15,9 +15,9 @@ from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput
 from ...expect.planner import make_plan
-from ...numerics import checked_seed
 from ...problem.condition import condition
 from ...problem.problem import Problem
+from ...seed import checked_seed
 from ...spec.model import Spec
 from ...spec.named import Named
 from ..options import By, Method, RaceOptions, Strategy

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from ..em.options import EMOptions
 from ..errors import BadInput
@@ -19,8 +19,11 @@ By = Literal["log_score", "information", "log_determinant"]
 Strategy = Literal["suggested", "random", "reversed"]
 FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 REPLICATES = 39  # the fewest whose least and greatest are the ends of a 95% interval
-FEW_LABELS = EMOptions(starts=10, tol=1e-8)  # nats: far below what the labels of another mask change
-Record = TypeVar("Record", EMOptions, NUTSOptions)
+# what an experiment repeats hundreds of times: fewer draws than a fit, and a tolerance in nats far below what another mask changes
+LABELS_EM, LABELS_NUTS = EMOptions(starts=10, tol=1e-8), NUTSOptions(draws=250, tune=250, chains=2)
+CALIBRATION_EM, CALIBRATION_NUTS = EMOptions(starts=10), NUTSOptions(draws=250, tune=200, chains=2)
+SUGGEST_EM, SUGGEST_NUTS = EMOptions(objective="map", starts=8), NUTSOptions(draws=500, tune=500, chains=2)
+RACE_EM = EMOptions(objective="map", starts=4, tol=1e-8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,8 @@ class LabelsOptions:
     repeats: int = 20
     methods: Sequence[Fitted] = get_args(Fitted)
     held_out: Any = 0.25
-    em: EMOptions = FEW_LABELS
-    nuts: NUTSOptions = NUTSOptions(draws=250, tune=250, chains=2)
+    em: EMOptions = LABELS_EM
+    nuts: NUTSOptions = LABELS_NUTS
 
     def __post_init__(self) -> None:
         shares = list(self.fractions)
@@ -50,8 +53,8 @@ class CalibrationOptions:
     simulations: int = 200
     bootstrap: int = 100
     ranked: int = 99
-    em: EMOptions = EMOptions(starts=10)
-    nuts: NUTSOptions = NUTSOptions(draws=250, tune=200, chains=2)
+    em: EMOptions = CALIBRATION_EM
+    nuts: NUTSOptions = CALIBRATION_NUTS
 
     def __post_init__(self) -> None:
         if self.simulations < 1 or self.ranked < 1 or not (self.bootstrap == 0 or self.bootstrap >= REPLICATES):
@@ -69,8 +72,8 @@ class SuggestOptions:
     n: int = 5
     by: By = "information"
     methods: Sequence[Method] = get_args(Method)
-    em: EMOptions = EMOptions(objective="map", starts=8)
-    nuts: NUTSOptions = NUTSOptions(draws=500, tune=500, chains=2)
+    em: EMOptions = SUGGEST_EM
+    nuts: NUTSOptions = SUGGEST_NUTS
     all_measures: bool = True
 
     def __post_init__(self) -> None:
@@ -100,7 +103,7 @@ class RaceOptions:
     strategies: Sequence[Strategy] = get_args(Strategy)
     by: By = SuggestOptions.by
     method: Method = "em"
-    em: EMOptions = EMOptions(objective="map", starts=4, tol=1e-8)  # nats: far below what another label changes
+    em: EMOptions = RACE_EM
 
     def __post_init__(self) -> None:
         if min(self.first, self.batch, self.rounds, self.repeats) < 1:
@@ -115,7 +118,7 @@ def _some_of(name: str, given: Sequence[str], known: Sequence[str]) -> None:
         raise BadInput(name, f"some of {', '.join(known)}, each once", str(list(given)))
 
 
-def changed(
+def changed[Record: (EMOptions, NUTSOptions)](
     name: str, options: Record, given: Mapping[str, Any] | None, allowed: Collection[str]
 ) -> tuple[Record, dict[str, Any]]:
     """An experiment's options of EM or NUTS with those that a user gave, and both for the page: what differs from the defaults of

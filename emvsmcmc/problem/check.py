@@ -19,6 +19,7 @@ from ..spec.named import Named
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
 from ..spec.walk import index_names, names_in, value_names
+from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
 
@@ -261,8 +262,7 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
 def column_name(problem: Problem, variable: Variable, column: int) -> str:
     rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
     at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
-    labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
-    return f"{variable.label}[{labels}]" if labels else variable.label
+    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True)))
 
 
 def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:

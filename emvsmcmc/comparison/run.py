@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
-from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
+from ..errors import FitFailed, MissingData, OutOfSupport
 from ..expect.coefficients import coefficients
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
@@ -24,7 +24,7 @@ from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
 from ..mcmc.recover import recover
 from ..numerics import checked_seed
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem, ChunkedProblem, in_memory
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
 from ..simulation import draw_prior, replicate
@@ -48,7 +48,7 @@ HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has n
 
 
 def fit_mcmc(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -158,7 +158,7 @@ def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
 
 
 def compare(
-    problem: Problem,
+    problem: AnyProblem,
     starts: int = 20,
     tol: float = 1e-11,
     max_iter: int = 10_000,
@@ -181,8 +181,7 @@ def compare(
     from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
     simulated. Raises what those two raise.
     """
-    if isinstance(problem, ChunkedProblem):
-        raise NotInMemory.rows("compare")
+    problem = in_memory(problem, "compare")
     em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
     mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
     mode, optima = chain_starts(em, mode, tol, max_iter)

@@ -13,8 +13,7 @@ from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..invariance.labels import by_prior_alone, named_alike, namings
-from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment
 from .align import align
 
@@ -47,7 +46,7 @@ def other_naming(plan: Plan, a: Environment, b: Environment) -> bool:
     return bool(np.abs(one - two).max() < SAME_ROWS)
 
 
-def map_optima(problem: Problem | ChunkedProblem, random_seed: int | None) -> list[Environment] | None:
+def map_optima(problem: AnyProblem, random_seed: int | None) -> list[Environment] | None:
     """Modes of the posterior for chains to start at; None where EM found none, and the prior's support points serve."""
     try:
         fit = fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False)

@@ -23,9 +23,8 @@ from ..expect.store.chunks import plan_rows
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, named_alike, namings, preferred
 from ..numerics import checked_seed, cores
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem
 from ..problem.known import starting_values
-from ..problem.problem import Problem
 from ..spec.arguments import parents
 from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
@@ -47,7 +46,7 @@ PREFERRED = (Status.CONVERGED, Status.HEYWOOD, Status.STALLED, Status.MAX_ITER) 
 
 
 def fit_em(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     objective: Literal["ml", "map"] = "ml",
     assignment: Literal["soft", "hard"] = "soft",
     starts: int = 20,
@@ -198,7 +197,7 @@ def _uncertainty(
 
 
 def _result(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     plan: Plan,
     best: Run,
     runs: list[Run],

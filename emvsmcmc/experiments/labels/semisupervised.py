@@ -18,6 +18,7 @@ from ...errors import BadInput, EmptyClass, EmvsmcmcError
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...numerics import checked_seed
+from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
 from ...spec.model import Spec
@@ -117,7 +118,7 @@ def semisupervised(
     for when unlabelled rows hurt.
     """
     shares, names = _checked(fractions, repeats, methods, random_seed, store)
-    problem = condition(spec, data, ignore_extra=ignore_extra)
+    problem = in_memory(condition(spec, data, ignore_extra=ignore_extra), "semisupervised")
     variable = label_variable(problem, labels)
     codes, K = problem.given[variable.label].array, problem.levels(variable)
     if noise is not None and sets is not None:

@@ -15,6 +15,7 @@ from ...em.result import EMFit
 from ...errors import BadInput
 from ...expect.planner import make_plan
 from ...numerics import checked_seed
+from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
 from ...spec.model import Spec
@@ -78,8 +79,12 @@ def race(
     if not strategies or not set(strategies) <= set(get_args(Strategy)):
         raise BadInput("strategies", f"some of {', '.join(get_args(Strategy))}", f"{list(strategies)}")
     seeds = [seed_of(random_seed, r) for r in range(repeats)]
-    drawn = [condition(spec, data(seed)) for seed in seeds] if callable(data) else [condition(spec, data)] * repeats
-    test = condition(spec, held_out)
+
+    def conditioned(rows: Any) -> Problem:
+        return in_memory(condition(spec, rows), "the race")
+
+    drawn = [conditioned(data(seed)) for seed in seeds] if callable(data) else [conditioned(data)] * repeats
+    test = conditioned(held_out)
     K = max(len(np.unique(_codes(problem, labels))) for problem in (*drawn, test))
     most = min(problem.n for problem in drawn)
     if first * K + batch * rounds > most:
@@ -195,11 +200,12 @@ def _next(
     chance: np.random.Generator, seed: int,
 ) -> np.ndarray:  # fmt: skip
     """Positions of the rows to label next."""
-    hidden = np.flatnonzero(np.isnan(fit.problem.given[labels].array))
+    problem = in_memory(fit.problem, "the race")
+    hidden = np.flatnonzero(np.isnan(problem.given[labels].array))
     if strategy == "random":
         return chance.choice(hidden, batch, replace=False)
     found = suggest(
-        fit.problem, batch if strategy == "suggested" else 1, labels, by, (method,), fit=fit if method == "em" else None,
+        problem, batch if strategy == "suggested" else 1, labels, by, (method,), fit=fit if method == "em" else None,
         all_measures=False, random_seed=seed, progress=False, **options,
     )  # fmt: skip
     if strategy == "suggested":

@@ -1,6 +1,7 @@
 """`explain` says what the engines do: the steps in its text are those that `em` compiled, and its formulas hold in numbers."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest

@@ -93,9 +93,10 @@ def fixed_arguments(problem: Problem) -> None:
     """Arguments that are known by fixed parameters alone lie in their set: a fixed scale is positive."""
     for v, distribution, key, names in _arguments(problem, set(problem.fixed)):
         argument = distribution.family.arguments[key]
-        value = _value(problem, distribution, key, v.dims)
+        # a matrix, or probabilities, that are fixed were held to their own support
+        value = None if argument.event_dims else _value(problem, distribution, key, v.dims)
         if value is not None and not argument.admits(value).all():
-            got = f"{value[~argument.admits(value)][0]:g}" if not argument.event_dims else "another"
+            got = f"{value[~argument.admits(value)][0]:g}"
             raise OutOfSupport(
                 " and ".join(sorted(names)),
                 f"{argument.description}, the {key} of {v.label!r}",

@@ -162,9 +162,7 @@ def _value(problem: Problem, distribution: Variable, key: str, dims: tuple[str, 
     """An argument whose names are all known, over the variable's dims; None where it has no value for other reasons."""
     try:
         value = value_of(distribution.arguments[key], Environment({**problem.covariates, **problem.fixed}))
-        wanted = argument_dims(distribution, key, value, dims)
-        event = value.dims[len(value.dims) - distribution.family.arguments[key].event_dims :]  # of one matrix, after all others
-        return np.asarray(value.to((*[d for d in wanted if d not in event], *event)))
+        return np.asarray(value.to(argument_dims(distribution, key, value, dims)))
     except (KeyError, NotAffineHere, ValueError):
         return None
 

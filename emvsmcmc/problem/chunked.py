@@ -84,8 +84,8 @@ class ChunkedProblem:
     spec, roles, notes, parameters, ... : as those of `Problem` (`Conditioned` lists them).
     n : number of rows; total_weight : the sum of their weights; observations : that of the rows that say something.
     blocks : the rows, in pieces.
-    sample : a Problem of at most about `survey.SAMPLE_ROWS` rows, from which EM starts: in every block, some rows of every pattern
-        of holes and labels, weighted up to the weight of all that have it. With fewer rows than that, all of them.
+    sample : a Problem of at most about `survey.SAMPLE_ROWS` rows, from which EM starts: in every block, some rows of every
+        pattern of holes and labels, weighted up to the weight of all that have it. With fewer rows than that, all of them.
     """
 
     spec: Spec

@@ -6,22 +6,11 @@ import os
 
 import numpy as np
 
-from .errors import BadInput
-
 LOG_2PI = float(np.log(2 * np.pi))
 PRODUCT_ROWS = 2048  # rows of a block that stays in the cache
 INDEPENDENT = 1e-3  # smallest eigenvalue of a correlation matrix from which its products are as good as its roots
 NOTHING = 1e-290  # a diagonal below it has no inverse in float64, whatever else it is divided by
 COMPLEX_STEP = 1e-30  # Im f(x + ih) / h is f'(x) to the last bit for every h this small, since nothing is subtracted
-
-
-def checked_seed(seed: object, generator: bool = False) -> None:
-    """A seed is a whole number from 0 or None; `generator` : or a numpy Generator. Raises BadInput."""
-    if seed is None or (generator and isinstance(seed, np.random.Generator)):
-        return
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        wanted = f"a whole number of at least 0{', a numpy Generator' if generator else ''} or None"
-        raise BadInput("random_seed", wanted, repr(seed), "Such as random_seed=0.")
 
 
 def cores() -> int:

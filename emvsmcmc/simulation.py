@@ -11,13 +11,13 @@ import xarray as xr
 from .errors import UnknownName, WrongDims
 from .families.base import FACTOR
 from .families.kinds import COVARIANCE
-from .numerics import checked_seed
 from .problem.align import named, plate_dims
 from .problem.covariates import determined, whole
 from .problem.known import known_values, parameter_values
 from .problem.labels import hint
 from .problem.problem import Problem
 from .problem.read import read
+from .seed import checked_seed
 from .spec.arguments import argument_values
 from .spec.evaluate import Environment
 from .spec.model import Spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,9 +11,10 @@ from examples import normal_mixture_spec
 
 import emvsmcmc as ev
 from emvsmcmc import gallery
-from emvsmcmc.em import accelerate, fit
+from emvsmcmc.em import accelerate, search
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.run import Run
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan
@@ -32,7 +34,7 @@ def planned(name: str) -> tuple[Plan, MStep]:
 def run(name: str, seed: int, accelerated: bool) -> Run:
     plan, mstep = planned(name)
     env = random_start(plan, mstep, np.random.default_rng(seed))
-    return Loop(plan, mstep, False, 1e-11, 20_000, accelerated).run(env)
+    return Loop(plan, mstep, EMOptions(max_iter=20_000, accelerate=accelerated)).run(env)
 
 
 @pytest.mark.parametrize("name", ["factor_analysis", "mixture_of_factor_analysers", "poisson_mixture", "probabilistic_pca"])
@@ -52,13 +54,11 @@ def test_a_linear_map_is_solved_after_as_many_steps_as_it_has_directions(monkeyp
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     rates, end = turn @ np.diag([0.99, 0.9, 0.5, 0.1]) @ turn.T, rng.normal(size=4)
-    memory = object.__new__(accelerate.Anderson)
-    memory.u, memory.g = [], []
+    memory = accelerate.Anderson(None)  # type: ignore[arg-type]  # no chart is needed to look ahead
     u, left = np.zeros(4), []
     for _ in range(8):
         g = rates @ (u - end) + end - u
-        memory.u.append(u)
-        memory.g.append(g)
+        memory = replace(memory, u=(*memory.u, u), g=(*memory.g, g))
         way = memory.ahead()
         left.append(np.abs(u - end).max())
         u = u + (g if way is None else way)
@@ -93,9 +93,9 @@ def test_starts_side_by_side_are_those_one_after_another(monkeypatch: pytest.Mon
     problem = ev.condition(normal_mixture_spec(), {"x": x})
     assert make_plan(problem).store.compiled
     found = []
-    for workers, room in ((2, fit.ROOM), (2, 0), (1, fit.ROOM)):
-        monkeypatch.setattr(fit, "cores", lambda workers=workers: workers)
-        monkeypatch.setattr(fit, "ROOM", room)
+    for workers, room in ((2, search.ROOM), (2, 0), (1, search.ROOM)):
+        monkeypatch.setattr(search, "cores", lambda workers=workers: workers)
+        monkeypatch.setattr(search, "ROOM", room)
         found.append(ev.fit_em(problem, starts=4, random_seed=3, standard_errors=None, progress=False))
     for other in found[1:]:
         assert [s.objective for s in other.starts] == [s.objective for s in found[0].starts]

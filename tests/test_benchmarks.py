@@ -248,9 +248,9 @@ def test_every_row_has_one_program_that_measures_it():
 def test_passes_are_counted_however_deep(monkeypatch):
     import em_passes
 
-    import emvsmcmc.em.loop
+    import emvsmcmc.em.steps
 
-    before = emvsmcmc.em.loop.expect
+    before = emvsmcmc.em.steps.expect
     x = np.random.default_rng(0).normal(size=200)
     with ev.Spec(coords={"component": 2}) as spec:
         weight = ev.Dirichlet("weight", 1.0, dims="component")
@@ -259,7 +259,7 @@ def test_passes_are_counted_however_deep(monkeypatch):
         ev.Normal("x", mean[z], 1.0, dims="row")
     fit, passes = em_passes.fitted(ev.condition(spec, {"x": x + 2 * (x > 0)}), 0, accelerate=False)
     assert passes >= fit.starts[0].passes > fit.iterations
-    assert emvsmcmc.em.loop.expect is before
-    monkeypatch.setattr(emvsmcmc.em.loop, "expect", lambda *a, **k: before(*a, **k))  # under a name of its own
+    assert emvsmcmc.em.steps.expect is before
+    monkeypatch.setattr(emvsmcmc.em.steps, "expect", lambda *a, **k: before(*a, **k))  # under a name of its own
     with pytest.raises(RuntimeError, match="uncounted"):
         em_passes.fitted(ev.condition(spec, {"x": x + 2 * (x > 0)}), 0, accelerate=False)

@@ -163,7 +163,7 @@ def test_honest_from_the_first_size_after_which_nothing_fails(misses: tuple[int,
 
 
 def calibrated(posterior: Any, spec: ev.Spec, sizes: list[int], simulations: int, **options: Any) -> xr.Dataset:
-    return ev.calibrate(spec, sizes, simulations, posterior=posterior, **{**CHEAP, **options})
+    return ev.calibrate(spec, sizes, simulations=simulations, posterior=posterior, **{**CHEAP, **options})
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def one_scale(prior: Any, mean: tuple[float, float] = (0.0, 1.0)) -> ev.Spec:
 )
 def test_a_prior_too_wide_to_simulate_from_is_refused(spec: ev.Spec, name: str) -> None:
     with pytest.raises(ev.errors.WidePrior, match="from the prior") as caught:
-        ev.calibrate(spec, [20], 2, **CHEAP)
+        ev.calibrate(spec, [20], simulations=2, **CHEAP)
     assert caught.value.variable == name
 
 
@@ -310,7 +310,7 @@ def test_a_spec_without_rows_of_free_number_is_refused() -> None:
     with ev.Spec(coords={"row": 5}, plates=("row",)) as spec:
         ev.Normal("x", ev.Normal("mean", 0, 1), 1.0, dims="row")
     with pytest.raises(ev.errors.UnsupportedModel, match="coords"):
-        ev.calibrate(spec, [5], 2, **CHEAP)
+        ev.calibrate(spec, [5], simulations=2, **CHEAP)
 
 
 def test_tables_are_frames() -> None:

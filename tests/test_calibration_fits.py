@@ -20,7 +20,7 @@ FEW = {"bootstrap": 39, "em_options": {"starts": 2}, "mcmc_options": {"draws": 5
 
 def test_both_engines_on_simulated_data(tmp_path: Path) -> None:
     spec = load("genetic_linkage").spec()
-    result = ev.calibrate(spec, [30], 3, random_seed=2, **FEW)
+    result = ev.calibrate(spec, [30], simulations=3, random_seed=2, **FEW)
     assert (result["mcmc_status"] == "sampled").all()
     assert result["bootstrap_status"].isin(["done", "incomplete"]).all()
     assert result["quantity"].values.tolist() == ["t", "log likelihood", "log prior"]
@@ -45,12 +45,12 @@ def test_on_a_cluster_and_by_the_command() -> None:
 
     options = {k: v for k, v in FEW.items() if k != "workers"}
     spec = load("genetic_linkage").spec()
-    here = ev.calibrate(spec, [30], 2, random_seed=2, **FEW)
+    here = ev.calibrate(spec, [30], simulations=2, random_seed=2, **FEW)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        there = ev.calibrate(spec, [30], 2, random_seed=2, client=client, **options)
+        there = ev.calibrate(spec, [30], simulations=2, random_seed=2, client=client, **options)
         xr.testing.assert_allclose(
             here.drop_vars("seconds", errors="ignore"), there.drop_vars("seconds", errors="ignore"), rtol=1e-6
         )
@@ -148,8 +148,8 @@ def test_a_run_in_which_nothing_succeeds_fails_by_name() -> None:
         mean = ev.Normal("mean", 0.0, scale)
         ev.Normal("x", mean, 1.0, dims="row")
     with pytest.raises(ev.errors.SamplingFailed, match="neither engine"):
-        ev.calibrate(spec, [8], 2, posterior=nothing, random_seed=1, bootstrap=0, workers=0, progress=False)
-    found = ev.calibrate(spec, [8], 2, random_seed=1, **FEW)
+        ev.calibrate(spec, [8], simulations=2, posterior=nothing, random_seed=1, bootstrap=0, workers=0, progress=False)
+    found = ev.calibrate(spec, [8], simulations=2, random_seed=1, **FEW)
     assert (found["em_status"] == "Unidentified").all()
     assert (found["mcmc_status"] == "sampled").all()
     assert found["pit"].notnull().all()

@@ -238,9 +238,9 @@ def test_a_model_that_em_cannot_fit_stays_with_its_status() -> None:
 
 
 def test_iterations_that_ran_out_show_no_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = module.fit_em
+    whole = module.run_em
     short = {3: 1}
-    monkeypatch.setattr(module, "fit_em", lambda p, *a, **k: whole(p, *a, **k, max_iter=short.get(p.sizes["component"], 10_000)))
+    monkeypatch.setattr(module, "run_em", lambda p, o: whole(p, replace(o, max_iter=short.get(p.sizes["component"], 10_000))))
     choice = ev.choose([QUAKES.spec(components=k) for k in SIZES], QUAKES.data(), mcmc=False, starts=3, random_seed=0)
     assert choice.best == {"aic": "2", "bic": "2", "icl": "1"}
     assert choice.table.loc["3", "status"] == "max_iter"
@@ -268,7 +268,7 @@ def test_chains_that_disagree_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -
             rows[1] = rows[1] + 0.3
         return tree
 
-    monkeypatch.setattr(module, "fit_mcmc", posterior)
+    monkeypatch.setattr(module, "run_nuts", posterior)
     specs = [QUAKES.spec(components=k) for k in (1, 2)]
     choice = ev.choose(specs, QUAKES.data(), starts=3, random_seed=0, chains=2)
     assert choice.best["loo"] is None  # one model alone is no comparison
@@ -291,11 +291,11 @@ def test_chains_that_disagree_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -
         rows[1] = rows[1] + 0.3 * sign
         return tree
 
-    monkeypatch.setattr(module, "fit_mcmc", another_mode)
+    monkeypatch.setattr(module, "run_nuts", another_mode)
     told, other = (s for s in ev.choose(specs, QUAKES.data(), starts=3, chains=2).sentences if "have not converged" in s)
     assert "total" not in told + other
     assert "(at most 1.05 is wanted)" in told
-    monkeypatch.setattr(module, "fit_mcmc", normal_posterior)  # negative control: the same draws undisturbed
+    monkeypatch.setattr(module, "run_nuts", normal_posterior)  # negative control: the same draws undisturbed
     assert ev.choose(specs, QUAKES.data(), starts=3, random_seed=0, chains=2).best["loo"] == "2"
 
 
@@ -306,7 +306,7 @@ def test_a_model_that_cannot_be_sampled_keeps_its_criteria(monkeypatch: pytest.M
             raise SamplingFailed("NUTS could not run: no chain started")
         return normal_posterior(problem)
 
-    monkeypatch.setattr(module, "fit_mcmc", posterior)
+    monkeypatch.setattr(module, "run_nuts", posterior)
     choice = ev.choose([QUAKES.spec(components=k) for k in (1, 2)], QUAKES.data(), starts=3, random_seed=0, chains=2)
     assert choice.best == {"aic": "2", "bic": "2", "icl": "1", "loo": None}
     assert np.isnan(choice.table.loc["2", "elpd_loo"])
@@ -316,15 +316,15 @@ def test_a_model_that_cannot_be_sampled_keeps_its_criteria(monkeypatch: pytest.M
     def bug(*_: Any, **__: Any) -> xr.DataTree:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "fit_mcmc", bug)
+    monkeypatch.setattr(module, "run_nuts", bug)
     with pytest.raises(ZeroDivisionError):  # negative control: only what has a name is caught
         ev.choose([QUAKES.spec(components=k) for k in (1, 2)], QUAKES.data(), starts=1)
 
 
 def test_a_maximum_with_a_name_counts_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [QUAKES.spec(components=k) for k in (1, 2)]
-    whole, status = module.fit_em, Status.HEYWOOD
-    monkeypatch.setattr(module, "fit_em", lambda *a, **k: replace(whole(*a, **k), status=status))
+    whole, status = module.run_em, Status.HEYWOOD
+    monkeypatch.setattr(module, "run_em", lambda *a, **k: replace(whole(*a, **k), status=status))
     choice = ev.choose(specs, QUAKES.data(), mcmc=False, starts=2, random_seed=0)
     assert np.isfinite(choice.table["bic"]).all()
     assert any("EM of 2 ended as heywood: A residual variance is zero" in s for s in choice.sentences)
@@ -339,7 +339,7 @@ def test_statuses_that_fail_have_no_criteria(monkeypatch: pytest.MonkeyPatch) ->
         def fails(*_: Any, status: Status = status, **__: Any) -> ev.EMFit:
             raise FitFailed(f"ended as {status.value}", status)
 
-        monkeypatch.setattr(module, "fit_em", fails)
+        monkeypatch.setattr(module, "run_em", fails)
         choice = ev.choose([QUAKES.spec(components=k) for k in (1, 2)], QUAKES.data(), mcmc=False)
         assert choice.table["status"].tolist() == [status.value] * 2
         assert choice.sentences[1].startswith(f"EM of 1 ended as {status.value}")

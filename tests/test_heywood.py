@@ -11,8 +11,10 @@ import xarray as xr
 import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.comparison.invariant import invariant
-from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.options import EMOptions
+from emvsmcmc.em.run import Trail
+from emvsmcmc.em.steps import Steps
 from emvsmcmc.spec.named import Named
 
 
@@ -33,13 +35,13 @@ def heywood(scale: str) -> ev.Problem:
 def test_near_a_heywood_case_only_rounding_may_fall() -> None:
     """A thousandth of a millionth of a nat may; a millionth is a wrong M-step there as anywhere."""
     fit = ev.fit_em(heywood("sigma"), starts=1, random_seed=1, standard_errors=None)
-    loop = Loop(fit.plan, MStep(fit.plan, False), False, 1e-11, 10, True)
+    steps = Steps(fit.plan, MStep(fit.plan, False), EMOptions(), Trail())
     away = fit.environment.having(values={**fit.environment.values, "sd": Named(np.array([0.3, 0.4, 0.8]), ("item",))})
     for env, allowed in ((fit.environment, 1e-9), (away, 1e-11)):
-        here = loop.evaluate(env)
-        loop._risen(replace(here, objective=here.objective + allowed), env, [0.0], 1e-10)
+        here = steps.init(env).point
+        steps.risen(replace(here, objective=here.objective + allowed), env)
         with pytest.raises(errors.NotMonotone):
-            loop._risen(replace(here, objective=here.objective + 1e3 * allowed), env, [0.0], 1e-10)
+            steps.risen(replace(here, objective=here.objective + 1e3 * allowed), env)
 
 
 @pytest.mark.parametrize("scale", ["sigma", "variance"])

@@ -8,9 +8,10 @@ import xarray as xr
 from sklearn import metrics
 
 import emvsmcmc as ev
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.errors import BadInput, DifferentSweep, MissingData, UnknownName
 from emvsmcmc.experiments.labels import masks, scores
-from emvsmcmc.experiments.labels.semisupervised import learned
+from emvsmcmc.experiments.labels.semisupervised import Design, learned
 from emvsmcmc.experiments.sweep.sweep import Store
 
 SIZE = 90
@@ -162,8 +163,8 @@ def test_with_every_label_em_is_the_closed_form() -> None:
 def test_the_supervised_fit_is_the_textbook_one() -> None:
     """Class shares, means and standard deviations (divided by n) of the labelled rows, and Bayes' rule."""
     problem = ev.condition(spec(), data())
-    seed, options = 77, {"starts": 2, "tol": 1e-8}
-    found = learned(3, problem, "kind", 0.4, "supervised", seed, 0.2, None, None, None, options, {})
+    seed = 77
+    found = learned(3, Design(problem, "kind", 0.2, em=EMOptions(starts=2, tol=1e-8)), 0.4, "supervised", seed)
     rows = masks.sampled_rows(problem.given["kind"].array, 0.4, seed, 0.2)
     x, z = data()["point"], problem.given["kind"].array
     lp = np.empty((len(rows.held_out), 3))
@@ -294,11 +295,13 @@ def test_mcmc_averages_over_its_draws_and_compiles_once() -> None:
     from emvsmcmc.expect.planner import make_plan
     from emvsmcmc.mcmc.compile.compile import compile_model
     from emvsmcmc.mcmc.model import build_model
+    from emvsmcmc.mcmc.options import NUTSOptions
 
     problem = ev.condition(spec(), data())
     options = {"draws": 60, "tune": 60, "chains": 2}
     seed = 21
-    found = learned(8, problem, "kind", 0.3, "mcmc", seed, 0.2, None, None, None, {"starts": 3, "tol": 1e-8}, options)
+    design = Design(problem, "kind", 0.2, em=EMOptions(starts=3, tol=1e-8), nuts=NUTSOptions(**options))
+    found = learned(8, design, 0.3, "mcmc", seed)
     rows = masks.sampled_rows(problem.given["kind"].array, 0.3, seed, 0.2)
     fitted = masks.masked(problem, "kind", rows, None)
     tree = ev.fit_mcmc(fitted, **options, random_seed=8, progress=False)

@@ -11,6 +11,7 @@ from emvsmcmc import density
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.newton import maximise
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
@@ -19,6 +20,7 @@ from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.families.kinds import PROBABILITIES, SIGMA
 from emvsmcmc.spec.evaluate import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
@@ -116,7 +118,7 @@ class WrongVariance(MStep):
     def _mode(self, step, env, S):  # type: ignore[no-untyped-def]
         value = super()._mode(step, env, S)
         n = S.N.mean()
-        return value * np.sqrt(n / (n + 1)) if step.kind == "sigma" else value
+        return value * np.sqrt(n / (n + 1)) if step.kind is SIGMA else value
 
 
 class WrongWeights(MStep):
@@ -124,7 +126,7 @@ class WrongWeights(MStep):
 
     def _mode(self, step, env, S):  # type: ignore[no-untyped-def]
         value = super()._mode(step, env, S)
-        if step.kind != "probabilities":
+        if step.kind is not PROBABILITIES:
             return value
         n = S.N.sum()
         return (value * n + 1) / (n + value.shape[-1])
@@ -149,7 +151,7 @@ def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
     mstep = wrong(plan, False)
     env = random_start(plan, MStep(plan, False), np.random.default_rng(0))
     try:
-        env = Loop(plan, mstep, False, 1e-9, 500, False).run(env).environment
+        env = Loop(plan, mstep, EMOptions(tol=1e-9, max_iter=500, accelerate=False)).run(env).environment
     except ev.errors.NotMonotone:
         for _ in range(200):
             _, S = expect(plan, coefficients(plan, env))

@@ -9,7 +9,7 @@ import pytest
 from examples import EXAMPLES
 
 import emvsmcmc as ev
-from emvsmcmc.em.fit import _best
+from emvsmcmc.em.search import best_of
 
 
 def test_of_starts_with_one_objective_the_least_qualified_end_is_reported() -> None:
@@ -18,10 +18,10 @@ def test_of_starts_with_one_objective_the_least_qualified_end_is_reported() -> N
 
     S = ev.Status
     heywood = [run(-100.0 - 1e-9 * i, S.HEYWOOD) for i in range(19)]
-    assert _best([run(-100.0 + 1e-9, S.STALLED), *heywood]) is heywood[0]
-    assert _best([run(-100.0 + 1e-9, S.MAX_ITER), *heywood, run(-100.0, S.CONVERGED)]).status is S.CONVERGED
+    assert best_of([run(-100.0 + 1e-9, S.STALLED), *heywood]) is heywood[0]
+    assert best_of([run(-100.0 + 1e-9, S.MAX_ITER), *heywood, run(-100.0, S.CONVERGED)]).status is S.CONVERGED
     # negative control: a start that is higher by more than rounding wins whatever its end
-    assert _best([run(-99.999, S.STALLED), *heywood]).status is S.STALLED
+    assert best_of([run(-99.999, S.STALLED), *heywood]).status is S.STALLED
 
 
 def test_every_status_that_is_finished_is_usable() -> None:

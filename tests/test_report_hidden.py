@@ -304,7 +304,7 @@ def test_imputation_is_measured(comparisons: dict[str, Comparison], views: dict[
     assert "Distance from soft EM against the iteration" not in html  # one step from soft EM's estimate is no way
     c = comparisons["pairs"]
     start = {"mean": np.zeros(2), "cov": np.eye(2)}
-    hard = ev.fit_em(c.problem, "ml", "hard", 1, accelerate=False, standard_errors=None, init=start, progress=False)
+    hard = ev.fit_em(c.problem, assignment="hard", starts=1, accelerate=False, standard_errors=None, init=start, progress=False)
     html = page.render(replace(c, hard=hard).to_datatree())
     assert "Distance from soft EM against the iteration of hard assignment, of sd of cov[y], correlation of cov[x, y]" in html
 

@@ -17,6 +17,7 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.starts import DEGREES, random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
@@ -231,7 +232,7 @@ def test_hard_assignment_leaves_the_scales_integrated_out() -> None:
     _, _, env = somewhere(plan, 1)
     table = density.log_table(plan.problem, {v.label: env.values[v.label] for v in plan.parameters}).array
     assert expect(plan, coefficients(plan, env), hard=True)[0] == pytest.approx(table.max(axis=1).sum(), rel=1e-12)
-    run = Loop(plan, MStep(plan, True), True, 1e-9, 500, False).run(env)
+    run = Loop(plan, MStep(plan, True), EMOptions(assignment="hard", tol=1e-9, max_iter=500)).run(env)
     assert run.status is ev.Status.CONVERGED
     assert (np.diff(run.path) > -1e-9).all()
 

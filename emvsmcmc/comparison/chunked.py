@@ -4,12 +4,13 @@ leapfrog step is a pass over all chunks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from ..errors import BadInput
 from ..expect.store.chunks import chunked_plan
+from ..mcmc.options import NUTSOptions
 from ..problem.chunked import ChunkedProblem
 from .align import Alignment, align, best_draw
 from .starting import map_optima, names_by_chain
@@ -20,14 +21,7 @@ if TYPE_CHECKING:
 
 def sample_chunks(
     problem: ChunkedProblem,
-    draws: int,
-    tune: int,
-    chains: int,
-    likelihood: str,
-    marginalize: str,
-    init: Literal["em", "prior"],
-    random_seed: int | None,
-    progress: bool,
+    options: NUTSOptions,
 ) -> xr.DataTree:
     """`fit_mcmc` on rows in chunks: groups posterior (aligned), posterior_unaligned, sample_stats.
 
@@ -38,11 +32,12 @@ def sample_chunks(
     """
     from ..mcmc.sample import flat_draws, sample, unflattened
 
-    if likelihood != "fused" or marginalize != "all":
-        raise BadInput("likelihood, marginalize", "'fused' and 'all', for rows in chunks", f"{likelihood!r} and {marginalize!r}")
+    if options.likelihood != "fused" or options.marginalize != "all":
+        got = f"{options.likelihood!r} and {options.marginalize!r}"
+        raise BadInput("likelihood, marginalize", "'fused' and 'all', for rows in chunks", got)
     plan = chunked_plan(problem)
-    optima = map_optima(problem, random_seed) if init == "em" else None
-    done = sample(plan, draws, tune, chains, "fused", "all", optima, random_seed, progress)
+    optima = map_optima(problem, options.random_seed) if options.init == "em" else None
+    done = sample(plan, options, optima)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan.sample, flat, reference, by_row=False)
@@ -52,8 +47,7 @@ def sample_chunks(
         "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = attributes(done, found, random_seed)
-    tree.attrs |= {"likelihood": likelihood, "marginalize": marginalize, "init": init, "tune": tune}
+    tree.attrs = attributes(done, found, options)
     modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree
@@ -66,14 +60,18 @@ def statistics(done: Sampled) -> xr.Dataset:
     return done.sample_stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
 
 
-def attributes(done: Sampled, found: Alignment, random_seed: int | None) -> dict[str, Any]:
-    """What is said of every run: seconds, the seed, and what alignment did."""
+def attributes(done: Sampled, found: Alignment, options: NUTSOptions) -> dict[str, Any]:
+    """What is said of every run: seconds, how it was sampled, and what alignment did."""
     return {
         "compile_seconds": done.compile_seconds,
         "sampling_seconds": done.sampling_seconds,
-        "random_seed": -1 if random_seed is None else random_seed,
+        "random_seed": -1 if options.random_seed is None else options.random_seed,
         "whitened": int(done.whitened),
         "label_uncertainty": str(found.uncertain),
         "turned": str(found.turned),
         "undetermined": str(found.undetermined),
+        "likelihood": options.likelihood,
+        "marginalize": options.marginalize,
+        "init": options.init,
+        "tune": options.tune,
     }

@@ -17,7 +17,7 @@ from ..invariance.axes import Turn, rotations
 from ..invariance.implied import coords, implied, named
 from ..numerics import COMPLEX_STEP
 from ..spec.evaluate import Environment
-from .metrics import COLUMNS, beside
+from .metrics import COLUMNS, Points, beside
 
 
 def invariant(
@@ -38,16 +38,8 @@ def invariant(
     if truth is not None and {v.label for v in plan.parameters} <= set(truth):
         found = values_at(plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters}))
         known = {str(k): x.values for k, x in found.data_vars.items()}
-    return beside(
-        values_at(plan, em.environment),
-        errors[0],
-        errors[1],
-        values_at(plan, mode.environment),
-        draws,
-        before,
-        {"implied_cov"},
-        known,
-    )
+    points = Points(values_at(plan, em.environment), errors[0], errors[1], values_at(plan, mode.environment))
+    return beside(points, draws, before, {"implied_cov"}, known)
 
 
 def turned_parameters(plan: Plan) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,16 +67,24 @@ def table(
     """
     matrices = {v.label for v in em.problem.parameters if v.family.matrix}
     fixed = fixed_entries(em.problem)
-    return beside(
-        em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth, fixed
-    )
+    points = Points(em.estimate, em.standard_error, em.missing_information, map_fit.estimate)
+    return beside(points, posterior, unaligned, matrices, truth, fixed)
+
+
+@dataclass(frozen=True)
+class Points:
+    """What EM says of quantities, in Datasets of the same variables: estimate, standard error, fraction of missing information,
+    and the value at the posterior mode.
+    """
+
+    estimate: xr.Dataset
+    error: xr.Dataset
+    missing: xr.Dataset
+    mode: xr.Dataset
 
 
 def beside(
-    estimate: xr.Dataset,
-    error: xr.Dataset,
-    missing: xr.Dataset,
-    mode: xr.Dataset,
+    points: Points,
     posterior: xr.Dataset,
     unaligned: xr.Dataset,
     matrices: Container[str] = (),
@@ -84,6 +93,7 @@ def beside(
 ) -> pd.DataFrame:
     """The rows of `table` for any quantities: Datasets of the same variables, the draws with dims (chain, draw, ...) in front."""
     rows: list[dict[str, Any]] = []
+    estimate, error, missing, mode = points.estimate, points.error, points.missing, points.mode
     for label, name, at in scalar_names(estimate, matrices, fixed):
         where = dict(zip(estimate[name].dims, at, strict=True))
         draws, raw = posterior[name][where].values, unaligned[name][where].values

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..em.fit import fit_em
+from ..em.fit import run_em
+from ..em.options import EMOptions, Errors
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, OutOfSupport
 from ..expect.coefficients import coefficients
@@ -22,8 +23,8 @@ from ..expect.planner import make_plan
 from ..expect.rows import expect
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
+from ..mcmc.options import Init, Likelihood, Marginalize, NUTSOptions
 from ..mcmc.recover import recover
-from ..numerics import checked_seed
 from ..problem.chunked import AnyProblem, ChunkedProblem, in_memory
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
@@ -44,19 +45,21 @@ MAX_POINTWISE = 20_000_000  # entries of the stored pointwise log-likelihood; be
 PREDICTED = 4_000_000  # numbers in posterior_predictive; beyond it draws are thinned, to PREDICTIVE_DRAWS at least
 PREDICTIVE_DRAWS = 400
 PRIOR_DRAWS = 1000
-HARD_STEPS = 200  # iterations of hard assignment: it either stops soon or has no maximum
+# 200 iterations of hard assignment: it either stops soon or has no maximum
+HARD = EMOptions(assignment="hard", starts=1, max_iter=200, accelerate=False, standard_errors=None, progress=False)
 
 
 def fit_mcmc(
     problem: AnyProblem,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    likelihood: Literal["fused", "native"] = "fused",
-    marginalize: Literal["all", "discrete", "none"] = "all",
-    init: Literal["em", "prior"] = "em",
-    random_seed: int | None = None,
-    progress: bool = True,
+    *,
+    draws: int = NUTSOptions.draws,
+    tune: int = NUTSOptions.tune,
+    chains: int = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Marginalize = NUTSOptions.marginalize,
+    init: Init = NUTSOptions.init,
+    random_seed: int | None = NUTSOptions.random_seed,
+    progress: bool = NUTSOptions.progress,
     optima: Sequence[Environment] | None = None,
 ) -> xr.DataTree:
     """Sample the posterior by NUTS (Hoffman and Gelman 2014) with discrete latents summed out.
@@ -80,26 +83,30 @@ def fit_mcmc(
     constant_data. Attributes: compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened,
     label_uncertainty.
     """
+    options = NUTSOptions(
+        draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, init=init,
+        random_seed=random_seed, progress=progress,
+    )  # fmt: skip
+    return run_nuts(problem, options, optima)
+
+
+def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environment] | None = None) -> xr.DataTree:
+    """`fit_mcmc`, with its options as a record."""
     from ..mcmc.sample import flat_draws, sample, unflattened
 
-    checked_seed(random_seed)
     if isinstance(problem, ChunkedProblem):
-        return sample_chunks(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress)
+        return sample_chunks(problem, options)
     plan = make_plan(problem)
-    if init == "em" and optima is None and marginalize != "none":
-        optima = map_optima(problem, random_seed)
+    if options.init == "em" and optima is None and options.marginalize != "none":
+        optima = map_optima(problem, options.random_seed)
     began = time.perf_counter()
-    done = sample(plan, draws, tune, chains, likelihood, marginalize, optima if init == "em" else None, random_seed, progress)
+    done = sample(plan, options, optima if options.init == "em" else None)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
+    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), options)
     tree.attrs |= {
-        "likelihood": likelihood,
-        "marginalize": marginalize,
-        "init": init,
-        "tune": tune,
         "modes": modes,
         "chains_of_mode": alike,
         "recovery_seconds": time.perf_counter() - began - done.compile_seconds - done.sampling_seconds,
@@ -107,7 +114,8 @@ def fit_mcmc(
     return tree
 
 
-def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
+def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, options: NUTSOptions) -> xr.DataTree:
+    seed = options.random_seed
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
     plate = problem.plate
     labels = problem.labels(plate)
@@ -145,7 +153,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "constant_data": xr.Dataset(constant),
         }
     )
-    tree.attrs = attributes(done, found, seed)
+    tree.attrs = attributes(done, found, options)
     return tree
 
 
@@ -159,20 +167,21 @@ def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
 
 def compare(
     problem: AnyProblem,
-    starts: int = 20,
-    tol: float = 1e-11,
-    max_iter: int = 10_000,
-    standard_errors: Literal["observed", "bootstrap"] = "observed",
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    likelihood: Literal["fused", "native"] = "fused",
-    marginalize: Literal["all", "discrete"] = "all",
-    init: Literal["em", "prior"] = "em",
+    *,
+    starts: int = EMOptions.starts,
+    tol: float = EMOptions.tol,
+    max_iter: int = EMOptions.max_iter,
+    standard_errors: Errors | None = EMOptions.standard_errors,
+    draws: int = NUTSOptions.draws,
+    tune: int = NUTSOptions.tune,
+    chains: int = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Literal["all", "discrete"] = NUTSOptions.marginalize,  # type: ignore[assignment]
+    init: Init = NUTSOptions.init,
     hard: bool = True,
     truth: Mapping[str, Any] | None = None,
-    random_seed: int | None = None,
-    progress: bool = True,
+    random_seed: int | None = EMOptions.random_seed,
+    progress: bool = EMOptions.progress,
     name: str = "model",
 ) -> Comparison:
     """Fit by EM (ML and MAP) and by NUTS, align the draws to EM's estimate, and say whether the estimate would have been enough.
@@ -182,12 +191,32 @@ def compare(
     simulated. Raises what those two raise.
     """
     problem = in_memory(problem, "compare")
-    em = fit_em(problem, "ml", "soft", starts, tol, max_iter, True, standard_errors, random_seed, progress)
-    mode = _map_from(problem, em, starts, tol, max_iter, random_seed)
-    mode, optima = chain_starts(em, mode, tol, max_iter)
-    posterior = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, init, random_seed, progress, optima)
-    aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
+    em_options = EMOptions(
+        starts=starts, tol=tol, max_iter=max_iter, standard_errors=standard_errors, random_seed=random_seed, progress=progress
+    )
+    nuts_options = NUTSOptions(
+        draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, init=init,
+        random_seed=random_seed, progress=progress,
+    )  # fmt: skip
+    em = run_em(problem, em_options)
+    mode, optima = chain_starts(em, _map_from(problem, em, em_options), em_options)
+    posterior = run_nuts(problem, nuts_options, optima)
     known = None if truth is None else _aligned_truth(em, truth)
+    filled_in = _hard(problem, em, known) if hard else None
+    return _compared(name, problem, em, mode, posterior, known, filled_in)
+
+
+def _compared(
+    name: str,
+    problem: Problem,
+    em: EMFit,
+    mode: EMFit,
+    posterior: xr.DataTree,
+    known: dict[str, np.ndarray] | None,
+    filled_in: EMFit | None,
+) -> Comparison:
+    """Both inferences side by side. known : true values, aligned to EM's. filled_in : EM with hard assignment."""
+    aligned, unaligned = posterior["posterior"].to_dataset(), posterior["posterior_unaligned"].to_dataset()
     modes = str(posterior.attrs.get("modes", ""))
     if modes:  # a mean over chains in different modes belongs to none of them
         alike = list(posterior.attrs["chains_of_mode"])
@@ -202,7 +231,7 @@ def compare(
     sampled = stats["log_likelihood"].values if "log_likelihood" in stats else None
     if sampled is not None and sampled.shape != ours.shape:
         sampled = sampled[:, :: sampled.shape[1] // ours.shape[1]][:, : ours.shape[1]]
-    k = k_hat(em, np.random.default_rng(random_seed))
+    k = k_hat(em, np.random.default_rng(em.random_seed))
     places = chain_optima(em, posterior)
     endless = "" if em.recession is None else em.recession.along
     return Comparison(
@@ -219,20 +248,18 @@ def compare(
         chain_optima=places,
         exchangeable=exchangeable(em.plan),
         truth=known,
-        hard=_hard(problem, em, known) if hard else None,
+        hard=filled_in,
     )
 
 
 def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -> EMFit | None:
-    """EM with hard assignment, for HARD_STEPS iterations at most; None where nothing is hidden or it could not start."""
+    """EM with hard assignment, for 200 iterations at most; None where nothing is hidden or it could not start."""
     if not ({"assignment", "latent"} & set(problem.roles.values()) or em.latent.data_vars):
         return None
     whole = truth is not None and {v.label for v in em.plan.parameters} <= set(truth)
     start = dict(truth) if whole and truth is not None else {str(k): v.values for k, v in em.estimate.data_vars.items()}
     try:
-        return fit_em(
-            problem, "ml", "hard", 1, max_iter=HARD_STEPS, accelerate=False, standard_errors=None, progress=False, init=start
-        )
+        return run_em(problem, HARD, start)
     except (FitFailed, OutOfSupport, MissingData):  # an estimate on the boundary, or without an end, is no place to start
         return None
 
@@ -248,17 +275,17 @@ def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]
     return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
 
 
-def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:
+def _map_from(problem: Problem, em: EMFit, options: EMOptions) -> EMFit:
     """The MAP optimum of EM's own mode, from EM's estimate and with its axes turned to it: the decomposition of the gap compares
     like with like.
     """
-    values = {k: v.values for k, v in em.estimate.data_vars.items()}
-    fit = fit_em(problem, "map", "soft", 1, tol, max_iter, True, None, seed, False, init=values)  # type: ignore[arg-type]
+    values = {str(k): v.values for k, v in em.estimate.data_vars.items()}
+    found = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
     if not rotations(em.plan):
-        return fit
-    found = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
-    turned = {k: x[0] for k, x in found.draws.items()}
-    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+        return found
+    aligned = align(em.plan, {v.label: found.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
+    turned = {k: x[0] for k, x in aligned.draws.items()}
+    return replace(found, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from ..em.fit import fit_em
+from ..em.fit import run_em
+from ..em.options import EMOptions
 from ..em.result import EMFit
 from ..errors import FitFailed
 from ..expect.coefficients import coefficients
@@ -17,6 +19,8 @@ from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment
 from .align import align
 
+# for modes to start chains at, where maximum likelihood is not fitted anyway
+SEARCH = EMOptions(objective="map", starts=8, tol=1e-8, standard_errors=None, progress=False)
 REACH = 10.0  # nats
 NAMING = 1 / 50  # of the better naming's mass, below which another naming of the same optimum gets no chain
 SAME_ROWS = 1.0  # nats of a row's log-likelihood up to which two optima are namings of one, each a little moved by the prior
@@ -49,19 +53,19 @@ def other_naming(plan: Plan, a: Environment, b: Environment) -> bool:
 def map_optima(problem: AnyProblem, random_seed: int | None) -> list[Environment] | None:
     """Modes of the posterior for chains to start at; None where EM found none, and the prior's support points serve."""
     try:
-        fit = fit_em(problem, "map", starts=8, tol=1e-8, standard_errors=None, random_seed=random_seed, progress=False)
-        return within_reach(fit)
+        return within_reach(run_em(problem, replace(SEARCH, random_seed=random_seed)))
     except FitFailed:
         return None
 
 
-def other_modes(em: EMFit, mode: EMFit, tol: float, max_iter: int) -> list[EMFit]:
+def other_modes(em: EMFit, mode: EMFit, options: EMOptions) -> list[EMFit]:
     """MAP fits from EM's estimate under the names that only the prior tells apart, with `mode` among them, best first."""
     fits = [mode]
+    options = replace(options, objective="map", starts=1, standard_errors=None, random_seed=None, progress=False)
     for env in namings(em.plan, em.environment):
         init = {v.label: env.values[v.label].array for v in em.plan.parameters}
         try:
-            fit = fit_em(em.problem, "map", "soft", 1, tol, max_iter, standard_errors=None, progress=False, init=init)
+            fit = run_em(em.problem, options, init)
         except FitFailed:
             continue
         if not any(named_alike(em.plan, fit.environment, other.environment) for other in fits):
@@ -74,11 +78,11 @@ def with_mass(modes: list[EMFit]) -> list[Environment]:
     return [m.environment for m in modes if m.objective_value >= modes[0].objective_value + np.log(NAMING)]
 
 
-def chain_starts(em: EMFit, mode: EMFit, tol: float, max_iter: int) -> tuple[EMFit, list[Environment]]:
+def chain_starts(em: EMFit, mode: EMFit, options: EMOptions) -> tuple[EMFit, list[Environment]]:
     """(MAP fit of the best naming, where chains start): `mode`, from EM's estimate, stands for its best optimum and gets chains
-    in every naming with mass; the likelihood's other optima within reach get chains of their own.
+    in every naming with mass; the likelihood's other optima within reach get chains of their own. options : of EM's runs to them.
     """
-    fits = other_modes(em, mode, tol, max_iter)
+    fits = other_modes(em, mode, options)
     return fits[0], [*with_mass(fits), *within_reach(em)[1:]]
 
 

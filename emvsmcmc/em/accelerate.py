@@ -4,11 +4,12 @@ Anderson's acceleration (1965; Walker and Ni 2011) near it. Whoever uses them ke
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
-from ..expect.plan import Plan
 from ..spec.evaluate import Environment
 
 MEMORY = 10  # steps that Anderson's acceleration looks back
@@ -37,41 +38,32 @@ def extrapolate(coordinates: Coordinates, first: Environment, second: Environmen
     return _unpacked(coordinates, u)
 
 
+@dataclass(frozen=True)
 class Anderson:
     """The last points u and their EM steps g = M(u) - u, in one chart. Near the optimum g is nearly linear in u, and the
     combination of points with the least g is nearly the optimum: with k slow directions found after k + 1 steps, each one pass.
     """
 
-    def __init__(self, plan: Plan, env: Environment) -> None:
-        self.plan = plan
-        self._begin(Coordinates(plan, env))
+    chart: Coordinates
+    u: tuple[np.ndarray, ...] = ()
+    g: tuple[np.ndarray, ...] = ()
 
-    def _begin(self, chart: Coordinates) -> None:
-        self.chart = chart
-        self.u: list[np.ndarray] = []
-        self.g: list[np.ndarray] = []
+    def forgotten(self) -> Anderson:
+        """With the last point only."""
+        return Anderson(self.chart, self.u[-1:], self.g[-1:])
 
-    def forget(self) -> None:
-        """Keep the last point only."""
-        del self.u[:-1], self.g[:-1]
+    def noted(self, now: Coordinates, step: Environment) -> Anderson:
+        """With one more point, and where EM goes from it. now : the chart at the point.
 
-    def note(self, env: Environment, step: Environment) -> Coordinates:
-        """Keep a point and where EM goes from it. Returns the chart at the point; it becomes that of the memory, which is
-        emptied, where a parameter arrived at its boundary or left it.
+        It becomes that of the memory, which is emptied, where a parameter arrived at its boundary or left it.
         """
-        now = Coordinates(self.plan, env)
-        if not now.shares(self.chart):
-            self._begin(now)
-        u = self.chart.pack(env)
+        memory = self if now.shares(self.chart) else Anderson(now)
+        u = memory.chart.pack(now.env)
         with np.errstate(invalid="ignore"):
-            g = self.chart.pack(step) - u
+            g = memory.chart.pack(step) - u
         if not (np.isfinite(u).all() and np.isfinite(g).all()):
-            self._begin(now)
-            return now
-        self.u.append(u)
-        self.g.append(g)
-        del self.u[: -MEMORY - 1], self.g[: -MEMORY - 1]
-        return now
+            return Anderson(now)
+        return Anderson(memory.chart, (*memory.u, u)[-MEMORY - 1 :], (*memory.g, g)[-MEMORY - 1 :])
 
     def ahead(self) -> np.ndarray | None:
         """The way (size,) from the last point to the combination with the least step; None where too little is known."""

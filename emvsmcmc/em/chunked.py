@@ -28,7 +28,7 @@ def start_plan(plan: Plan) -> Plan:
     return plan if plan.store.in_core else plan.sample
 
 
-def refined(loop: Loop, runs: list[Run], optima: list[Environment], max_iter: int) -> list[Run]:
+def refined(loop: Loop, runs: list[Run], optima: list[Environment]) -> list[Run]:
     """Runs on the sample, carried on over all rows: one from each optimum, which the other starts that reached it share.
 
     A start that reached no optimum of the sample stays as it ended, its objective that of the weighted sample.
@@ -36,7 +36,7 @@ def refined(loop: Loop, runs: list[Run], optima: list[Environment], max_iter: in
     out = list(runs)
     for optimum in range(len(optima)):
         first, *others = [i for i, run in enumerate(runs) if run.optimum == optimum]
-        out[first] = loop.run(runs[first].environment, max_iter)
+        out[first] = loop.run(runs[first].environment)
         for i in others:
             out[i] = replace(out[first], reason=f"on the sample of the rows it reached the optimum of start {first}")
     for run in out:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
+from ..errors import NO_COMPONENTS, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
 from ..invariance.axes import oriented
-from ..invariance.labels import canonical, named_alike, namings, preferred
-from ..numerics import checked_seed, cores
+from ..invariance.labels import canonical, namings, preferred
 from ..problem.chunked import AnyProblem
 from ..problem.known import starting_values
 from ..spec.arguments import parents
@@ -31,31 +29,27 @@ from .chunked import in_memory_only, refined, sampled, start_plan
 from .identify.check import identified
 from .loop import Loop
 from .mstep import MStep
+from .options import Assignment, EMOptions, Errors, Goal
 from .recession import Recession, recede
 from .result import EMFit, Start, parameter_dataset, parameter_history
 from .run import Run
 from .saddle import leave
-from .starts import random_start
+from .search import best_of, candidates, from_starts, group
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
-
-SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two starts at the same optimum
-SHORT = 300  # iterations that every start gets
-LONG = 3  # unfinished starts, the best ones, that are then run to their end
-ROOM = 2**28  # bytes that the completed rows of all starts under way may take
-PREFERRED = (Status.CONVERGED, Status.HEYWOOD, Status.STALLED, Status.MAX_ITER)  # among starts whose objectives are the same
 
 
 def fit_em(
     problem: AnyProblem,
-    objective: Literal["ml", "map"] = "ml",
-    assignment: Literal["soft", "hard"] = "soft",
-    starts: int = 20,
-    tol: float = 1e-11,
-    max_iter: int = 10_000,
-    accelerate: bool = True,
-    standard_errors: Literal["observed", "bootstrap"] | None = "observed",
-    random_seed: int | None = None,
-    progress: bool = True,
+    objective: Goal = EMOptions.objective,
+    *,
+    assignment: Assignment = EMOptions.assignment,
+    starts: int = EMOptions.starts,
+    tol: float = EMOptions.tol,
+    max_iter: int = EMOptions.max_iter,
+    accelerate: bool = EMOptions.accelerate,
+    standard_errors: Errors | None = EMOptions.standard_errors,
+    random_seed: int | None = EMOptions.random_seed,
+    progress: bool = EMOptions.progress,
     init: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
 ) -> EMFit:
@@ -84,129 +78,136 @@ def fit_em(
         EmptyColumn, Collinear : under "ml", data that say nothing about some parameter. UnsupportedModel, NotAffine : see `plan`.
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
     """
-    _check(objective, assignment, starts, tol, max_iter)
-    checked_seed(random_seed)
+    options = EMOptions(
+        objective=objective, assignment=assignment, starts=starts, tol=tol, max_iter=max_iter, accelerate=accelerate,
+        standard_errors=standard_errors, random_seed=random_seed, progress=progress,
+    )  # fmt: skip
+    return run_em(problem, options, init, checkpoint)
+
+
+def run_em(
+    problem: AnyProblem,
+    options: EMOptions,
+    init: Mapping[str, Any] | None = None,
+    checkpoint: str | Path | None = None,
+) -> EMFit:
+    """`fit_em`, with its options as a record."""
     began = time.perf_counter()
-    if standard_errors == "bootstrap":
+    if options.standard_errors == "bootstrap":
         in_memory_only(problem, "standard_errors='bootstrap'")
     plan = plan_rows(problem)
     if checkpoint is not None:
         plan.store.remember(checkpoint, [v.label for v in plan.parameters])
-    prior = objective == "map"
-    if not prior:
+    if not options.prior:
         _identified(plan)
-    mstep = MStep(plan, prior)
-    if not prior:
+    mstep = MStep(plan, options.prior)
+    if not options.prior:
         identified(plan, mstep.regressions)
-    start = start_plan(plan)
-    options = (mstep, assignment == "hard", tol, max_iter, accelerate)
-    all_rows = partial(Loop, plan, *options)
-    a_loop = partial(Loop, start, *options) if sampled(plan) else all_rows
-    notes: list[str] = []
-    seeds = np.random.SeedSequence(random_seed).spawn(starts + 1)
-    runs: list[Run] = []
-    with _progress(progress, "EM", 1 if init is not None else starts) as tick:
-        if init is not None:
-            runs.append(all_rows().traced(plan.environment(starting_values(plan.problem, init, notes)), max_iter))
-            tick()
-        else:
-            for run in _side_by_side(
-                start,
-                lambda seed: _one(a_loop(), start, mstep, np.random.default_rng(seed), min(SHORT, max_iter)),
-                seeds[:starts],
-            ):
-                runs.append(run)
-                tick()
-            _finish(a_loop(), runs, max_iter)
-            if prior and (ended := [r for r in runs if r.status.usable]):
-                # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
-                top = max(ended, key=lambda r: r.objective).environment
-                runs += [a_loop().run(env, max_iter) for env in namings(start, top)]
-            if sampled(plan):
-                there = _group(start, _candidates(runs), prior)
-                runs = refined(all_rows(), runs, there, max_iter)
+    *seeds, last = np.random.SeedSequence(options.random_seed).spawn(options.starts + 1)
+    fitting = _Fitting(problem, plan, Loop(plan, mstep, options), options, np.random.default_rng(last), given=init is not None)
+    runs = _searched(fitting, seeds) if init is None else _from_values(fitting, init)
     usable = [r for r in runs if r.status.usable]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(plan, runs), Status.DEGENERATE, _starts(runs))
-    optima = _group(plan, _candidates(runs), prior)
-    best = _best(usable) if usable else max(unbounded, key=lambda r: len(r.path))
-    rng = np.random.default_rng(seeds[-1])
-    if init is None:
-        # a run keeps the labels its start happened to have; what is reported does not depend on them
-        def name(env: Environment) -> Environment:
-            return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
-
-        optima, best.environment = [name(env) for env in optima], name(best.environment)
-
-    def settled(run: Run) -> tuple[Recession | None, Uncertainty]:
-        """Whether the run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
-        endless = None if prior else recede(plan, all_rows, run, max_iter)
-        return endless, _uncertainty(plan, run, prior, standard_errors, tol, rng, progress, endless)
-
-    endless, found = settled(best)
+    best = best_of(usable) if usable else max(unbounded, key=lambda r: len(r.path))
+    optima = _named_optima(fitting, runs, best)
+    settled = _settle(fitting, best)
     # random starts do not begin at what a saddle has in common; a given one may, and is looked at in any case
-    if endless is None and assignment == "soft" and (init is not None or found.information is not None):
-        last = leave(plan, all_rows, best, found, prior, max_iter)
-        if last is not best:
-            runs, best = [last if r is best else r for r in runs], last
-            optima = _group(plan, _candidates(runs), prior)
-            if init is None:
-                optima, best.environment = [name(env) for env in optima], name(best.environment)
-            endless, found = settled(best)
-    if endless is not None:
+    if settled.endless is None and not options.hard and (fitting.given or settled.uncertainty.information is not None):
+        after = leave(plan, fitting.loop, best, settled.uncertainty)
+        if after is not best:
+            runs, best = [after if r is best else r for r in runs], after
+            optima = _named_optima(fitting, runs, best)
+            settled = _settle(fitting, best)
+    if settled.endless is not None:
         optima[best.optimum] = best.environment
         for run in runs:  # the same way, left at other places
             if run.optimum == best.optimum and run.status.usable:
                 run.status, run.reason = best.status, best.reason
-    about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
-    return _result(problem, plan, best, runs, optima, found, time.perf_counter() - began, {**about, "recession": endless})
+    return _result(fitting, runs, best, optima, settled, time.perf_counter() - began)
 
 
-def _best(usable: list[Run]) -> Run:
-    """The highest objective; of those within its rounding, one that ended at a maximum, whether inside or at a boundary."""
-    top = max(r.objective for r in usable)
-    same = [r for r in usable if r.objective >= top - 1e-8 * max(1.0, abs(top))]
-    return min(same, key=lambda r: (r.status not in PREFERRED[:2], -r.objective, PREFERRED.index(r.status)))
+@dataclass
+class _Fitting:
+    """What all parts of one fit share. given : whether it starts from given values, whose names and axes then stay."""
+
+    problem: AnyProblem
+    plan: Plan
+    loop: Loop
+    options: EMOptions
+    rng: np.random.Generator
+    given: bool
+    notes: list[str] = field(default_factory=list)
 
 
-def _candidates(runs: list[Run]) -> list[Run]:
-    """A start that was left on its way is no optimum, unless nothing better ended."""
-    usable = [r for r in runs if r.status.usable]
-    top = max((r.objective for r in usable if r.status.finished), default=-np.inf)
-    return [r for r in usable if r.status.finished or r.objective > top]
+@dataclass(frozen=True)
+class _Settled:
+    """What is known at the end of the best run: its uncertainty, and the way to infinity that it is on."""
+
+    uncertainty: Uncertainty
+    endless: Recession | None
 
 
-def _uncertainty(
-    plan: Plan,
-    best: Run,
-    prior: bool,
-    kind: str | None,
-    tol: float,
-    rng: np.random.Generator,
-    progress: bool,
-    endless: Recession | None,
-) -> Uncertainty:
-    usable = best.status.usable or endless is not None
-    if kind == "observed" and usable:
-        return observed(plan, best.environment, None, prior, endless)
-    if kind == "bootstrap" and usable:
-        with _progress(progress, "bootstrap", REPLICATES) as tick:
-            return bootstrap(plan, best.environment, prior, tol, rng, tick=tick, endless=endless)
-    return unknown(plan, best.environment, "standard_errors=None" if usable else best.status.sentence, prior, endless)
+def _from_values(fitting: _Fitting, init: Mapping[str, Any]) -> list[Run]:
+    """One run from given values, with the parameters of every iteration."""
+    values = starting_values(fitting.plan.problem, init, fitting.notes)
+    return [fitting.loop.traced(fitting.plan.environment(values))]
 
 
-def _result(
-    problem: AnyProblem,
-    plan: Plan,
-    best: Run,
-    runs: list[Run],
-    optima: list[Environment],
-    found: Uncertainty,
-    seconds: float,
-    about: dict[str, Any],
-) -> EMFit:
-    env = best.environment
+def _searched(fitting: _Fitting, seeds: list[np.random.SeedSequence]) -> list[Run]:
+    """Runs from random starts, and what they were carried on to."""
+    plan, options, start = fitting.plan, fitting.options, start_plan(fitting.plan)
+    loop = Loop(start, fitting.loop.mstep, options) if sampled(plan) else fitting.loop
+    with _progress(options.progress, "EM", options.starts) as tick:
+        runs = from_starts(loop, start, seeds, tick)
+        if options.prior and (ended := [r for r in runs if r.status.usable]):
+            # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
+            top = max(ended, key=lambda r: r.objective).environment
+            runs += [loop.run(env) for env in namings(start, top)]
+        if sampled(plan):
+            runs = refined(fitting.loop, runs, group(start, candidates(runs), options.prior))
+    return runs
+
+
+def _named_optima(fitting: _Fitting, runs: list[Run], best: Run) -> list[Environment]:
+    """The optima that runs reached, best first. A run keeps the labels its start happened to have; what is reported, of the best
+    run too, does not depend on them.
+    """
+    plan, prior = fitting.plan, fitting.options.prior
+    optima = group(plan, candidates(runs), prior)
+    if fitting.given:
+        return optima
+
+    def name(env: Environment) -> Environment:
+        return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
+
+    best.environment, optima = name(best.environment), [name(env) for env in optima]
+    return optima
+
+
+def _settle(fitting: _Fitting, run: Run) -> _Settled:
+    """Whether a run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
+    plan, loop, options = fitting.plan, fitting.loop, fitting.options
+    endless = None
+    if not options.prior:
+        endless = recede(plan, loop.mstep.unbounded, run, options.hard, options.max_iter, loop.run)
+    return _Settled(_uncertainty(fitting, run, endless), endless)
+
+
+def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Uncertainty:
+    plan, options, env = fitting.plan, fitting.options, run.environment
+    usable = run.status.usable or endless is not None
+    if options.standard_errors == "observed" and usable:
+        return observed(plan, env, None, options.prior, endless)
+    if options.standard_errors == "bootstrap" and usable:
+        with _progress(options.progress, "bootstrap", REPLICATES) as tick:
+            return bootstrap(plan, env, options.prior, options.tol, fitting.rng, tick=tick, endless=endless)
+    return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, options.prior, endless)
+
+
+def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:
+    plan, options, env, found = fitting.plan, fitting.options, best.environment, settled.uncertainty
     try:
         log_likelihood, _ = expect(plan, coefficients(plan, env))
     except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
@@ -214,7 +215,7 @@ def _result(
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
     return EMFit(
-        problem=problem,
+        problem=fitting.problem,
         estimate=parameter_dataset(plan.problem, values),
         standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
         reasons=found.reasons,
@@ -235,77 +236,16 @@ def _result(
         environment=env,
         plan=plan,
         seconds=seconds,
-        **about,
+        objective=options.objective,
+        assignment=options.assignment,
+        random_seed=options.random_seed,
+        notes=tuple(fitting.notes),
+        recession=settled.endless,
     )
-
-
-def _side_by_side(plan: Plan, one: Callable[[np.random.SeedSequence], Run], seeds: list[np.random.SeedSequence]) -> Iterator[Run]:
-    """The starts in order; where the rows are many, as many at a time as there are cores.
-
-    A compiled pass leaves the interpreter to others. On few rows the interpreter is most of the work, and threads would wait.
-    """
-    workers = min(len(seeds), cores())
-    if workers == 1 or not plan.store.compiled or workers * plan.full.V.nbytes > ROOM:
-        yield from map(one, seeds)
-        return
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield from pool.map(one, seeds)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one(loop: Loop, plan: Plan, mstep: MStep, rng: np.random.Generator, iterations: int) -> Run:
-    try:
-        env = random_start(plan, mstep, rng)
-    except (Degenerate, np.linalg.LinAlgError) as end:
-        return Run(None, Status.DEGENERATE, str(end), -np.inf, [], 0, 0, np.inf, np.nan)  # type: ignore[arg-type]
-    return loop.run(env, iterations)
-
-
-def _finish(loop: Loop, runs: list[Run], max_iter: int) -> None:
-    """Run the best of the unfinished starts to their end. A start that creeps along a ridge far below the best is left there.
-
-    Sooner or later every start would end; hundreds of nats below another one it cannot matter where.
-    """
-    waiting = [i for i, r in enumerate(runs) if r.status is Status.MAX_ITER and r.iterations < max_iter]
-    waiting.sort(key=lambda i: -runs[i].objective)
-    top = max((r.objective for r in runs if r.status.usable), default=-np.inf)
-    for rank, i in enumerate(waiting):
-        if rank >= LONG:
-            below = top - runs[i].objective
-            runs[
-                i
-            ].reason = f"left after {runs[i].iterations} iterations, {below:.3g} below the best and behind {LONG} other starts"
-            continue
-        runs[i] = loop.resume(runs[i], max_iter)
-        top = max(top, runs[i].objective)
 
 
 def _starts(runs: list[Run]) -> list[Start]:
     return [Start(r.objective, r.iterations, r.passes, r.status, r.reason, r.optimum, np.array(r.path)) for r in runs]
-
-
-def _group(plan: Plan, runs: list[Run], prior: bool = False) -> list[Environment]:
-    """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both,
-    which no relabelling, reflection or rotation can change. With a prior that tells names apart, they must agree in these too."""
-    if len(runs) == 1:  # nothing to tell apart: spare a pass over the rows
-        runs[0].optimum = 0
-        return [runs[0].environment]
-    optima: list[Run] = []
-    for run in sorted(runs, key=lambda r: -r.objective):
-        _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
-        run.fingerprint = rows.log_likelihood[plan.problem.weights > 0]
-        for i, other in enumerate(optima):
-            if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()) and (
-                not prior or named_alike(plan, run.environment, other.environment)
-            ):
-                run.optimum = i
-                break
-        else:
-            run.optimum = len(optima)
-            optima.append(run)
-    return [r.environment for r in optima]
 
 
 def _all_failed(plan: Plan, runs: list[Run]) -> str:
@@ -325,15 +265,6 @@ def _identified(plan: Plan) -> None:
                 "one that occurs only in priors",
                 "Use objective='map', or fix it in the data.",
             )
-
-
-def _check(objective: str, assignment: str, starts: int, tol: float, max_iter: int) -> None:
-    if objective not in ("ml", "map"):
-        raise BadInput("objective", "'ml' or 'map'", repr(objective))
-    if assignment not in ("soft", "hard"):
-        raise BadInput("assignment", "'soft' or 'hard'", repr(assignment))
-    if starts < 1 or max_iter < 1 or not tol > 0:
-        raise BadInput("starts, max_iter, tol", "positive values", f"{starts}, {max_iter}, {tol}")
 
 
 @contextmanager

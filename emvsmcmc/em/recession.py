@@ -31,7 +31,7 @@ from ..spec.variable import Variable
 from ..spec.walk import names_in
 from .cone import Cone, cone
 from .newton import hessian
-from .run import Run, Runner
+from .run import Run
 
 WEAK = 1e-5  # information of an observation, in natural units, below which a direction is looked at
 WEIGHT = 1e-8  # of an observation: an entry of less counts for nothing; what a component gives up vanishes as fast as the rise
@@ -103,23 +103,25 @@ class Recession:
         return f"it has no finite maximum: the log-likelihood rises for ever {self.along}"
 
 
-def recede(plan: Plan, loop: Callable[[], Runner], run: Run, limit: int) -> Recession | None:
+def recede(
+    plan: Plan, names: set[str], run: Run, hard: bool, limit: int, go_on: Callable[[Environment, int], Run]
+) -> Recession | None:
     """The direction along which a run under maximum likelihood was on its way to infinity; None where it ended at a maximum.
 
     The run is then UNBOUNDED, with its reason, and has gone on to where the rise ends in float64.
 
-    loop : makes a loop over all rows. limit : iterations of a run.
+    names : of the parameters that could go there. limit : iterations of a run. go_on : runs EM over all rows from parameters, for
+    so many iterations.
     """
     if not run.status.usable:
         return None
-    going = loop()
-    walk = _Walk.at(plan, going.mstep.unbounded, run.environment, going.hard)
+    walk = _Walk.at(plan, names, run.environment, hard)
     found = None if walk is None or walk.informed() else _verified(walk)
     if walk is None or found is None:
         return None
     way, t = found
     if t > 0 and run.iterations < limit:
-        more = going.run(walk.place(t, way.direction), limit - run.iterations)  # what has a finite maximum may move a little
+        more = go_on(walk.place(t, way.direction), limit - run.iterations)  # what has a finite maximum may move a little
         if more.status.usable and more.objective >= run.objective:
             run.environment, run.objective, run.gain = more.environment, more.objective, more.gain
             run.path, run.passes = run.path + more.path, run.passes + more.passes

@@ -6,8 +6,6 @@ rises to both sides. Only the second derivative can tell (McLachlan and Krishnan
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..errors import Degenerate, Status
@@ -39,14 +37,15 @@ def rising_direction(information: np.ndarray, complete: np.ndarray) -> np.ndarra
     return vectors[:, 0] / d if values[0] < NEGATIVE else None
 
 
-def leave(plan: Plan, loop: Callable[[], Loop], run: Run, found: Uncertainty, prior: bool, limit: int) -> Run:
-    """The run that goes on from a saddle to a maximum; the run itself where it ended at one. limit : iterations of a run.
+def leave(plan: Plan, loop: Loop, run: Run, found: Uncertainty) -> Run:
+    """The run that goes on from a saddle to a maximum; the run itself where it ended at one.
 
     found : the uncertainty at its end; where it holds no information, that is worked out, in two passes a parameter.
     A run that finds no way up ends as STALLED.
     """
     if run.status is not Status.CONVERGED:
         return run
+    prior, limit = loop.mstep.prior, loop.max_iter
     for tries in range(TRIES + 1):
         if tries == 0 and found.information is not None:
             chart, information, complete = found.coordinates, found.information, found.complete
@@ -60,7 +59,7 @@ def leave(plan: Plan, loop: Callable[[], Loop], run: Run, found: Uncertainty, pr
         if along is None:
             return run
         start = _higher(plan, chart, run, along, prior) if tries < TRIES and run.iterations < limit else None
-        more = None if start is None else loop().traced(start, limit - run.iterations)
+        more = None if start is None else loop.traced(start, limit - run.iterations)
         if more is None or not more.status.usable or more.objective < run.objective:
             run.status, run.reason = Status.STALLED, AT_SADDLE
             return run

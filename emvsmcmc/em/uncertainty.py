@@ -18,6 +18,7 @@ from .identify.open_directions import only_here, structural, told
 from .information import across, observed_information
 from .loop import Loop
 from .mstep import MStep
+from .options import EMOptions
 from .recession import Recession
 
 REPLICATES = 200
@@ -218,10 +219,11 @@ def bootstrap(
     draws: dict[str, list[np.ndarray]] = {v.label: [] for v in plan.parameters}
     lost = 0
     weights = plan.problem.weights
+    options = EMOptions(objective="map" if prior else "ml", tol=max(tol, 1e-6), max_iter=2000)
     for _ in range(replicates):
         w = rng.gamma(np.where(weights > 0, weights, 1.0)) * (weights > 0)
         replica = make_plan(plan.problem.with_weights(w * weights.sum() / w.sum()))
-        run = Loop(replica, MStep(replica, prior), False, max(tol, 1e-6), 2000, True).run(env)
+        run = Loop(replica, MStep(replica, prior), options).run(env)
         if tick is not None:
             tick()
         if run.status.finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -18,10 +18,9 @@ from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
+from .options import Likelihood, Marginalize
 from .parameters import JACOBIAN, declare
 
-Likelihood = Literal["fused", "native"]
-Marginalize = Literal["all", "discrete", "none"]
 ROWS = "_rows"  # names of inputs start with "_", as no declared variable can
 LIKELIHOOD = "likelihood"  # name of the Potential that holds log p(data | parameters)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from ..errors import BadInput
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..invariance.axes import directions_at
-from ..numerics import checked_seed, cores
+from ..numerics import cores
 from ..spec.evaluate import Environment
 from .compile.compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile.compile import sample as run_nutpie
-from .model import LIKELIHOOD, ROWS, Likelihood, Marginalize, build_model
+from .model import LIKELIHOOD, ROWS, build_model
+from .options import NUTSOptions
 from .parameters import starting_point
 from .unconstrained import prepare
 
@@ -47,48 +47,47 @@ class Sampled:
 
 def sample(
     plan: Plan,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    likelihood: Likelihood = "fused",
-    marginalize: Marginalize = "all",
+    options: NUTSOptions,
     optima: Sequence[Environment] | None = None,
-    random_seed: int | None = None,
-    progress: bool = True,
 ) -> Sampled:
     """Sample the posterior of a plan.
 
     optima : EM's optima, best first. Chains then start over-dispersed around them (chains also at different ones) and
         coordinates are whitened by the log posterior's Hessian at the first; None starts from the prior's support points.
-    Raises BadInput for impossible sizes and SamplingFailed where no chain can start.
+    Raises SamplingFailed where no chain can start.
     """
-    if draws < 4 or tune < 1 or chains < 1:
-        raise BadInput("draws, tune, chains", "at least 4 draws, 1 tuning step and 1 chain", f"{draws}, {tune}, {chains}")
-    checked_seed(random_seed)
     began = time.perf_counter()
-    shared = likelihood == "fused" and marginalize == "all" and _spare(plan, chains)
-    model = build_model(plan, likelihood, marginalize, optima[0] if optima else None, shared)
+    shared = options.likelihood == "fused" and options.marginalize == "all" and _spare(plan, options.chains)
+    model = build_model(plan, options.likelihood, options.marginalize, optima[0] if optima else None, shared)
     fused = shared or ROWS in model.named_vars
     if fused:
         with model:
             pm.Deterministic(TOTAL, model[LIKELIHOOD])
-    seed = int(np.random.SeedSequence(random_seed).generate_state(1)[0])
-    if marginalize == "none":
-        return _compound(plan, model, draws, tune, chains, seed, progress, began)
+    seed = int(np.random.SeedSequence(options.random_seed).generate_state(1)[0])
+    if options.marginalize == "none":
+        return _compound(plan, model, options, seed, began)
     names = [v.label for v in plan.parameters]
     compiled = compile_model(model, var_names=names)
     prepare(model, names)
     ready = time.perf_counter()
     starts = None
     if optima:
-        inside = [(env, u) for env in optima[:chains] if (u := _interior(plan, model, env)) is not None]
+        inside = [(env, u) for env in optima[: options.chains] if (u := _interior(plan, model, env)) is not None]
         points = [u for _, u in inside]
         if points and compiled.native:
             turns = _turns(plan, model, *inside[0])
             if (whitening := whitening_at(log_density(compiled), points[0], turns=turns)) is not None:
                 compiled = compiled.whiten(whitening)
-        starts = _dispersed(points, compiled.whitening, chains, seed) if points else None
-    tree = run_nutpie(compiled, draws=draws, tune=tune, chains=chains, seed=seed, initial_points=starts, progress=progress)
+        starts = _dispersed(points, compiled.whitening, options.chains, seed) if points else None
+    tree = run_nutpie(
+        compiled,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        seed=seed,
+        initial_points=starts,
+        progress=options.progress,
+    )
     done = time.perf_counter()
     kept = _labelled(plan, tree["posterior"].to_dataset())
     total = constrained(model, tree["unconstrained_posterior"]["x"].to_numpy(), [TOTAL])[TOTAL] if fused else None
@@ -145,16 +144,14 @@ def _labelled(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _compound(
-    plan: Plan, model: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, began: float
-) -> Sampled:
+def _compound(plan: Plan, model: pm.Model, options: NUTSOptions, seed: int, began: float) -> Sampled:
     ready = time.perf_counter()
     tree = pm.sample(
-        draws=draws,
-        tune=tune,
-        chains=chains,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
         random_seed=seed,
-        progressbar=progress,
+        progressbar=options.progress,
         model=model,
         cores=1,
         compute_convergence_checks=False,

@@ -26,7 +26,13 @@ def _ours(problem: Any, names: tuple[str, ...], options: argparse.Namespace) -> 
 
     began = time.perf_counter()
     tree = ev.fit_mcmc(
-        problem(), options.draws, options.tune, options.chains, init=options.init, random_seed=options.seed, progress=False
+        problem(),
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        init=options.init,
+        random_seed=options.seed,
+        progress=False,
     )
     seconds = time.perf_counter() - began
     draws = nuts_models.values(tree["posterior_unaligned"], names)

@@ -32,7 +32,7 @@ def main() -> int:
     kept: dict[str, list[np.ndarray]] = {"ours": [], "by hand": []}
 
     def ours(seed: int) -> float:
-        tree = ev.fit_mcmc(problem, size, size, 2, init="prior", random_seed=seed, progress=False)
+        tree = ev.fit_mcmc(problem, draws=size, tune=size, chains=2, init="prior", random_seed=seed, progress=False)
         return rate(
             "ours", nuts_models.values(tree["posterior_unaligned"], ("weight", "mean", "cov")), tree.attrs["sampling_seconds"]
         )

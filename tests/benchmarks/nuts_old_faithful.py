@@ -39,7 +39,7 @@ def main() -> int:
         began = time.perf_counter()
         optima = run.map_optima(problem, seed)
         em = time.perf_counter() - began
-        tree = ev.fit_mcmc(problem, size, size, random_seed=seed, progress=False, optima=optima)
+        tree = ev.fit_mcmc(problem, draws=size, tune=size, random_seed=seed, progress=False, optima=optima)
         draws = nuts_models.values(tree["posterior_unaligned"], names)
         kept["ours"].append(nuts_models.means(draws))
         return nuts_models.effective(draws), em + tree.attrs["sampling_seconds"]

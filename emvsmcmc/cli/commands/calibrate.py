@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from ...errors import BadInput
+from ...experiments.options import CalibrationOptions
 from ..files import check_folder, read_data, write_folder
 from ..model import chosen
 from ..options import (
@@ -48,19 +49,23 @@ def calibrate(
     context: typer.Context,
     model: ModelName,
     sizes: Annotated[str, typer.Option("--sizes", metavar="A,B", help="Rows of the simulated data.")] = "50,200,800",
-    simulations: Annotated[int, typer.Option("--simulations", min=1, help="Data sets of each size.")] = 200,
+    simulations: Annotated[
+        int, typer.Option("--simulations", min=1, help="Data sets of each size.")
+    ] = CalibrationOptions.simulations,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="FILE", help="Rows whose holes, labels and covariates are taken; else the model's own."),
     ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
-    ] = 100,
-    ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
-    starts: EachStarts = 10,
-    draws: Draws = 250,
-    tune: EachTune = 200,
-    chains: Chains = 2,
+    ] = CalibrationOptions.bootstrap,
+    ranked: Annotated[
+        int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")
+    ] = CalibrationOptions.ranked,
+    starts: EachStarts = CalibrationOptions.em.starts,
+    draws: Draws = CalibrationOptions.nuts.draws,
+    tune: EachTune = CalibrationOptions.nuts.tune,
+    chains: Chains = CalibrationOptions.nuts.chains,
     store: Store = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
@@ -86,8 +91,8 @@ def calibrate(
         result = run(
             found.spec(**options),
             rows,
-            simulations,
-            template,
+            simulations=simulations,
+            data=template,
             bootstrap=bootstrap,
             ranked=ranked,
             em_options={"starts": starts},

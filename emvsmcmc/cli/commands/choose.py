@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ...em.options import EMOptions
 from ...errors import BadInput, DuplicateName
+from ...mcmc.options import NUTSOptions
 from ..files import read_data
 from ..model import converted, unknown_option
 from ..options import FAILED, Chains, Data, Draws, Json, Seed, Starts, Tune, stdout_kept, watched
@@ -47,10 +49,10 @@ def choose(
     ] = None,
     data: Data = None,
     mcmc: Annotated[bool, typer.Option("--mcmc/--no-mcmc", help="LOO from the posterior, beside AIC, BIC and ICL.")] = True,
-    starts: Starts = 20,
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
+    starts: Starts = EMOptions.starts,
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ...em.options import EMOptions
+from ...mcmc.options import NUTSOptions
 from ..files import check_folder, write_folder
 from ..model import chosen, problem_of
 from ..options import Chains, Data, Draws, Json, Likelihood, ModelName, Seed, Starts, Tune, as_typed, stdout_kept, watched
@@ -17,13 +19,15 @@ def compare(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    starts: Starts = 20,
-    standard_errors: Annotated[Literal["observed", "bootstrap"], typer.Option("--standard-errors")] = "observed",
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
-    likelihood: Likelihood = "fused",
-    marginalize: Annotated[Literal["all", "discrete"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    starts: Starts = EMOptions.starts,
+    standard_errors: Annotated[Literal["observed", "bootstrap"], typer.Option("--standard-errors")] = EMOptions.standard_errors,  # type: ignore[assignment]
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Annotated[
+        Literal["all", "discrete"], typer.Option("--marginalize", help="What is summed out.")
+    ] = NUTSOptions.marginalize,  # type: ignore[assignment]
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report; else reports/MODEL.")] = None,
     seed: Seed = None,
     as_json: Json = False,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ...em.options import EMOptions
 from ...errors import Status
 from ..model import chosen, problem_of
 from ..options import FAILED, Data, Errors, Json, ModelName, Seed, Starts, stdout_kept
@@ -16,10 +17,14 @@ def fit(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    objective: Annotated[Literal["ml", "map"], typer.Option("--objective", help="Likelihood, or posterior mode.")] = "ml",
-    assignment: Annotated[Literal["soft", "hard"], typer.Option("--assignment", help="Hard: classification EM.")] = "soft",
-    starts: Starts = 20,
-    standard_errors: Errors = "observed",
+    objective: Annotated[
+        Literal["ml", "map"], typer.Option("--objective", help="Likelihood, or posterior mode.")
+    ] = EMOptions.objective,
+    assignment: Annotated[
+        Literal["soft", "hard"], typer.Option("--assignment", help="Hard: classification EM.")
+    ] = EMOptions.assignment,
+    starts: Starts = EMOptions.starts,
+    standard_errors: Errors = EMOptions.standard_errors or "none",
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +35,7 @@ def fit(
     problem = problem_of(found, options, data)
     errors = None if standard_errors == "none" else standard_errors
     with stdout_kept():
-        result = fit_em(problem, objective, assignment, starts, standard_errors=errors, random_seed=seed)
+        result = fit_em(problem, objective, assignment=assignment, starts=starts, standard_errors=errors, random_seed=seed)
     if as_json:
         print_json(fit_dict(found.name, result))
     else:

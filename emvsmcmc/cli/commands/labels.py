@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ...em.options import EMOptions
 from ...errors import BadInput, MissingData
+from ...experiments.options import LabelsOptions, SuggestOptions
+from ...mcmc.options import NUTSOptions
 from ..files import check_folder, read_data, write_folder
 from ..model import chosen
 from ..options import (
@@ -85,19 +88,21 @@ def labels(
     fractions: Annotated[
         str, typer.Option("--fractions", metavar="A,B", help="Shares of the labels that fits see: 0,0.1,50%.")
     ] = "",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Masks of each fraction.")] = 20,
-    methods: Annotated[
-        str, typer.Option("--methods", metavar="A,B", help="Some of em, mcmc, supervised.")
-    ] = "em,mcmc,supervised",
-    held_out: Annotated[float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")] = 0.25,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Masks of each fraction.")] = LabelsOptions.repeats,
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B", help="Some of em, mcmc, supervised.")] = ",".join(
+        LabelsOptions.methods
+    ),
+    held_out: Annotated[
+        float, typer.Option("--held-out", min=0, max=0.99, help="Share of the rows that no fit sees.")
+    ] = LabelsOptions.held_out,
     truth: Annotated[bool, typer.Option("--truth", help="Parameter error against the truth of simulated data.")] = False,
     objective: Annotated[
         str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
-    ] = "ml",
-    starts: EachStarts = 10,
-    draws: Draws = 250,
-    tune: EachTune = 250,
-    chains: Chains = 2,
+    ] = LabelsOptions.em.objective,
+    starts: EachStarts = LabelsOptions.em.starts,
+    draws: Draws = LabelsOptions.nuts.draws,
+    tune: EachTune = LabelsOptions.nuts.tune,
+    chains: Chains = LabelsOptions.nuts.chains,
     store: Store = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
@@ -109,7 +114,7 @@ def labels(
     ] = None,
     by: Annotated[
         str, typer.Option("--by", help="What --suggest ranks by: information, log_score, or log_determinant (EM alone).")
-    ] = "information",
+    ] = SuggestOptions.by,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -117,11 +122,12 @@ def labels(
     found, options = chosen(model, context.args)
     if suggest is not None:
         source = context.get_parameter_source("objective")
-        goal = "map" if source is None or source.name == "DEFAULT" else objective
-        engines = words_of(methods)
-        suggest_rows(
-            found, options, data, suggest, label, by, engines, goal, starts, draws, tune, chains, seed, as_json
-        )  # fmt: skip
+        goal = SuggestOptions.em.objective if source is None or source.name == "DEFAULT" else objective
+        engines = [m for m in words_of(methods) if m != "supervised"]  # which has nothing to say of the other rows
+        em = EMOptions(objective=goal, starts=starts, random_seed=seed, progress=watched())  # type: ignore[arg-type]
+        nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=seed, progress=watched())
+        asked = SuggestOptions(n=suggest, by=by, methods=engines, em=em, nuts=nuts)  # type: ignore[arg-type]
+        suggest_rows(found, options, data, label, asked, as_json)
         return
     if report is not None:
         check_folder(report)
@@ -129,10 +135,7 @@ def labels(
     if truth and known is None:
         raise MissingData("--truth", "a model whose own data were simulated", "one that does not say its truth", "Leave it out.")
     spec, rows = found.spec(**options), labelled_data(found, options, data)
-    from ...experiments.labels.semisupervised import (  # heavy libraries load here, after most bad input has been refused
-        FRACTIONS,
-        semisupervised,
-    )
+    from ...experiments.labels.semisupervised import semisupervised  # heavy libraries load here, after bad input is refused
 
     if data is not None and not as_json:
         from ...problem.align import named
@@ -147,7 +150,7 @@ def labels(
             spec,
             rows,
             labels=label,
-            fractions=numbers_of("--fractions", fractions) if fractions else FRACTIONS,
+            fractions=numbers_of("--fractions", fractions) if fractions else LabelsOptions.fractions,
             repeats=repeats,
             methods=words_of(methods),  # type: ignore[arg-type]
             held_out=held_out,

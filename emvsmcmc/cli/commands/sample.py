@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ...mcmc.options import NUTSOptions
 from ..files import NETCDF, check_file, write_file
 from ..model import chosen, problem_of
 from ..options import Chains, Data, Draws, Json, Likelihood, ModelName, Seed, Tune, stdout_kept, watched
@@ -17,11 +18,13 @@ def sample(
     context: typer.Context,
     model: ModelName,
     data: Data = None,
-    draws: Draws = 1000,
-    tune: Tune = 1000,
-    chains: Chains = 4,
-    likelihood: Likelihood = "fused",
-    marginalize: Annotated[Literal["all", "discrete", "none"], typer.Option("--marginalize", help="What is summed out.")] = "all",
+    draws: Draws = NUTSOptions.draws,
+    tune: Tune = NUTSOptions.tune,
+    chains: Chains = NUTSOptions.chains,
+    likelihood: Likelihood = NUTSOptions.likelihood,
+    marginalize: Annotated[
+        Literal["all", "discrete", "none"], typer.Option("--marginalize", help="What is summed out.")
+    ] = NUTSOptions.marginalize,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the draws as NetCDF.")] = None,
     seed: Seed = None,
     as_json: Json = False,
@@ -35,7 +38,10 @@ def sample(
     from ...comparison.run import fit_mcmc  # PyMC loads here, after bad input has been refused
 
     with stdout_kept():
-        tree = fit_mcmc(problem, draws, tune, chains, likelihood, marginalize, random_seed=seed, progress=watched())
+        tree = fit_mcmc(
+            problem, draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, random_seed=seed,
+            progress=watched(),
+        )  # fmt: skip
     if out is not None:
         write_file(out, lambda path: tree.to_netcdf(path, engine="h5netcdf"))
     numbers = summary(problem, tree["posterior"].to_dataset())

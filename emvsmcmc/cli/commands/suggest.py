@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...experiments.options import SuggestOptions
 from ..model import problem_of
-from ..options import stdout_kept, watched
+from ..options import stdout_kept
 from ..show import number, print_json, say, table, warn
 
 if TYPE_CHECKING:
@@ -26,27 +26,16 @@ def suggest_rows(
     model: Model,
     options: dict[str, Any],
     data: Path | None,
-    n: int,
     label: str | None,
-    by: str,
-    methods: Sequence[str],
-    objective: str,
-    starts: int,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int | None,
+    asked: SuggestOptions,
     as_json: bool,
 ) -> None:
     """Rank the rows without a label of the model's data, or of a file, and print the n to label next by each engine."""
     problem = problem_of(model, options, data)
-    from ...experiments.suggest.suggest import suggest  # PyMC loads here, after bad input has been refused
+    from ...experiments.suggest.suggest import suggested  # PyMC loads here, after bad input has been refused
 
-    engines = [m for m in methods if m != "supervised"]  # a fit to the labelled rows alone has nothing to say of the others
     with stdout_kept():
-        found = suggest(
-            problem, n, label, by, engines, objective, starts, draws, tune, chains, random_seed=seed, progress=watched(),  # type: ignore[arg-type]
-        )  # fmt: skip
+        found = suggested(problem, asked, label)
     if as_json:
         print_json({"model": model.name, **found.to_dict()})
     else:

@@ -12,13 +12,14 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from ...em.fit import fit_em
+from ...em.fit import run_em
+from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput, Degenerate, FitFailed, MissingData, SamplingFailed, Status, UnknownName
 from ...expect.coefficients import coefficients
 from ...expect.planner import make_plan
 from ...expect.rows import expect
-from ...numerics import checked_seed
+from ...mcmc.options import NUTSOptions
 from ...problem.align import declared, plate_dims
 from ...problem.chunked import AnyProblem, in_memory
 from ...problem.condition import condition
@@ -27,7 +28,7 @@ from ...problem.problem import Problem
 from ...problem.read import read
 from ...spec.model import Spec
 from ..loo import STILL, LeaveOneOut, leave_one_out, rowwise
-from ..run import fit_mcmc
+from ..run import run_nuts
 from ..verdict import not_converged
 from .reasons import Judged, sentences, trusted
 from .same_data import check_alike
@@ -78,14 +79,15 @@ class Choice:
 def choose(
     specs: Mapping[str, Spec] | Mapping[str, AnyProblem] | Sequence[Spec] | Sequence[AnyProblem],
     data: Any = None,
+    *,
     weights: Any = None,
     mcmc: bool = True,
-    starts: int = 20,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    random_seed: int | None = None,
-    progress: bool = True,
+    starts: int = EMOptions.starts,
+    draws: int = NUTSOptions.draws,
+    tune: int = NUTSOptions.tune,
+    chains: int = NUTSOptions.chains,
+    random_seed: int | None = EMOptions.random_seed,
+    progress: bool = EMOptions.progress,
 ) -> Choice:
     """Fit every model to the same data by EM and by NUTS, and say which one each criterion takes, and why they differ.
 
@@ -117,20 +119,21 @@ def choose(
     the integrated completed likelihood, IEEE PAMI 22, 719-725, with the entropy itself as in McLachlan and Peel (2000), section
     6.10.3; Vehtari, Gelman and Gabry (2017) for LOO.
     """
-    checked_seed(random_seed)
+    em_options = EMOptions(starts=starts, random_seed=random_seed, progress=progress)
+    nuts_options = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=random_seed, progress=progress)
     problems = _problems(specs, data, weights)
     check_alike(problems)
     fits: dict[str, EMFit | None] = {}
     status: dict[str, tuple[str, str]] = {}
     for name, problem in problems.items():
         with _naming(name):
-            fits[name], status[name] = _fit(problem, starts, random_seed, progress)
+            fits[name], status[name] = _fit(problem, em_options)
     posteriors: dict[str, xr.DataTree] = {}
     trouble: dict[str, tuple[str, ...]] = dict.fromkeys(problems, ())
     for name, problem in problems.items() if mcmc else ():
         with _naming(name):
             try:
-                posteriors[name] = fit_mcmc(problem, draws, tune, chains, random_seed=random_seed, progress=progress)
+                posteriors[name] = run_nuts(problem, nuts_options)
             except (SamplingFailed, Degenerate, FitFailed) as error:
                 trouble[name] = (str(error).rstrip("."),)
     loo = _leave_one_out(problems, posteriors)
@@ -210,10 +213,10 @@ def _naming(name: str) -> Iterator[None]:
 # ----------------------------------------------------------------------------------------------------------------- the figures
 
 
-def _fit(problem: Problem, starts: int, seed: int | None, progress: bool) -> tuple[EMFit | None, tuple[str, str]]:
+def _fit(problem: Problem, options: EMOptions) -> tuple[EMFit | None, tuple[str, str]]:
     """The fit, its status, and why it gives no criteria ("" where it does)."""
     try:
-        fit = fit_em(problem, "ml", starts=starts, random_seed=seed, progress=progress)
+        fit = run_em(problem, options)
     except FitFailed as error:
         return None, (error.status.value, str(error).rstrip("."))
     # iterations that ran out have not shown the maximum

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,30 +10,29 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...em.fit import fit_em
 from ...errors import BadInput, FitFailed, SamplingFailed, Status, UnsupportedModel
 from ...expect.planner import make_plan
-from ...numerics import checked_seed
+from ...seed import checked_seed
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev
+from ..options import CalibrationOptions, changed
 from ..sweep.sweep import Outcome, Task, run_sweep, seed_of
 from .data import Design, check_prior, design_of, simulated
 from .task import LEVELS, METHODS, NUMBERS, Posterior, simulation
 
-EM_OPTIONS: Mapping[str, Any] = {"starts": 10}
-MCMC_OPTIONS: Mapping[str, Any] = {"draws": 250, "tune": 200, "chains": 2}
-REPLICATES = 39  # the fewest whose least and greatest are the ends of a 95% interval
+OF_EM = ("starts", "tol", "max_iter", "accelerate")  # options that are the user's
+OF_NUTS = ("draws", "tune", "chains", "likelihood")
 STATUSES = ("em_status", "em_message", "bootstrap_status", "bootstrap_message", "mcmc_status", "mcmc_message")
-DECIDED = {"problem", "plan", "random_seed", "progress", "standard_errors", "init", "optima", "objective", "assignment"}
 
 
 def calibrate(
     spec: Spec,
     sizes: Sequence[int],
-    simulations: int = 200,
+    *,
+    simulations: int = CalibrationOptions.simulations,
     data: Any = None,
-    bootstrap: int = 100,
-    ranked: int = 99,
+    bootstrap: int = CalibrationOptions.bootstrap,
+    ranked: int = CalibrationOptions.ranked,
     em_options: Mapping[str, Any] | None = None,
     mcmc_options: Mapping[str, Any] | None = None,
     posterior: Posterior | None = None,
@@ -94,13 +92,15 @@ def calibrate(
     WidePrior : the prior is improper or too wide to simulate from. UnsupportedModel, NotAffine : see `plan`. BadInput : options
     that cannot be met. DifferentSweep, StoreBusy : see `run_sweep`. FitFailed, SamplingFailed : not one simulation succeeded.
     """
-    rows = _checked(sizes, simulations, bootstrap, ranked, random_seed, store)
-    em, mcmc = _options("em_options", em_options, EM_OPTIONS), _options("mcmc_options", mcmc_options, MCMC_OPTIONS)
+    rows = _checked(sizes, random_seed, store)
+    options = CalibrationOptions(simulations=simulations, bootstrap=bootstrap, ranked=ranked)
+    em, em_told = changed("em_options", options.em, em_options, OF_EM)
+    nuts, nuts_told = changed("mcmc_options", options.nuts, mcmc_options, OF_NUTS)
     design = design_of(spec, data)
     check_prior(design, rows[0], 0)
     _check_model(design, rows[0])
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if random_seed is None else random_seed
-    shared = {"design": design, "em_options": em, "mcmc_options": mcmc, "replicates": bootstrap, "ranked": ranked}
+    shared = {"design": design, "em": em, "nuts": nuts, "replicates": bootstrap, "ranked": ranked}
     shared |= {"posterior": posterior}
     tasks = [
         Task(_task_name(n, i), seed_of(seed, n, i), simulation, {**shared, "n": n}) for i in range(simulations) for n in rows
@@ -114,8 +114,8 @@ def calibrate(
         "sampler": "NUTS" if posterior is None else posterior.__name__,
         "bootstrap": bootstrap,
         "ranked": ranked,
-        "em_options": em,
-        "mcmc_options": mcmc if posterior is None else {},
+        "em_options": em_told,
+        "mcmc_options": nuts_told if posterior is None else {},
     }
     result.attrs = {"experiment": "calibration", "random_seed": seed, "about": json.dumps(about)}
     return result
@@ -181,26 +181,12 @@ def _task_name(n: int, i: int) -> str:
     return f"n={n}/simulation={i:04d}"
 
 
-def _checked(sizes: Sequence[int], simulations: int, bootstrap: int, ranked: int, seed: int | None, store: Any) -> list[int]:
+def _checked(sizes: Sequence[int], seed: int | None, store: Any) -> list[int]:
     checked_seed(seed)
     found = list(sizes)
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2 for n in found)
     if not found or not whole or len(set(found)) < len(found):
         raise BadInput("sizes", "different whole numbers of rows, 2 or more each", str(found), "Such as sizes=[50, 200, 800].")
-    if simulations < 1 or ranked < 1 or not (bootstrap == 0 or bootstrap >= REPLICATES):
-        wanted = f"at least 1 simulation, 1 draw to rank among, and 0 or at least {REPLICATES} replicates"
-        raise BadInput("simulations, ranked, bootstrap", wanted, f"{simulations}, {ranked}, {bootstrap}")
     if store is not None and seed is None:
         raise BadInput("random_seed", "a seed, without which a store could never be resumed", "none")
     return sorted(int(n) for n in found)
-
-
-def _options(name: str, options: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with their defaults. Raises BadInput for those that the experiment itself decides or that nobody knows."""
-    known = (
-        set(inspect.signature(fit_em).parameters) - DECIDED if name == "em_options" else {"draws", "tune", "chains", "likelihood"}
-    )
-    found = dict(options or {})
-    if unknown := sorted(set(found) - known):
-        raise BadInput(name, f"some of {', '.join(sorted(known))}", unknown[0])
-    return {**defaults, **found}

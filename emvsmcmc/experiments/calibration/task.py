@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from scipy.stats import norm
 from ...comparison.align import align
 from ...comparison.invariant import errors_at, values_at, values_of_draws
 from ...comparison.metrics import scalar_names
-from ...comparison.starting import chain_starts, within_reach
-from ...em.fit import fit_em
+from ...comparison.starting import SEARCH, chain_starts, within_reach
+from ...em.fit import run_em
+from ...em.options import EMOptions
 from ...em.result import EMFit, parameter_dataset
 from ...em.uncertainty import bootstrap
 from ...errors import EmvsmcmcError, FitFailed, Status
@@ -26,6 +28,7 @@ from ...expect.planner import make_plan
 from ...invariance.axes import Turn, rotations
 from ...invariance.implied import implied
 from ...invariance.labels import exchangeable
+from ...mcmc.options import NUTSOptions
 from ...problem.problem import Problem
 from ...spec.evaluate import Environment
 from .data import Design, simulated
@@ -36,7 +39,6 @@ PARAMETER, INVARIANT, DENSITY = "parameter", "invariant", "density"  # kinds of 
 NUMBERS = ("truth", "rank", "ranked", "pit", "estimate", "se", "mean", "sd", "ess", "r_hat")
 SAMPLED = "sampled"
 UNALIGNED = "unaligned"  # status of draws whose labels could not be given a reference, since EM reached no optimum
-SEARCH = {"starts": 8, "tol": 1e-8}  # of EM for a posterior mode, where maximum likelihood has no answer to start from
 
 # (problem, seed) -> {parameter: draws (chain, draw, *shape)}
 Posterior = Callable[[Problem, int], Mapping[str, np.ndarray]]
@@ -46,8 +48,8 @@ def simulation(
     seed: int,
     design: Design,
     n: int,
-    em_options: Mapping[str, Any],
-    mcmc_options: Mapping[str, Any],
+    em: EMOptions,
+    nuts: NUTSOptions,
     replicates: int,
     ranked: int,
     posterior: Posterior | None,
@@ -60,15 +62,18 @@ def simulation(
     seeds = np.random.SeedSequence(seed).generate_state(5)
     truth, problem = simulated(design, n, int(seeds[0]))
     plan = make_plan(problem)
-    em, em_status, em_message = _maximum_likelihood(problem, em_options, int(seeds[1]))
-    needed = posterior is None or em is None  # for chains to start at, or as the reference of labels
-    optima = _modes(problem, em, em_options, int(seeds[1])) if needed else []
-    reference = em.environment if em is not None else optima[0] if optima else None
+    em = replace(em, random_seed=int(seeds[1]), progress=False)
+    fit, em_status, em_message = _maximum_likelihood(problem, em)
+    needed = posterior is None or fit is None  # for chains to start at, or as the reference of labels
+    optima = _modes(problem, fit, em) if needed else []
+    reference = fit.environment if fit is not None else optima[0] if optima else None
     if reference is None and _ambiguous(plan):
         draws, mcmc_status, mcmc_message = None, UNALIGNED, "EM reached no optimum that labels could be aligned to"
         told = np.nan
     else:
-        draws, mcmc_status, mcmc_message, told = _posterior(plan, optima, mcmc_options, posterior, int(seeds[2]))
+        draws, mcmc_status, mcmc_message, told = _posterior(
+            plan, optima, replace(nuts, random_seed=int(seeds[2]), progress=False), posterior
+        )
     one = {k: x[None] for k, x in truth.items()}
     flat = one if draws is None else {k: np.concatenate([one[k], x.reshape(-1, *x.shape[2:])]) for k, x in draws.items()}
     known = reference if reference is not None else plan.environment(truth)
@@ -78,14 +83,14 @@ def simulation(
     lower, upper = (np.full((len(METHODS), size, len(LEVELS)), np.nan) for _ in range(2))
     out["truth"] = values[0]
     bootstrap_status, bootstrap_message = "none", ""
-    if em is not None:
-        out["estimate"], out["se"] = _at_estimate(em, kinds)
+    if fit is not None:
+        out["estimate"], out["se"] = _at_estimate(fit, kinds)
         half = norm.ppf(0.5 + np.array(LEVELS) / 2) * out["se"][:, None]
         lower[0], upper[0] = out["estimate"][:, None] - half, out["estimate"][:, None] + half
         if replicates:
-            found, bootstrap_status, bootstrap_message = _replicates(em, replicates, int(seeds[3]))
+            found, bootstrap_status, bootstrap_message = _replicates(fit, replicates, int(seeds[3]))
             if found is not None:
-                x = _flat_quantities(em.plan, found)
+                x = _flat_quantities(fit.plan, found)
                 ends = percentiles(x)
                 lower[1, : x.shape[1]], upper[1, : x.shape[1]] = ends[0].T, ends[1].T
     if draws is not None:
@@ -176,10 +181,10 @@ def _at_estimate(em: EMFit, kinds: list[str]) -> tuple[np.ndarray, np.ndarray]:
 # ---------------------------------------------------------------------------------------------------------------------- fits
 
 
-def _maximum_likelihood(problem: Problem, options: Mapping[str, Any], seed: int) -> tuple[EMFit | None, str, str]:
+def _maximum_likelihood(problem: Problem, options: EMOptions) -> tuple[EMFit | None, str, str]:
     """(fit, its status, in words); no fit where it has not ended at a maximum."""
     try:
-        fit = fit_em(problem, "ml", **{**options, "random_seed": seed, "progress": False})
+        fit = run_em(problem, options)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
     usable = fit.status.finished
@@ -190,30 +195,30 @@ def _name_of(error: EmvsmcmcError) -> str:
     return error.status.value if type(error) is FitFailed else type(error).__name__
 
 
-def _modes(problem: Problem, em: EMFit | None, options: Mapping[str, Any], seed: int) -> list[Environment]:
+def _modes(problem: Problem, em: EMFit | None, options: EMOptions) -> list[Environment]:
     """Where chains start: as those of `compare` do."""
-    shared = {"standard_errors": None, "random_seed": seed, "progress": False}
+    options = replace(options, objective="map", starts=SEARCH.starts, tol=SEARCH.tol, standard_errors=None)
     try:
         if em is None:
-            return within_reach(fit_em(problem, "map", **{**options, **SEARCH, **shared}))
-        start = {k: v.values for k, v in em.estimate.data_vars.items()}
-        mode = fit_em(problem, "map", **{**options, **SEARCH, **shared, "starts": 1, "init": start})
-        return chain_starts(em, mode, float(SEARCH["tol"]), int(options.get("max_iter", 10_000)))[1]
+            return within_reach(run_em(problem, options))
+        start = {str(k): v.values for k, v in em.estimate.data_vars.items()}
+        return chain_starts(em, run_em(problem, replace(options, starts=1), start), options)[1]
     except EmvsmcmcError:
         return []
 
 
 def _posterior(
-    plan: Plan, optima: list[Environment], options: Mapping[str, Any], posterior: Posterior | None, seed: int
+    plan: Plan, optima: list[Environment], options: NUTSOptions, posterior: Posterior | None
 ) -> tuple[dict[str, np.ndarray] | None, str, str, float]:
     """(draws (chain, draw, *shape), status, in words, share of divergent transitions)."""
     try:
         if posterior is not None:
-            found = posterior(plan.problem, seed)
+            assert options.random_seed is not None
+            found = posterior(plan.problem, options.random_seed)
             return {v.label: np.asarray(found[v.label], dtype=float) for v in plan.parameters}, SAMPLED, "", np.nan
         from ...mcmc.sample import sample
 
-        done = sample(plan, optima=optima or None, random_seed=seed, progress=False, **options)
+        done = sample(plan, options, optima or None)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error), np.nan
     draws = {v.label: done.posterior[v.label].transpose("chain", "draw", *v.dims).values for v in plan.parameters}

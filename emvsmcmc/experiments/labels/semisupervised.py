@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
-from ...em.fit import fit_em
+from ...em.fit import run_em
+from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput, EmptyClass, EmvsmcmcError
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
-from ...numerics import checked_seed
+from ...mcmc.options import NUTSOptions
 from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
+from ...seed import checked_seed
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev
+from ..options import Fitted, LabelsOptions, changed
 from ..suggest.draws import label_log_probabilities
 from ..sweep.sweep import Outcome, Task, run_sweep, seed_of
 from .masks import (
@@ -38,12 +41,10 @@ from .masks import (
 )
 from .scores import SCORES, matching, parameter_error, scores
 
-Method = Literal["em", "mcmc", "supervised"]
-METHODS: tuple[str, ...] = get_args(Method)
+METHODS: tuple[str, ...] = get_args(Fitted)
 EVALUATIONS = ("hidden", "held_out")
-FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-EM_OPTIONS: Mapping[str, Any] = {"starts": 10, "tol": 1e-8}
-MCMC_OPTIONS: Mapping[str, Any] = {"draws": 250, "tune": 250, "chains": 2}
+OF_EM = ("objective", "assignment", "starts", "tol", "max_iter", "accelerate")  # options that are the user's
+OF_NUTS = ("draws", "tune", "chains", "likelihood", "marginalize")
 NUMBERS = (*SCORES, "rows")  # one for each evaluation
 MASK_KEY = len(METHODS)  # a repeat's mask has a seed of its own beside those of its methods
 ROUNDED = 1_000_000  # a fraction as part of a seed
@@ -52,11 +53,12 @@ ROUNDED = 1_000_000  # a fraction as part of a seed
 def semisupervised(
     spec: Spec,
     data: Any,
+    *,
     labels: str | None = None,
-    fractions: Sequence[float] = FRACTIONS,
-    repeats: int = 20,
-    methods: Sequence[Method] = ("em", "mcmc", "supervised"),
-    held_out: float | np.ndarray | None = 0.25,
+    fractions: Sequence[float] = LabelsOptions.fractions,
+    repeats: int = LabelsOptions.repeats,
+    methods: Sequence[Fitted] = LabelsOptions.methods,
+    held_out: float | np.ndarray | None = LabelsOptions.held_out,
     noise: Any = None,
     sets: Any = None,
     truth: Mapping[str, Any] | None = None,
@@ -117,36 +119,40 @@ def semisupervised(
     Learning 39, 103-134, for the design of the experiment; Chapelle, Schölkopf and Zien (2006), Semi-Supervised Learning, ch. 4,
     for when unlabelled rows hurt.
     """
-    shares, names = _checked(fractions, repeats, methods, random_seed, store)
+    options = LabelsOptions(fractions=fractions, repeats=repeats, methods=methods, held_out=held_out)
+    _check_seed(random_seed, store)
+    shares, names = sorted(float(f) for f in fractions), list(methods)
+    em, em_told = changed("em_options", options.em, em_options, OF_EM)
+    nuts, nuts_told = changed("mcmc_options", options.nuts, mcmc_options, OF_NUTS)
     problem = in_memory(condition(spec, data, ignore_extra=ignore_extra), "semisupervised")
     variable = label_variable(problem, labels)
     codes, K = problem.given[variable.label].array, problem.levels(variable)
     if noise is not None and sets is not None:
         raise BadInput("noise, sets", "one of the two", "both")
-    shared: dict[str, Any] = {
-        "problem": problem,
-        "label": variable.label,
-        "held_out": checked_held_out(held_out, problem.n),
-        "noise": checked_noise(noise, K),
-        "sets": checked_sets(sets, codes, K),
-        "truth": _truth(problem, truth),
-        "em_options": {**EM_OPTIONS, **_options("em_options", em_options)},
-        "mcmc_options": {**MCMC_OPTIONS, **_options("mcmc_options", mcmc_options)},
-    }
+    design = Design(
+        problem,
+        variable.label,
+        checked_held_out(held_out, problem.n),
+        checked_noise(noise, K),
+        checked_sets(sets, codes, K),
+        _truth(problem, truth),
+        em,
+        nuts,
+    )
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if random_seed is None else random_seed
     tasks = [
         Task(
             _task_name(f, r, m),
             seed_of(seed, r, METHODS.index(m), round(f * ROUNDED)),
             learned,
-            {**shared, "fraction": f, "method": m, "mask_seed": seed_of(seed, r, MASK_KEY)},
+            {"design": design, "fraction": f, "method": m, "mask_seed": seed_of(seed, r, MASK_KEY)},
         )
         for r in range(repeats)
         for f in shares
         for m in names
     ]
     outcomes = run_sweep(tasks, store, client, workers, progress, retry_failed)
-    evaluations = EVALUATIONS if shared["held_out"] is not None else EVALUATIONS[:1]
+    evaluations = EVALUATIONS if design.held_out is not None else EVALUATIONS[:1]
     found = _dataset(outcomes, shares, repeats, names, evaluations)
     told = {
         "model": name,
@@ -154,45 +160,49 @@ def semisupervised(
         "classes": [str(x) for x in problem.level_labels(variable)],
         "rows": problem.n,
         "reference": "truth" if truth is not None else "all labels",
-        "held_out": _told(shared["held_out"]),
+        "held_out": _told(design.held_out),
         "seen": "noisy labels" if noise is not None else "sets of labels" if sets is not None else "labels",
-        "em_options": shared["em_options"],
-        "mcmc_options": shared["mcmc_options"] if "mcmc" in methods else {},
+        "em_options": em_told,
+        "mcmc_options": nuts_told if "mcmc" in methods else {},
     }
     found.attrs = {"experiment": "labels", "random_seed": seed, "about": json.dumps(told)}
     return found
 
 
-def learned(
-    seed: int,
-    problem: Problem,
-    label: str,
-    fraction: float,
-    method: str,
-    mask_seed: int,
-    held_out: float | np.ndarray | None,
-    noise: np.ndarray | None,
-    sets: np.ndarray | int | None,
-    truth: Mapping[str, np.ndarray] | None,
-    em_options: Mapping[str, Any],
-    mcmc_options: Mapping[str, Any],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Design:
+    """What all points of all curves share.
+
+    noise : (K, K) confusion matrix. sets : (n, K) candidates of each row, or how many there are. truth : true parameters.
+    """
+
+    problem: Problem
+    label: str
+    held_out: float | np.ndarray | None = None
+    noise: np.ndarray | None = None
+    sets: np.ndarray | int | None = None
+    truth: Mapping[str, np.ndarray] | None = None
+    em: EMOptions = LabelsOptions.em
+    nuts: NUTSOptions = LabelsOptions.nuts
+
+
+def learned(seed: int, design: Design, fraction: float, method: str, mask_seed: int) -> dict[str, Any]:
     """One point of one curve: a task of the sweep."""
+    problem, label = design.problem, design.label
     codes = problem.given[label].array
     variable = problem.spec.variables[label]
     K = problem.levels(variable)
-    rows = sampled_rows(codes, fraction, mask_seed, held_out)
-    seen = evidence_of(codes, K, noise, sets, mask_seed)
+    rows = sampled_rows(codes, fraction, mask_seed, design.held_out)
+    seen = evidence_of(codes, K, design.noise, design.sets, mask_seed)
     bare = with_labels(problem, label)
     extra: dict[str, Any] = {}
     if method == "mcmc":
         fitted = masked(problem, label, rows, seen)
-        draws, extra = _sampled(fitted, seed, mcmc_options)
+        draws, extra = _sampled(fitted, replace(design.nuts, random_seed=seed, progress=False))
         status = "sampled"
     else:
         fitted = _fitted_rows(problem, label, rows, seen, method)
-        options = {**em_options, "random_seed": seed, "standard_errors": None, "progress": False}
-        fit = fit_em(fitted, **options)
+        fit = run_em(fitted, replace(design.em, random_seed=seed, standard_errors=None, progress=False))
         draws, status = {k: v[None] for k, v in _values(fit).items()}, fit.status.value
     p = label_log_probabilities(make_plan(bare), label, draws)
     log_p = logsumexp(p, axis=0) - np.log(len(p))
@@ -205,7 +215,7 @@ def learned(
     mean = {k: v.mean(axis=0) for k, v in draws.items()}
     return {
         **{k: np.array([float(s[k]) for s in judged]) for k in NUMBERS},
-        "parameter_error": _error(problem, label, rows.training, mean, truth, em_options),
+        "parameter_error": _error(design, rows.training, mean),
         "labelled": len(rows.kept),
         "status": status,
         **extra,
@@ -220,13 +230,13 @@ def _fitted_rows(problem: Problem, label: str, rows: Any, seen: np.ndarray | Non
     return masked(problem, label, rows, seen, rows.kept)
 
 
-def _sampled(problem: Problem, seed: int, options: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def _sampled(problem: Problem, options: NUTSOptions) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Aligned draws (draws, *shape) of each parameter, and the worst R-hat and bulk ESS of any."""
     from ...comparison.posterior import summary
-    from ...comparison.run import fit_mcmc
+    from ...comparison.run import run_nuts
     from ...mcmc.sample import flat_draws
 
-    tree = fit_mcmc(problem, **{**options, "random_seed": seed, "progress": False})
+    tree = run_nuts(problem, options)
     posterior = tree["posterior"].to_dataset()
     numbers = summary(problem, posterior)
     worst = {"r_hat": float(numbers["r_hat"].max()), "ess": float(numbers["ess_bulk"].min())}
@@ -243,17 +253,15 @@ def _permuted(problem: Problem, draws: dict[str, np.ndarray], dim: str, order: n
     return {k: np.take(x, order, axis=dims[k].index(dim) + 1) if dim in dims[k] else x for k, x in draws.items()}
 
 
-def _error(
-    problem: Problem, label: str, training: np.ndarray, mean: dict[str, np.ndarray], truth: Any, options: Mapping[str, Any]
-) -> float:
+def _error(design: Design, training: np.ndarray, mean: dict[str, np.ndarray]) -> float:
     """Distance from the fit with all labels, or from the truth, in standard errors of that fit; NaN where it does not exist."""
     try:
-        full = subset(problem, training)
-        reference = fit_em(full, **{**options, "random_seed": 0, "standard_errors": "observed", "progress": False})
+        full = subset(design.problem, training)
+        reference = run_em(full, replace(design.em, random_seed=0, standard_errors="observed", progress=False))
     except EmvsmcmcError:
         return float("nan")
     units = {k: v.values for k, v in reference.standard_error.data_vars.items()}
-    return parameter_error(mean, _values(reference) if truth is None else truth, units)  # type: ignore[arg-type]
+    return parameter_error(mean, _values(reference) if design.truth is None else design.truth, units)  # type: ignore[arg-type]
 
 
 def _dataset(
@@ -295,39 +303,10 @@ def _task_name(fraction: float, repeat: int, method: str) -> str:
     return f"fraction={fraction:g}/repeat={repeat}/method={method}"
 
 
-def _checked(
-    fractions: Sequence[float], repeats: int, methods: Sequence[str], seed: int | None, store: Any
-) -> tuple[list[float], list[str]]:
+def _check_seed(seed: int | None, store: Any) -> None:
     checked_seed(seed)
-    found = [float(f) for f in fractions]
-    if not found or len({f"{f:g}" for f in found}) < len(found) or not all(0 <= f <= 1 for f in found):
-        raise BadInput("fractions", "distinct shares from 0 to 1", str(list(fractions)), "0.1 is one label in ten.")
-    if repeats < 1:
-        raise BadInput("repeats", "1 or more", str(repeats))
-    if not methods or len(set(methods)) < len(methods) or set(methods) - set(METHODS):
-        raise BadInput("methods", f"some of {', '.join(METHODS)}, each once", str(list(methods)))
     if store is not None and seed is None:
         raise BadInput("random_seed", "a seed, without which a store could never be resumed", "none")
-    return sorted(found), list(methods)
-
-
-def _options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Options passed on. Raises BadInput for those that the experiment itself decides or that nobody knows."""
-    from ...comparison.run import fit_mcmc
-
-    function = fit_em if name == "em_options" else fit_mcmc
-    known = set(inspect.signature(function).parameters) - {
-        "problem",
-        "random_seed",
-        "progress",
-        "standard_errors",
-        "init",
-        "optima",
-    }
-    found = dict(options or {})
-    if unknown := sorted(set(found) - known):
-        raise BadInput(name, f"options of {function.__name__}: {', '.join(sorted(known))}", unknown[0])
-    return found
 
 
 def _truth(problem: Problem, truth: Mapping[str, Any] | None) -> dict[str, np.ndarray] | None:

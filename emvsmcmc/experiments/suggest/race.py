@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ...em.fit import fit_em
+from ...em.fit import run_em
+from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput
 from ...expect.planner import make_plan
-from ...numerics import checked_seed
 from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
+from ...seed import checked_seed
 from ...spec.model import Spec
 from ...spec.named import Named
+from ..options import By, Method, RaceOptions, Strategy
 from ..sweep.sweep import Task, run_sweep, seed_of
 from .draws import label_log_probabilities
-from .suggest import By, Method, suggest
+from .suggest import suggest
 
-Strategy = Literal["suggested", "random", "reversed"]
 MEASURES = ("log_score", "accuracy", "parameter_error")
-TOL = 1e-8  # nats: far below what another label changes
 
 
 def race(
@@ -34,14 +34,15 @@ def race(
     data: Any,
     labels: str,
     held_out: Any,
-    first: int = 2,
-    batch: int = 5,
-    rounds: int = 4,
-    repeats: int = 20,
-    strategies: Sequence[Strategy] = ("suggested", "random", "reversed"),
-    by: By = "information",
-    method: Method = "em",
-    starts: int = 4,
+    *,
+    first: int = RaceOptions.first,
+    batch: int = RaceOptions.batch,
+    rounds: int = RaceOptions.rounds,
+    repeats: int = RaceOptions.repeats,
+    strategies: Sequence[Strategy] = RaceOptions.strategies,
+    by: By = RaceOptions.by,
+    method: Method = RaceOptions.method,
+    starts: int = RaceOptions.em.starts,
     truth: Mapping[str, Any] | None = None,
     random_seed: int | None = None,
     store: str | Path | None = None,
@@ -74,10 +75,7 @@ def race(
     Raises BadInput for rows without a label and for options out of range, and what `condition` and `run_sweep` raise.
     """
     checked_seed(random_seed)
-    if min(first, batch, rounds, repeats) < 1:
-        raise BadInput("first, batch, rounds, repeats", "at least 1", f"{first}, {batch}, {rounds}, {repeats}")
-    if not strategies or not set(strategies) <= set(get_args(Strategy)):
-        raise BadInput("strategies", f"some of {', '.join(get_args(Strategy))}", f"{list(strategies)}")
+    RaceOptions(first=first, batch=batch, rounds=rounds, repeats=repeats, strategies=strategies, by=by, method=method)
     seeds = [seed_of(random_seed, r) for r in range(repeats)]
 
     def conditioned(rows: Any) -> Problem:
@@ -90,13 +88,11 @@ def race(
     if first * K + batch * rounds > most:
         wanted = f"at most {most} labels in all, the rows of the data"
         raise BadInput("first, batch, rounds", wanted, f"{first * K + batch * rounds}")
-    arguments = {
-        "test": test, "labels": labels, "first": first, "batch": batch, "rounds": rounds, "strategies": tuple(strategies),
-        "by": by, "method": method, "starts": starts, "options": options,
-        "truth": None if truth is None else {k: np.asarray(v, dtype=float) for k, v in truth.items()},
-    }  # fmt: skip
+    known = None if truth is None else {k: np.asarray(v, dtype=float) for k, v in truth.items()}
+    em = replace(RaceOptions.em, starts=starts)
+    course = Course(test, labels, first, batch, rounds, tuple(strategies), by, method, em, options, known)
     tasks = [
-        Task(f"repeat-{r:03d}", seed, run_repeat, {"full": problem, **arguments})
+        Task(f"repeat-{r:03d}", seed, run_repeat, {"full": problem, "course": course})
         for r, (seed, problem) in enumerate(zip(seeds, drawn, strict=True))
     ]
     outcomes = list(run_sweep(tasks, store, client, workers, progress).values())
@@ -134,45 +130,50 @@ def paired(found: xr.Dataset, one: str, other: str, measure: str = "log_score") 
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
-def run_repeat(
-    seed: int,
-    full: Problem,
-    test: Problem,
-    labels: str,
-    first: int,
-    batch: int,
-    rounds: int,
-    strategies: Sequence[Strategy],
-    by: By,
-    method: Method,
-    starts: int,
-    options: Mapping[str, Any],
-    truth: Mapping[str, np.ndarray] | None,
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Course:
+    """What all repeats share. options : further ones of `suggest`. em : of every fit. truth : parameters to measure the error
+    against.
+    """
+
+    test: Problem
+    labels: str
+    first: int
+    batch: int
+    rounds: int
+    strategies: tuple[Strategy, ...]
+    by: By
+    method: Method
+    em: EMOptions
+    options: Mapping[str, Any]
+    truth: Mapping[str, np.ndarray] | None
+
+
+def run_repeat(seed: int, full: Problem, course: Course) -> dict[str, np.ndarray]:
     """One repeat: {measure: (strategies, rounds + 1)}."""
+    labels, strategies, rounds = course.labels, course.strategies, course.rounds
     rng = np.random.default_rng(seed)
     code = full.given[labels].array
     known = np.zeros(full.n, dtype=bool)
     for k in np.unique(code):
-        known[rng.choice(np.flatnonzero(code == k), min(first, int((code == k).sum())), replace=False)] = True
-    everything = fit_em(full, "map", starts=1, tol=TOL, progress=False, random_seed=seed)
-    at = everything if truth is None else None
-    target = dict(truth) if truth is not None else {str(k): v.values for k, v in at.estimate.items()}  # type: ignore[union-attr]
+        known[rng.choice(np.flatnonzero(code == k), min(course.first, int((code == k).sum())), replace=False)] = True
+    em = replace(course.em, random_seed=seed, progress=False)
+    everything = run_em(full, replace(em, starts=1))
+    target = {str(k): v.values for k, v in everything.estimate.items()} if course.truth is None else course.truth
     out = {k: np.empty((len(strategies), rounds + 1)) for k in MEASURES}
 
     def fitted(now: np.ndarray, informed: bool) -> EMFit:
-        errors: Literal["observed"] | None = "observed" if informed else None
         problem = hide(full, labels, ~now)
-        return fit_em(problem, "map", "soft", starts, TOL, standard_errors=errors, random_seed=seed, progress=False)
+        return run_em(problem, replace(em, standard_errors="observed" if informed else None))
 
     begin = fitted(known, True)
     for s, strategy in enumerate(strategies):
         now, chance, fit = known.copy(), np.random.default_rng([seed, 1]), begin
         for r in range(rounds + 1):
             if r:
-                now[_next(strategy, fit, labels, batch, by, method, options, chance, seed + r)] = True
-                fit = fitted(now, r < rounds and strategy != "random" and method == "em")
-            out["log_score"][s, r], out["accuracy"][s, r] = score(fit, test, labels)
+                now[_next(course, strategy, fit, chance, seed + r)] = True
+                fit = fitted(now, r < rounds and strategy != "random" and course.method == "em")
+            out["log_score"][s, r], out["accuracy"][s, r] = score(fit, course.test, labels)
             out["parameter_error"][s, r] = _distance(everything, fit, target)
     return out
 
@@ -195,18 +196,16 @@ def score(fit: EMFit, test: Problem, label: str) -> tuple[float, float]:
     return float(weights @ lp[np.arange(test.n), code]), float(weights @ (lp.argmax(axis=1) == code))
 
 
-def _next(
-    strategy: Strategy, fit: EMFit, labels: str, batch: int, by: By, method: Method, options: Mapping[str, Any],
-    chance: np.random.Generator, seed: int,
-) -> np.ndarray:  # fmt: skip
+def _next(course: Course, strategy: Strategy, fit: EMFit, chance: np.random.Generator, seed: int) -> np.ndarray:
     """Positions of the rows to label next."""
+    batch, by, method = course.batch, course.by, course.method
     problem = in_memory(fit.problem, "the race")
-    hidden = np.flatnonzero(np.isnan(problem.given[labels].array))
+    hidden = np.flatnonzero(np.isnan(problem.given[course.labels].array))
     if strategy == "random":
         return chance.choice(hidden, batch, replace=False)
     found = suggest(
-        problem, batch if strategy == "suggested" else 1, labels, by, (method,), fit=fit if method == "em" else None,
-        all_measures=False, random_seed=seed, progress=False, **options,
+        problem, batch if strategy == "suggested" else 1, labels=course.labels, by=by, methods=(method,),
+        fit=fit if method == "em" else None, all_measures=False, random_seed=seed, progress=False, **course.options,
     )  # fmt: skip
     if strategy == "suggested":
         return found.chosen(method)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ...comparison.run import fit_mcmc
-from ...em.fit import fit_em
+from ...comparison.run import run_nuts
+from ...em.fit import run_em
+from ...em.options import EMOptions, Goal
 from ...em.result import EMFit
 from ...errors import BadInput, MissingData, UnknownName
 from ...expect.plan import Plan
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
-from ...numerics import checked_seed
+from ...mcmc.options import NUTSOptions
+from ...problem.chunked import AnyProblem, in_memory
 from ...problem.labels import hint
 from ...problem.problem import Problem
+from ..options import By, Method, SuggestOptions
 from . import information as gain_information
 from .draws import Criterion, choose, entropy, label_log_probabilities
 
-By = Literal["log_score", "information", "log_determinant"]
-Method = Literal["em", "mcmc"]
 NUMBERS = 40_000_000  # of probabilities kept, draws x rows x labels; of more, draws are left out evenly
 
 
@@ -62,21 +63,22 @@ class Suggestions:
 
 
 def suggest(
-    problem: Problem,
-    n: int = 5,
+    problem: AnyProblem,
+    n: int = SuggestOptions.n,
+    *,
     labels: str | None = None,
-    by: By = "information",
-    methods: Sequence[Method] = ("em", "mcmc"),
-    objective: Literal["ml", "map"] = "map",
-    starts: int = 8,
-    draws: int = 500,
-    tune: int = 500,
-    chains: int = 2,
+    by: By = SuggestOptions.by,
+    methods: Sequence[Method] = SuggestOptions.methods,
+    objective: Goal = SuggestOptions.em.objective,
+    starts: int = SuggestOptions.em.starts,
+    draws: int = SuggestOptions.nuts.draws,
+    tune: int = SuggestOptions.nuts.tune,
+    chains: int = SuggestOptions.nuts.chains,
     fit: EMFit | None = None,
     posterior: xr.DataTree | xr.Dataset | None = None,
-    all_measures: bool = True,
-    random_seed: int | None = None,
-    progress: bool = True,
+    all_measures: bool = SuggestOptions.all_measures,
+    random_seed: int | None = SuggestOptions.em.random_seed,
+    progress: bool = SuggestOptions.em.progress,
 ) -> Suggestions:
     """Rank the rows without a label by what theirs is expected to be worth, and suggest the n to label next.
 
@@ -105,56 +107,65 @@ def suggest(
     BadInput : nothing is hidden, or options that do not fit. UnknownName : `labels`. FitFailed : EM found no optimum.
     Degenerate : the information at EM's estimate is not positive definite, so that there is no normal approximation.
     """
-    _check(n, by, methods)
+    em = EMOptions(objective=objective, starts=starts, random_seed=random_seed, progress=progress)
+    nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=random_seed, progress=progress)
+    options = SuggestOptions(n=n, by=by, methods=methods, em=em, nuts=nuts, all_measures=all_measures)
+    return suggested(problem, options, labels, fit, posterior)
+
+
+def suggested(
+    problem: AnyProblem,
+    options: SuggestOptions,
+    labels: str | None = None,
+    fit: EMFit | None = None,
+    posterior: xr.DataTree | xr.Dataset | None = None,
+) -> Suggestions:
+    """`suggest`, with its options as a record."""
+    problem = in_memory(problem, "suggest")
     plan = make_plan(problem)
     name = _label(plan, labels)
     hidden = _hidden(problem, name)
-    checked_seed(random_seed)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(options.em.random_seed)
     notes = _notes(plan, name)
     parts: list[xr.Dataset] = []
     rows: list[pd.DataFrame] = []
-    for method in methods:
+    for method in options.methods:
         if method == "em":
             if fit is None:
-                fit = fit_em(problem, objective, starts=starts, random_seed=random_seed, progress=progress)
-            values = gain_information.approximate_draws(fit, draws * chains, rng)
+                fit = run_em(problem, options.em)
+            values = gain_information.approximate_draws(fit, options.nuts.draws * options.nuts.chains, rng)
         else:
             if posterior is None:
-                posterior = fit_mcmc(problem, draws, tune, chains, random_seed=random_seed, progress=progress)
+                posterior = run_nuts(problem, options.nuts)
             values = _flat(problem, posterior)
-        wanted = get_args(By) if all_measures else (by,)
-        gains = {k: np.full(len(hidden), np.nan) for k in get_args(By)}
-        found: list[tuple[int, float]] = []
-        if method == "em" and fit is not None and "log_determinant" in wanted:
-            W, covariance = gain_information.label_scores(fit, name, hidden), gain_information.covariance_of(fit)
-            gains["log_determinant"] = gain_information.log_determinant(W, covariance)
-            if by == "log_determinant":
-                found = [(int(hidden[i]), g) for i, g in gain_information.choose(W, covariance, n)]
+        gains, found = _by_determinant(options, fit, name, hidden) if method == "em" else ({}, [])
         probability = np.exp(label_log_probabilities(plan, name, _thinned(values, problem.n, plan, name)))
         for measure in ("information", "log_score"):
-            if measure in wanted:
+            if measure in options.measures:
                 criterion = Criterion.of(probability, hidden, measure == "log_score", rng)
                 gains[measure] = criterion.gain(hidden)
-                if by == measure:
-                    found = choose(criterion, n, rng, gains[measure])
+                if options.by == measure:
+                    found = choose(criterion, options.n, rng, gains[measure])
         mean = probability.mean(axis=0)[hidden]
-        parts.append(_gains(plan, name, hidden, {**gains, "entropy": entropy(mean)}, mean))
+        measured = {k: gains.get(k, np.full(len(hidden), np.nan)) for k in get_args(By)}
+        parts.append(_gains(plan, name, hidden, {**measured, "entropy": entropy(mean)}, mean))
         rows.append(_table(method, parts[-1], hidden, found))
-    together = xr.concat(parts, pd.Index(list(methods), name="method"))
+    together = xr.concat(parts, pd.Index(list(options.methods), name="method"))
     tree = posterior if isinstance(posterior, xr.DataTree) else None
-    return Suggestions(name, by, together, pd.concat(rows, ignore_index=True), fit, tree, notes)
+    return Suggestions(name, options.by, together, pd.concat(rows, ignore_index=True), fit, tree, notes)
 
 
-def _check(n: int, by: str, methods: Sequence[str]) -> None:
-    if n < 1:
-        raise BadInput("n", "at least 1 row", str(n))
-    if by not in get_args(By):
-        raise BadInput("by", f"one of {', '.join(get_args(By))}", repr(by))
-    if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(get_args(Method)):
-        raise BadInput("methods", f"some of {', '.join(get_args(Method))}, each once", f"{list(methods)}")
-    if by == "log_determinant" and "mcmc" in methods:
-        raise BadInput("by", "a measure that NUTS has too", "'log_determinant'", "Give methods=('em',), or by='information'.")
+def _by_determinant(
+    options: SuggestOptions, fit: EMFit | None, name: str, hidden: np.ndarray
+) -> tuple[dict[str, np.ndarray], list[tuple[int, float]]]:
+    """({"log_determinant": gain of each row}, the rows chosen where they are ranked by it), both empty where nobody asks."""
+    if fit is None or "log_determinant" not in options.measures:
+        return {}, []
+    W, covariance = gain_information.label_scores(fit, name, hidden), gain_information.covariance_of(fit)
+    gains = {"log_determinant": gain_information.log_determinant(W, covariance)}
+    if options.by != "log_determinant":
+        return gains, []
+    return gains, [(int(hidden[i]), g) for i, g in gain_information.choose(W, covariance, options.n)]
 
 
 def _label(plan: Plan, labels: str | None) -> str:

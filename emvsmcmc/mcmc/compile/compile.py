@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from ...errors import BadInput, SamplingFailed, WrongDims
+from ..options import NUTSOptions
 from ..unconstrained import (
     Layout,
     LogDensity,
@@ -187,15 +188,13 @@ def log_density(compiled: Compiled | pm.Model, *, whitened: bool = False) -> Log
 def sample(
     compiled: Compiled,
     *,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
+    draws: int = NUTSOptions.draws,
+    tune: int = NUTSOptions.tune,
+    chains: int = NUTSOptions.chains,
     seed: int | None = None,
     initial_points: Sequence[np.ndarray] | None = None,
     progress: bool = False,
     cores: int | None = None,
-    target_accept: float | None = None,
-    var_names: Sequence[str] | None = None,
 ) -> xr.DataTree:
     """NUTS by nutpie: groups `posterior` (the requested variables), `unconstrained_posterior` (`x`, in nutpie's order) and
     `sample_stats`, all with dims (chain, draw, ...).
@@ -207,12 +206,10 @@ def sample(
     for name, value, least in (("draws", draws, 1), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:
             raise BadInput(name, f"at least {least}", str(value))
-    names = requested(compiled.model, compiled.var_names if var_names is None else var_names)
+    names = requested(compiled.model, compiled.var_names)
     nutpie = import_nutpie()
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     options: dict[str, Any] = {"seed": seed, "cores": cores or min(chains, _cores())}
-    if target_accept is not None:
-        options["target_accept"] = target_accept
     seeds = _chain_seeds(nutpie, compiled.sampler, chains, options)
     # Built here and not at the first call, which nutpie would make from the chains' threads.
     points = [compiled.start(s) for s in seeds] if initial_points is None else _checked(compiled, initial_points, chains)

@@ -14,8 +14,9 @@ from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
 from ..families.support import Interval, Positive, Support
 from ..numerics import logsumexp
+from ..problem.chunked import in_memory
 from ..problem.condition import condition
-from ..problem.problem import Problem
+from ..problem.conditioned import Conditioned
 from ..spec.roles import indexing_names
 from ..spec.variable import Switch, Variable
 
@@ -35,7 +36,7 @@ def fitted(em: EMFit, posterior: xr.Dataset) -> dict[str, xr.Dataset]:
     two to six numeric columns are jointly Gaussian in every component: mean and cov (configuration, sample, column), sample 0
     being EM. Models with covariates have no such curves.
     """
-    problem, size = em.problem, posterior.sizes["chain"] * posterior.sizes["draw"]
+    problem, size = in_memory(em.problem, "curves"), posterior.sizes["chain"] * posterior.sizes["draw"]
     few = np.unique(np.linspace(0, size - 1, CURVE_DRAWS).astype(int))
     draws = {}
     for v in problem.parameters:
@@ -75,7 +76,8 @@ def _by_configuration(em: EMFit, rows: Arrays, draws: Arrays) -> tuple[list[str]
 
 
 def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
-    values = em.problem.given[v.label].array
+    problem = in_memory(em.problem, "curves")
+    values = problem.given[v.label].array
     values = values[np.isfinite(values)]
     discrete = _discrete(v)
     if not discrete:
@@ -87,7 +89,7 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
         low, high = _inside(v.family.support(), ends).tolist()
         x = np.linspace(low, high, GRID)
     else:
-        x = np.arange(em.problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
+        x = np.arange(problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
     if len(x) > GRID:
         return None
     repeats = 1 + em.plan.K // len(x)  # there must be as many rows as components
@@ -102,7 +104,7 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
         for key, value in (("em", p[..., 0]), ("mean", p[..., 1:].mean(axis=-1)), ("lower", lower), ("upper", upper)):
             data[f"{key}{name}"] = (dims, value)
     if discrete:
-        p, n = density.sum(axis=1)[:, 1:], em.problem.weights[np.isfinite(em.problem.given[v.label].array)].sum()
+        p, n = density.sum(axis=1)[:, 1:], problem.weights[np.isfinite(problem.given[v.label].array)].sum()
         again = np.random.default_rng(0).binomial(round(n), np.clip(p[..., None], 0, 1), (*p.shape, 20)).reshape(len(x), -1)
         data |= {
             f"frequency_{k}": ("x", q) for k, q in zip(("lower", "upper"), np.quantile(again, [0.03, 0.97], axis=1), strict=True)
@@ -112,7 +114,7 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
 
 def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Arrays) -> xr.Dataset | None:
     """Means and covariances of every component, from the quadratic that log p(row, component) is, however it is declared."""
-    problem = em.problem
+    problem = in_memory(em.problem, "curves")
     some = np.unique(np.linspace(0, len(next(iter(draws.values()))) - 1, ELLIPSE_DRAWS).astype(int))
     draws = {k: x[some] for k, x in draws.items()}
     given = np.column_stack([_column(problem.given[name].array, at) for name, cells in columns.items() for at in cells])
@@ -157,7 +159,7 @@ def _discrete(v: Variable) -> bool:
     return all(b.family.mass for b in v.branches)
 
 
-def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
+def _cell(problem: Conditioned, name: str, at: tuple[int, ...]) -> str:
     return problem.entry(name, problem.spec.variables[name].dims[1:], at)
 
 

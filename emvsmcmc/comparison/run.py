@@ -14,7 +14,7 @@ import xarray as xr
 from ..em.fit import run_em
 from ..em.options import EMOptions, Errors
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
-from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
+from ..errors import FitFailed, MissingData, OutOfSupport
 from ..expect.coefficients import coefficients
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
@@ -25,7 +25,7 @@ from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
 from ..mcmc.options import Init, Likelihood, Marginalize, NUTSOptions
 from ..mcmc.recover import recover
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem, ChunkedProblem, in_memory
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
 from ..simulation import draw_prior, replicate
@@ -50,7 +50,7 @@ HARD = EMOptions(assignment="hard", starts=1, max_iter=200, accelerate=False, st
 
 
 def fit_mcmc(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     *,
     draws: int = NUTSOptions.draws,
     tune: int = NUTSOptions.tune,
@@ -90,7 +90,7 @@ def fit_mcmc(
     return run_nuts(problem, options, optima)
 
 
-def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Sequence[Environment] | None = None) -> xr.DataTree:
+def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environment] | None = None) -> xr.DataTree:
     """`fit_mcmc`, with its options as a record."""
     from ..mcmc.sample import flat_draws, sample, unflattened
 
@@ -166,7 +166,7 @@ def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
 
 
 def compare(
-    problem: Problem,
+    problem: AnyProblem,
     *,
     starts: int = EMOptions.starts,
     tol: float = EMOptions.tol,
@@ -190,8 +190,7 @@ def compare(
     from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
     simulated. Raises what those two raise.
     """
-    if isinstance(problem, ChunkedProblem):
-        raise NotInMemory.rows("compare")
+    problem = in_memory(problem, "compare")
     em_options = EMOptions(
         starts=starts, tol=tol, max_iter=max_iter, standard_errors=standard_errors, random_seed=random_seed, progress=progress
     )

@@ -15,8 +15,7 @@ from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..invariance.labels import by_prior_alone, named_alike, namings
-from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment
 from .align import align
 
@@ -51,7 +50,7 @@ def other_naming(plan: Plan, a: Environment, b: Environment) -> bool:
     return bool(np.abs(one - two).max() < SAME_ROWS)
 
 
-def map_optima(problem: Problem | ChunkedProblem, random_seed: int | None) -> list[Environment] | None:
+def map_optima(problem: AnyProblem, random_seed: int | None) -> list[Environment] | None:
     """Modes of the posterior for chains to start at; None where EM found none, and the prior's support points serve."""
     try:
         return within_reach(run_em(problem, replace(SEARCH, random_seed=random_seed)))

@@ -21,9 +21,8 @@ from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, namings, preferred
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem
 from ..problem.known import starting_values
-from ..problem.problem import Problem
 from ..spec.arguments import parents
 from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
@@ -40,7 +39,7 @@ from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
 
 def fit_em(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     objective: Goal = EMOptions.objective,
     *,
     assignment: Assignment = EMOptions.assignment,
@@ -87,7 +86,7 @@ def fit_em(
 
 
 def run_em(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     options: EMOptions,
     init: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
@@ -133,7 +132,7 @@ def run_em(
 class _Fitting:
     """What all parts of one fit share. given : whether it starts from given values, whose names and axes then stay."""
 
-    problem: Problem | ChunkedProblem
+    problem: AnyProblem
     plan: Plan
     loop: Loop
     options: EMOptions

@@ -17,6 +17,7 @@ from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.base import Groups
 from ..expect.store.chunks import plan_rows
+from ..problem.chunked import AnyProblem
 from ..problem.condition import condition
 from ..problem.covariates import determined
 from ..problem.problem import Problem
@@ -65,7 +66,7 @@ class EMFit:
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """
 
-    problem: Any  # a Problem, or a ChunkedProblem
+    problem: AnyProblem
     estimate: xr.Dataset
     standard_error: xr.Dataset
     reasons: dict[str, str]

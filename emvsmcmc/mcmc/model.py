@@ -14,7 +14,7 @@ from ..expect.coefficients import coefficients
 from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
@@ -25,7 +25,7 @@ ROWS = "_rows"  # names of inputs start with "_", as no declared variable can
 LIKELIHOOD = "likelihood"  # name of the Potential that holds log p(data | parameters)
 
 
-def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Marginalize = "all") -> pm.Model:
+def to_pymc(problem: AnyProblem, likelihood: Likelihood = "native", marginalize: Marginalize = "all") -> pm.Model:
     """A pm.Model of the problem, to do with as you like.
 
     Parameters

@@ -18,6 +18,7 @@ from ..expect.draws import draws_environment, joint_log_densities
 from ..expect.gaussian import eliminate
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
+from ..problem.chunked import AnyProblem, in_memory
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..seed import checked_seed
@@ -30,7 +31,7 @@ MAX_RECOVERED = 4_000_000  # numbers in the result; beyond it draws are thinned
 
 
 def recover(
-    problem: Problem, posterior: xr.Dataset | xr.DataTree, random_seed: int | np.random.Generator | None = None
+    problem: AnyProblem, posterior: xr.Dataset | xr.DataTree, random_seed: int | np.random.Generator | None = None
 ) -> xr.Dataset:
     """Draw the hidden variables of every row, once for each draw of the parameters.
 
@@ -60,6 +61,7 @@ def recover(
     calculation of posterior distributions by data augmentation, JASA 82, 528-540.
     """
     checked_seed(random_seed, generator=True)
+    problem = in_memory(problem, "recover")
     plan = make_plan(problem)
     hidden = _Hidden(plan)
     lead, kept = _checked(problem, posterior, hidden.cells)

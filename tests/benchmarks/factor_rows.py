@@ -26,6 +26,7 @@ from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.compile.compile import compile_model, log_density, unconstrained
 from emvsmcmc.mcmc.model import build_model
 from emvsmcmc.mcmc.parameters import starting_point
+from emvsmcmc.problem.chunked import in_memory
 
 ITEMS, FACTORS = 10, 3
 
@@ -40,7 +41,7 @@ def problem(rows: int) -> ev.Problem:
         ability = ev.Normal("ability", 0, 1, dims=("row", "factor"))
         ev.Normal("x", mean + ev.dot(weights, ability), sd, dims=("row", "item"))
     x = rng.normal(size=(rows, FACTORS)) @ loading.T + 0.7 * rng.normal(size=(rows, ITEMS))
-    return ev.condition(spec, {"x": x})
+    return in_memory(ev.condition(spec, {"x": x}), "a benchmark")
 
 
 def iteration(plan: Plan) -> Callable[[], Any]:

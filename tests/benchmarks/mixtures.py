@@ -13,6 +13,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.rows import expect, reference_points
+from emvsmcmc.problem.chunked import in_memory
 from emvsmcmc.spec.evaluate import Environment
 
 
@@ -46,7 +47,7 @@ def mixture(x: np.ndarray, K: int) -> ev.Problem:
         cov = ev.InverseWishart("cov", d + 2, np.eye(d), dims=("component", "feature", "feature_bis"))
         group = ev.Categorical("group", weight, dims="row")
         ev.MvNormal("x", mean[group], cov[group], dims=("row", "feature"))
-    return ev.condition(spec, {"x": x})
+    return in_memory(ev.condition(spec, {"x": x}), "a benchmark")
 
 
 def start(plan: Plan, mean: np.ndarray, covariance: np.ndarray) -> Environment:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from count_families import count_cases
 from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
@@ -153,6 +154,7 @@ CASES: dict[str, list[Case]] = {
         )
     ],
 }
+CASES |= count_cases(Case, scipy_case)
 EVERY = [pytest.param(family, case, id=f"{family.name}-{i}") for family in ALL for i, case in enumerate(CASES[family.name])]
 PRIORS = [p for p in EVERY if isinstance(p.values[0], Prior)]
 TABLES = [p for p in EVERY if isinstance(p.values[0], TableFamily | ValueFamily)]
@@ -242,12 +244,13 @@ def terms(family: Any, case: Case) -> list[np.ndarray]:
     """What a child adds to the log density of each value: multipliers times tables, and the term at the value."""
     estimated, fixed = split(family, case)
     x, out = case.values.astype(float), []
+    event = tuple(range(-family.event_dims, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         if isinstance(family, TableFamily):
             tables, multipliers = family.tables(np, **estimated), family.multipliers(x, **fixed)
             assert len(tables) == len(multipliers)
             # tables are looked up, never 0 x -inf
-            out += [m * np.where(m == 0, 0.0, t) for m, t in zip(multipliers, tables, strict=True)]
+            out += [(m * np.where(m == 0, 0.0, t)).sum(event) for m, t in zip(multipliers, tables, strict=True)]
         if isinstance(family, ValueFamily):
             reads = {k: v for k, v in (estimated | fixed).items() if k in family.value_reads}
             at = family.at_value(np, None if family.counted is not None else x, **reads)
@@ -293,9 +296,10 @@ def test_a_missing_value_multiplies_nothing(family: Any, case: Case) -> None:
     """The constant of the missing count included."""
     _, fixed = split(family, case)
     if isinstance(family, TableFamily):
-        for multiplier in family.multipliers(np.array([np.nan, case.values[-1]]), **fixed):
-            assert multiplier.shape == (2,)
-            assert multiplier[0] == 0
+        x = np.stack([np.full(case.shape, np.nan), case.values[-1]])
+        for multiplier in family.multipliers(x, **fixed):
+            assert multiplier.shape == (2, *case.shape)
+            assert not multiplier[0].any()
 
 
 def natural_form(kind: Kind, messages: Any, x: np.ndarray) -> float:
@@ -395,11 +399,12 @@ def test_messages_are_the_likelihood(family: Any, case: Case) -> None:
     for key in keys:
         others = {k: v for k, v in estimated.items() if k != key}
         if isinstance(family, TableFamily):
-            statistics = [m.sum() for m in family.multipliers(x, **fixed)]
+            statistics = [m.sum(0) for m in family.multipliers(x, **fixed)]
         else:
             statistics = [np.bincount(x.astype(int), minlength=3 if family.counted is not None else 2).astype(float)]
         message = family.message(key, statistics, **others)
-        probe: list[Any] = [0.2, 0.55, 0.9] if family.counted is None else [P3, np.full(3, 1 / 3), P3[::-1]]
+        simplex = family.arguments[key].kind is PROBABILITIES
+        probe: list[Any] = [P3, np.full(3, 1 / 3), P3[::-1]] if simplex else [0.2, 0.55, 0.9]
         forms = np.array([np.sum(natural_form(family.arguments[key].kind, message, np.asarray(v))) for v in probe])
         likelihood = np.array([family.logpdf(case.values, **fixed, **others, **{key: v}).sum() for v in probe])
         np.testing.assert_allclose(np.diff(forms), np.diff(likelihood), rtol=1e-9)

@@ -13,7 +13,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart, whitened
-from ..families import GaussianFamily, Prior
+from ..families import GaussianFamily, Limiting, Prior
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Positive, Real, Simplex
 from ..spec.arguments import argument_values, parameter_support
@@ -21,6 +21,7 @@ from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from ..spec.walk import value_names
+from .limits import Endless, at_best, endless_entries
 from .look_ups import Use, mean_parameters, messages, uses_of
 from .modes import mode
 from .newton import maximise
@@ -115,12 +116,19 @@ class MStep:
         return groups
 
     @cached_property
+    def endless(self) -> list[Endless]:
+        """Entries of parameters whose step is numerical that may go to the limit of a distribution."""
+        numeric = set().union(*self.numeric)
+        return [e for e in endless_entries(self.plan) if set(e.together) <= numeric]
+
+    @cached_property
     def unbounded(self) -> set[str]:
         """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
         closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
-        cannot, for the density would vanish.
+        cannot, for the density would vanish; and where a family has a limit, that is its end (`expect.limits`).
         """
         arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
+        arguments += [p.argument(k) for p in self.plan.parts if isinstance(p.family, Limiting) for k in p.family.endless]
         names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
         by_name = {v.label: v for v in self.plan.parameters}
         return {n for n in names if isinstance(by_name[n].family.support(), Real | Positive) and not by_name[n].family.event_dims}
@@ -134,6 +142,8 @@ class MStep:
             if step.kind is COVARIANCE:
                 env = whitened(self.plan, env)
         env = self._ahead(env, S)
+        if self.endless:
+            env = at_best(self.plan, self.endless, env, S, self.prior)
         for names in self.numeric:
             env = maximise(Coordinates(self.plan, env, names), S, self.prior)
             env = env.having(batch=None)

@@ -65,7 +65,12 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
     measured = layout.V if not plan.radials else _fenced(layout)
     columns = [measured[:, j] / plan.scale[j] for j in range(1, plan.d) if not hidden[:, j].all()]
     columns += [layout.X[:, f] for f in range(layout.X.shape[1]) if f not in layout.radial.column]
+    numbers = _numbers(plan)
     for t in range(layout.phi.shape[1]):
+        at, there = numbers[layout.level[:, t]], layout.phi[:, t] > 0
+        if there.any() and not np.isnan(at[there]).any():
+            columns.append(np.where(there, at, at[there].mean()))
+            continue
         level = layout.level[:, t] - layout.level[:, t].min()
         seen = np.unique(level)
         if 1 < len(seen) <= 50:
@@ -81,6 +86,16 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
         keep = values > 1e-6 * values[-1]
         Z = Z @ vectors[:, keep] / np.sqrt(values[keep])
     return Z
+
+
+def _numbers(plan: Plan) -> np.ndarray:
+    """(L,) the value that a row of T stands for, of terms at values that are numbers and have parameters; NaN elsewhere."""
+    out = np.full(plan.full.n_tables, np.nan)
+    for part in plan.tables:
+        if part.values is not None and part.values.value is not None and part.estimated and not part.family.indexes:
+            first = part.offset + part.height - part.size * part.values.size
+            out[first : part.offset + part.height] = np.tile(part.values.value, part.size)
+    return out
 
 
 def _quartiles(layout: Layout) -> np.ndarray:

@@ -127,9 +127,10 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
                 "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
                 f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
             )
-        if not b.free.all():
-            infinite = name in chart.normal and chart.normal[name].any()
-            where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"
+        if (infinite := chart.limits.infinite.get(name)) is not None:
+            error, missing = (np.where(infinite.reshape(b.shape), np.nan, x) for x in (error, missing))
+        if infinite is not None or not b.free.all():
+            where = "on the boundary of its support" if infinite is None else f"as good as infinite ({chart.limits.words[name]})"
             reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)

@@ -13,9 +13,10 @@ from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
-from .freedom import complete, normal_tails
+from .freedom import complete
 from .heywood import zero_uniquenesses
 from .layout import Statistics
+from .limits import at_limit
 from .plan import BATCH, Plan
 from .scaling import natural_units, power_of_two
 
@@ -45,13 +46,13 @@ class Coordinates:
     out of the vector; what its prior fixes (a zero by declaration) has no place in it to begin with.
 
     names : restricts the vector to some parameters; the others stay at their values. heywood : leave out residual variances of
-    zero; such entries are in `zero`. Degrees of freedom that are as good as infinite are left out too, and are in `normal`.
+    zero; such entries are in `zero`. Arguments that are as good as infinite are left out too, and are in `limits`.
     """
 
     def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None, heywood: bool = True) -> None:
         self.plan, self.env = plan, env
         self.zero = zero_uniquenesses(plan, env) if heywood else {}
-        self.normal = normal_tails(plan, env) if plan.radials else {}
+        self.limits = at_limit(plan, env)
         self.blocks: list[Block] = []
         # EM walks towards a boundary for ever: a probability that stands for less than 1e-8 of a row has arrived
         margin = min(1e-10, 1e-8 / max(1.0, float(plan.problem.weights.sum())))
@@ -65,8 +66,8 @@ class Coordinates:
             free = support.free(x, margin)
             if v.label in self.zero:
                 free = free & ~self.zero[v.label]
-            if v.label in self.normal:
-                free = free & ~self.normal[v.label]
+            if v.label in self.limits.held:
+                free = free & ~self.limits.held[v.label]
             unit = _unit(plan, v, support, x, len(start))
             self.blocks.append(Block(v, support, x.shape, start, free, unit, slice(at, at + int(free.sum()))))
             at += int(free.sum())

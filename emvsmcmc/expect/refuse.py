@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily
 from ..families.kinds import MEAN, TAIL, ScaleKind
-from ..families.support import Interval, Real, Simplex
+from ..families.support import Interval, Positive, Real, Simplex
 from ..problem.problem import Problem
 from ..spec.arguments import parameter_support, parents
 from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
@@ -159,11 +159,15 @@ def hidden(variable: Variable) -> None:
 
 
 def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None:
-    """Numbers of trials are known; the probabilities of a given category do not change from row to row."""
+    """Numbers of trials are known, the probabilities of a given category do not change from row to row, and what Newton's steps
+    look for lies where the density is.
+    """
     estimated = {v.label for v in problem.parameters}
     family = distribution.family
     for key, expression in distribution.arguments.items():
         names = value_names(expression)
+        if family.arguments[key].kind is None and isinstance(family.arguments[key].support, Positive):
+            _positive_only(variable, key, expression)
         if family.arguments[key].fixed and names & estimated:
             found, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
         elif key == family.counted and names & set(problem.covariates):
@@ -242,7 +246,7 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
 
 
 def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
-    """Degrees of freedom are positive wherever the prior of a parameter that stands for them lies."""
+    """A positive argument without a closed form is positive wherever the prior of a parameter that stands for it lies."""
     base = nu.base if isinstance(nu, Index) else nu
     if not isinstance(base, Variable):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,13 +59,24 @@ def _why(view: View, v: Variable, prior: bool) -> str:
             return f"its {v.family.name} prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
     if uses is None:
-        return "it stands inside an expression, not alone in a slot"
+        alone = [f"the {key} of {name} has no closed form" for name, key in _without_closed_form(view, v)]
+        return "; ".join(dict.fromkeys(alone)) or "it stands inside an expression, not alone in a slot"
     if not uses:
         return "it stands only in priors"
     kinds = sorted({u.kind.name for u in uses})
     if len(kinds) > 1:
         return f"it stands in slots of different kinds ({', '.join(kinds)})"
     return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
+
+
+def _without_closed_form(view: View, v: Variable) -> Iterator[tuple[str, str]]:
+    """(variable, argument) of tables in which a parameter stands as it is, or looked up, and whose mode has no formula."""
+    for part in view.plan.tables:
+        for key in part.estimated:
+            e = part.argument(key)
+            base = e.base if isinstance(e, Index) else e
+            if base is v and not isinstance(part.family.arguments[key].kind, ConjugateKind):
+                yield f"{part.variable.label} ({part.family.name})", key
 
 
 def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
@@ -156,7 +168,10 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
             return f"{over}{r}[{value} = {view.counted(part)}]", ""
         return f"{over}{r}{value}", f"{over}{r}(1 − {value})"
     # a family's message only picks among its statistics, so it picks among their names as well
-    first, second = map(str, family.message(use.key, _multipliers(view, part, value)))  # type: ignore[arg-type]
+    first, *others = map(str, family.message(use.key, _multipliers(view, part, value)))  # type: ignore[arg-type]
+    if not others:
+        return f"{over}{r}{first}", ""
+    (second,) = others
     if use.factor is not None:
         known = write.expression(_factor(part.argument(use.key), v.label))
         second = known if second == "1" else f"{second} {known}"
@@ -188,6 +203,7 @@ def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
     candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
+    candidates += [(f"({value} − 1)", x - 1)]
     candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
     return [
         next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")

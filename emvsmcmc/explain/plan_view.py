@@ -165,5 +165,7 @@ class View:
         return lines
 
     def counted(self, part: TablePart) -> str:
-        """Symbol of the level that a category takes."""
-        return str(part.counted) if part.counted is not None and not part.counted.startswith("_") else "level"
+        """Symbol of the level that a category takes, or of the categories that a vector of counts has."""
+        if part.counted is None:
+            return part.elements[-1][0]
+        return str(part.counted) if not part.counted.startswith("_") else "level"

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from .argument import REQUIRED, Argument
-from .base import ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
+from .base import (
+    ConjugateFamily,
+    Family,
+    GaussianFamily,
+    Limiting,
+    Prior,
+    RadialFamily,
+    Restricted,
+    TableFamily,
+    Twin,
+    ValueFamily,
+)
 from .bernoulli import Bernoulli
+from .betabinomial import BetaBinomial
 from .binomial import Binomial
 from .categorical import Categorical
 from .covariance import InverseWishart, LKJCov
 from .dirac import Dirac
 from .dirichlet import Dirichlet
 from .exponential import Exponential
+from .geometric import Geometric
+from .multinomial import Multinomial
 from .mvnormal import MvNormal
+from .negativebinomial import NegativeBinomial
 from .normal import Normal
 from .poisson import Poisson
 from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
@@ -25,6 +40,10 @@ ALL: tuple[Family, ...] = (
     Bernoulli(),
     Binomial(),
     Poisson(),
+    NegativeBinomial(),
+    Geometric(),
+    BetaBinomial(),
+    Multinomial(),
     Exponential(),
     Dirac(),
     Dirichlet(),
@@ -47,6 +66,7 @@ __all__ = [
     "ConjugateFamily",
     "Family",
     "GaussianFamily",
+    "Limiting",
     "Prior",
     "RadialFamily",
     "Restricted",

@@ -133,6 +133,24 @@ class RadialFamily:
     """
 
 
+class Limiting(ABC):
+    """A child that becomes another distribution as some arguments go to infinity together.
+
+    Where the rows want that other distribution, the likelihood rises for ever and a finite value says nothing: infinity is a
+    boundary like any other (`expect.limits`). endless : those arguments; the last is held where it has come so far, and what its
+    limit leaves free stays with the others. limit : the other distribution, in words ("no heavier tails than a Normal").
+    departure_reads : the arguments of `departure`, which depend on no row data but what a table is looked up by.
+    """
+
+    endless: tuple[str, ...]
+    limit: str
+    departure_reads: tuple[str, ...]
+
+    @abstractmethod
+    def departure(self, **arguments: np.ndarray) -> np.ndarray:
+        """How far the log density of a typical value is from its limit, in nats; of the order of 1 / the last argument."""
+
+
 class Prior(ABC):
     """A distribution that may stand over a parameter.
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from .argument import REQUIRED, Argument
-from .base import ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
+from .base import CollapsingFamily, ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
 from .bernoulli import Bernoulli
+from .beta import Beta
 from .binomial import Binomial
 from .categorical import Categorical
 from .covariance import InverseWishart, LKJCov
 from .dirac import Dirac
 from .dirichlet import Dirichlet
 from .exponential import Exponential
+from .gamma import Gamma
+from .inversegamma import InverseGamma
+from .lognormal import LogNormal
 from .mvnormal import MvNormal
 from .normal import Normal
 from .poisson import Poisson
-from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
+from .priors import HalfCauchy, HalfNormal
 from .studentt import StudentT
+from .uniform import Uniform
+from .vonmises import VonMises
+from .weibull import Weibull
 
 ALL: tuple[Family, ...] = (
     Normal(),
@@ -32,6 +39,9 @@ ALL: tuple[Family, ...] = (
     Uniform(),
     Gamma(),
     InverseGamma(),
+    LogNormal(),
+    Weibull(),
+    VonMises(),
     HalfNormal(),
     HalfCauchy(),
     InverseWishart(),
@@ -44,6 +54,7 @@ __all__ = [
     "BY_NAME",
     "REQUIRED",
     "Argument",
+    "CollapsingFamily",
     "ConjugateFamily",
     "Family",
     "GaussianFamily",

@@ -21,6 +21,7 @@ class Support(ABC):
     """A set of values with a smooth chart."""
 
     description: str
+    remedy = "Mend the value, or declare another distribution."  # where data lie outside
 
     @abstractmethod
     def contains(self, x: np.ndarray) -> np.ndarray:
@@ -140,6 +141,10 @@ class Interval(Support):
         own = "" if len(low) == len(high) == 1 else ", each within its own bounds"
         return f"a number from {low[0]:g} to {high[-1]:g}{own}"
 
+    @property
+    def open_description(self) -> str:
+        return f"{self.description}, the ends excluded"
+
     def contains(self, x: np.ndarray) -> np.ndarray:
         rounding = ROUNDING * (np.asarray(self.upper) - self.lower)  # a value at its bound went through the chart
         return ~((x < self.lower - rounding) | (x > self.upper + rounding))
@@ -173,6 +178,22 @@ class Interval(Support):
         lower = np.broadcast_to(np.asarray(self.lower, dtype=float), shape)
         width = np.broadcast_to(np.asarray(self.upper, dtype=float), shape) - lower
         return tuple(np.reshape(x, (*shape, *(1,) * batch)) for x in (lower, width))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class Circle(Interval):
+    """Angles in radians, from -pi to pi."""
+
+    lower: float | np.ndarray = -np.pi
+    upper: float | np.ndarray = np.pi
+    remedy = "Turn degrees into radians, and wrap the angles: numpy.angle(numpy.exp(1j * x))."
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return "an angle in radians from -pi to pi"
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return ~((x < self.lower) | (x > self.upper))
 
 
 @dataclass(frozen=True, eq=False)

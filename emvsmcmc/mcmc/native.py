@@ -100,6 +100,9 @@ class NativeLikelihood:
         ):
             cells = inside_cells(self.problem, part.variable, part.distribution)
             mask = mask & cells.reshape(mask.shape)  # what lies outside is ruled out by `_branch`
+        if part.distribution.family.open_support and not mask.all():
+            # a value that is not used must have a finite density all the same: the gradient of an unused infinity is no number
+            x = np.where(mask, x, x[mask][0] if mask.any() else part.distribution.family.support().middle(()))
         density = pm.logp(_twin(part.distribution, self.env, self._dims(part)), self._broadcast(x, part))
         event = part.distribution.family.event_dims
         shape = (self.problem.n, *self.shape, *[n for _, n in part.elements][: len(part.elements) - event])

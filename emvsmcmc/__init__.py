@@ -15,7 +15,8 @@ _WHERE = {
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "LogNormal", "Weibull", "VonMises", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
+        "StudentT", "Uniform", "Gamma", "InverseGamma", "LogNormal", "Weibull", "VonMises", "HalfNormal", "HalfCauchy",
+        "InverseWishart", "LKJCov", "Switch",
     ],
     "problem.condition": ["condition"],
     "problem.problem": ["Problem"],

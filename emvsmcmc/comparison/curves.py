@@ -148,13 +148,13 @@ def _axis(v: Variable, ends: np.ndarray) -> np.ndarray:
     """Points between two ends moved into the set of a variable's values; half a step inside where its end has no density."""
     supports = [b.family.support() for b in v.branches if not any(a.decides for a in b.family.arguments.values())]
     if not supports or any(isinstance(s, Real) for s in supports):
-        return np.linspace(*ends, GRID)
+        return np.linspace(ends[0], ends[1], GRID)
     support = supports[0]
     if isinstance(support, Positive):
         ends = np.maximum(ends, 0.0)
     elif isinstance(support, Interval):
         ends = np.clip(ends, support.lower, support.upper)
-    x = np.linspace(*ends, GRID)
+    x = np.linspace(ends[0], ends[1], GRID)
     if any(b.family.open_support for b in v.branches):
         half = 0.5 * (x[1] - x[0])
         x = np.where(support.interior(x), x, x + np.where(x == ends[0], half, -half))

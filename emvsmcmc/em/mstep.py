@@ -27,7 +27,7 @@ from .modes import mode
 from .newton import maximise
 from .regression import SINGULAR, Regression
 
-NARROW = 1e-5  # relative deviation below which the terms of a density have cancelled: eps / NARROW^2 is 1e-6 nats a row
+NARROW = 1e-4  # relative deviation below which the terms of a density cancel: their rounding is eps / NARROW^2, 1e-8, nats a row
 COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
 EMPTY = 1e-12  # of the total weight
 
@@ -123,9 +123,7 @@ class MStep:
         closed form that only tables and assignment probabilities read. What a mean, a scale or another argument of continuous
         values reads cannot, for the density would vanish, unless it collapses.
         """
-        arguments = [
-            e for p in (*self.plan.residual_parts, *self.collapsing) for e in p.distribution.arguments.values()
-        ]
+        arguments = [e for p in (*self.plan.residual_parts, *self.collapsing) for e in p.distribution.arguments.values()]
         names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
         by_name = {v.label: v for v in self.plan.parameters}
         return {n for n in names if isinstance(by_name[n].family.support(), Real | Positive) and not by_name[n].family.event_dims}
@@ -218,7 +216,6 @@ class MStep:
                     step.parameter.label,
                     "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
                 )
-
 
     def _not_narrow(self, part: TablePart, env: Environment) -> None:
         family = part.family

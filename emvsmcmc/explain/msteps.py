@@ -79,14 +79,12 @@ def _without_a_form(view: View, v: Variable) -> str | None:
             slot = f"the {key} of {part.variable.label}, which is {part.family.name},"
             if not isinstance(arguments[key].kind, ConjugateKind):
                 return f"{slot} has no closed form"
-            moving = [k for k in part.estimated if k != key and value_names(part.argument(k)) & _estimated(view)]
-            if moving:
+            estimated = {p.label for p in view.plan.parameters}
+            moving = [k for k in part.estimated if k != key and value_names(part.argument(k)) & estimated]
+            alone = part.argument(key)
+            if moving and (alone.base if isinstance(alone, Index) else alone) is v:
                 return f"{slot} has a closed form only where its {' and '.join(moving)} is known"
     return None
-
-
-def _estimated(view: View) -> set[str]:
-    return {p.label for p in view.plan.parameters}
 
 
 def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
@@ -213,7 +211,12 @@ def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
         if argument.fixed:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
-    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x), (f"log {value}", np.log(x)), (f"1 / {value}", 1 / x)]
+    candidates: list[tuple[str, np.ndarray]] = [
+        ("1", np.ones(7)),
+        (value, x),
+        (f"log {value}", np.log(x)),
+        (f"(1 / {value})", 1 / x),
+    ]
     candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
     return [
         next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")

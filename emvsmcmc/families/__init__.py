@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from .argument import REQUIRED, Argument
-from .base import CollapsingFamily, ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
+from .base import (
+    CollapsingFamily,
+    ConjugateFamily,
+    Family,
+    GaussianFamily,
+    Prior,
+    RadialFamily,
+    Restricted,
+    TableFamily,
+    Twin,
+    ValueFamily,
+)
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

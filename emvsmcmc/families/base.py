@@ -34,10 +34,14 @@ def as_named(xp: ModuleType, arguments: Mapping[str, Array]) -> dict[str, Array]
 
 @dataclass(frozen=True)
 class Twin:
-    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported."""
+    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported.
+
+    sized : its log density takes values of the shape of its arguments only.
+    """
 
     name: str
     arguments: Callable[[ModuleType, Mapping[str, Array]], dict[str, Array]] = as_named
+    sized: bool = False
 
 
 class Family(ABC):

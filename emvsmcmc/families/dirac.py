@@ -30,4 +30,6 @@ class Dirac(Family, ValueFamily):
         return np.where(np.equal(x, arguments["c"]), 0.0, -np.inf)
 
     def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
-        return xp.where(value == arguments["c"], 0.0, -np.inf)
+        assert value is not None
+        same = np.equal(value, arguments["c"]) if xp is np else xp.eq(value, arguments["c"])
+        return xp.where(same, 0.0, -np.inf)

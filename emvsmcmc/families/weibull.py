@@ -22,7 +22,7 @@ class Weibull(Family, TableFamily, ValueFamily, CollapsingFamily, Prior):
     arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive())}
     open_support = True
     value_reads = ("alpha", "beta")
-    twin = Twin("Weibull")
+    twin = Twin("Weibull", sized=True)
 
     def support(self, **arguments: Array) -> Support:
         return Positive()

@@ -25,7 +25,7 @@ def grouped(text: str) -> str:
 class Text(str):
     """The name of a number: a product of two is written as one."""
 
-    def __mul__(self, other: object) -> Text:  # type: ignore[override]
+    def __mul__(self, other: object) -> Text:
         if self == "1" or other == "1":
             return Text(other if self == "1" else self)
         return Text(f"{self} {other}")

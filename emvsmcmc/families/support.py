@@ -142,7 +142,7 @@ class Interval(Support):
         return f"a number from {low[0]:g} to {high[-1]:g}{own}"
 
     @property
-    def open_description(self) -> str:  # type: ignore[override]
+    def open_description(self) -> str:
         low, high = np.unique(self.lower), np.unique(self.upper)
         if len(low) == len(high) == 1 and low[0] == 0:
             return f"a positive number below {high[0]:g}"

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from continuous import mixture, noisy_clusters
+from examples import EXAMPLES
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 import emvsmcmc as ev
+from emvsmcmc.comparison.curves import fitted
 from emvsmcmc.errors import ConstantColumn, FitFailed, InvalidSpec, OutOfSupport, Status, UnsupportedModel
 
 AGREE = 1e-8  # nats
@@ -294,3 +296,43 @@ def test_bounds_of_noise_are_known_and_in_order() -> None:
     noise = fit.probability["which"].values[:, 1]
     assert noise[[0, 2]].tolist() == [0.0, 0.0]
     assert noise[1] == pytest.approx(0.5 / (0.5 + stats.norm.pdf(0.5)), rel=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------------------ words and curves
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_curves_are_drawn_over_the_data(name: str) -> None:
+    """The density of the fitted model, inside its set of values: it holds nearly all of the mass, and is finite."""
+    constructor, parameters, *_ = MIXTURES[name]
+    fit = ev.fit_em(mixture(draws(name), constructor, **parameters), starts=3, random_seed=0, standard_errors=None)
+    curves = fitted(fit, fit.estimate.expand_dims(chain=1, draw=2))["x"]
+    for key in ("em_total", "lower_total", "upper_total"):
+        assert np.isfinite(curves[key]).all()
+        assert float(np.trapezoid(curves[key], curves["x"])) == pytest.approx(1, abs=0.05)
+    assert curves.sizes == {"configuration": 2, "x": len(curves["x"])}
+
+
+def test_curves_of_noise_beside_a_density() -> None:
+    r = np.random.default_rng(44)
+    with ev.Spec() as spec:
+        mean, sd = ev.Normal("mean", 0, 5), ev.HalfNormal("sd", 2)
+        noise = ev.Bernoulli("noise", 0.2, dims="row")
+        ev.Switch("x", noise, [ev.Normal.dist(mean, sd), ev.Uniform.dist(-10, 10)], dims="row")
+    problem = ev.condition(spec, {"x": np.r_[r.normal(2, 0.5, 80), r.uniform(-10, 10, 20)]})
+    fit = ev.fit_em(problem, starts=3, random_seed=0, standard_errors=None)
+    curves = fitted(fit, fit.estimate.expand_dims(chain=1, draw=2))["x"]
+    inside = np.abs(curves["x"].values) <= 10
+    np.testing.assert_allclose(curves["em"].values[1], np.where(inside, 0.2 / 20, 0.0), rtol=1e-12)
+
+
+def test_explain_says_what_has_no_closed_form() -> None:
+    both = str(EXAMPLES["gamma_mixture"].build().spec.explain())
+    assert "alpha, beta: no closed form; safeguarded Newton on Q, together" in both
+    assert "alpha: the alpha of x, which is Gamma, has no closed form" in both
+    assert "beta: the beta of x, which is Gamma, has a closed form only where its alpha is known" in both
+    known = str(EXAMPLES["erlang_rates"].build().spec.explain())
+    assert "rate[k] = Σ_row r[row, k] 3 / Σ_row r[row, k] x[row] time[row]" in known
+    assert "level = Σ_{row, k} r[row, k] 4 / Σ_{row, k} r[row, k] (1 / y[row])" in known
+    link = str(EXAMPLES["gamma_regression"].build().spec.explain())
+    assert "a: it stands inside an expression, not alone in a slot" in link

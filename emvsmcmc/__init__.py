@@ -17,8 +17,8 @@ _WHERE = {
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
-        "NegativeBinomial", "Geometric", "BetaBinomial", "Multinomial",
+        "StudentT", "Uniform", "Gamma", "InverseGamma", "LogNormal", "Weibull", "VonMises", "HalfNormal", "HalfCauchy",
+        "NegativeBinomial", "Geometric", "BetaBinomial", "Multinomial", "InverseWishart", "LKJCov", "Switch",
     ],
     "problem.condition": ["condition"],
     "problem.problem": ["Problem"],
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         InverseGamma,
         InverseWishart,
         LKJCov,
+        LogNormal,
         Multinomial,
         MvNormal,
         NegativeBinomial,
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
         StudentT,
         Switch,
         Uniform,
+        VonMises,
+        Weibull,
     )
 
 

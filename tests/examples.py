@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from continuous import CONTINUOUS
 from count_examples import COUNTS
 from factors import FACTORS
 
@@ -386,4 +387,5 @@ EXAMPLES: dict[str, Example] = {
     "group_effects": Example(group_effects),
 }
 EXAMPLES |= {name: Example(build, gaussian_hidden=True) for name, (build, _, _) in FACTORS.items()}
-EXAMPLES |= {name: Example(build, conjugate=conjugate) for name, (build, conjugate) in COUNTS.items()}
+for members in (COUNTS, CONTINUOUS):
+    EXAMPLES |= {name: Example(build, conjugate=conjugate) for name, (build, conjugate) in members.items()}

@@ -25,6 +25,9 @@ from emvsmcmc.expect.store import chunks
 from emvsmcmc.expect.store.chunks import chunked_plan
 
 CLOSE = 1e-10
+# Newton's step ends where 1e-13 nats are left to gain, at parameters that are off by the root of that; far from the optimum the
+# path tells by how much
+STEPPED = {"gamma_mixture": 1e-5, "beta_mixture": 1e-5}
 
 
 def start(problem: ev.Problem) -> tuple[Plan, dict[str, np.ndarray]]:
@@ -100,11 +103,12 @@ def test_fits_are_the_same(name: str) -> None:
     with engine():
         parts = ev.fit_em(chunked(problem, 23), "map", **options)
     assert (parts.status, parts.iterations, parts.n_parameters) == (whole.status, whole.iterations, whole.n_parameters)
-    assert difference(whole.path, parts.path) < CLOSE
-    assert abs(whole.bic - parts.bic) < CLOSE * abs(whole.bic)
+    close = STEPPED.get(name, CLOSE)
+    assert difference(whole.path, parts.path) < close
+    assert abs(whole.bic - parts.bic) < close * abs(whole.bic)
     for parameter in whole.estimate:
         # a mean's last digits are lost where EM creeps: the path's rounding, not the statistics', sets the difference
-        assert difference(whole.estimate[parameter], parts.estimate[parameter]) < CLOSE
+        assert difference(whole.estimate[parameter], parts.estimate[parameter]) < close
 
 
 @pytest.mark.parametrize("name", ["partial_labels", "missing_cells", "one_factor", "t_mixture", "exposure"])

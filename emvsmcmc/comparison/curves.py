@@ -12,13 +12,13 @@ from ..em.result import EMFit
 from ..errors import BadInput
 from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
-from ..families.support import Interval, Positive, Support
+from ..families.support import Interval, Positive, Real
 from ..numerics import logsumexp
 from ..problem.chunked import in_memory
 from ..problem.condition import condition
 from ..problem.conditioned import Conditioned
 from ..spec.roles import indexing_names
-from ..spec.variable import Switch, Variable
+from ..spec.variable import Variable
 
 Arrays = dict[str, np.ndarray]
 CURVE_DRAWS = 400  # posterior draws behind a density band
@@ -81,13 +81,11 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
     values = values[np.isfinite(values)]
     discrete = _discrete(v)
     if not discrete:
-        if isinstance(v, Switch):
+        if any(b.family.mass for b in v.branches):
             return None  # a lump among a density
         margin = 0.12 * np.ptp(values)
-        low = values.min() - margin
-        ends = np.array([low, values.max() + margin])
-        low, high = _inside(v.family.support(), ends).tolist()
-        x = np.linspace(low, high, GRID)
+        ends = values.min() - margin, values.max() + margin
+        x = _axis(v, np.array(ends))
     else:
         x = np.arange(problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
     if len(x) > GRID:
@@ -148,11 +146,21 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     )
 
 
-def _inside(support: Support, ends: np.ndarray) -> np.ndarray:
-    """The ends of an axis, moved into a set of numbers."""
+def _axis(v: Variable, ends: np.ndarray) -> np.ndarray:
+    """Points between two ends moved into the set of a variable's values; half a step inside where its end has no density."""
+    supports = [b.family.support() for b in v.branches if not any(a.decides for a in b.family.arguments.values())]
+    if not supports or any(isinstance(s, Real) for s in supports):
+        return np.linspace(ends[0], ends[1], GRID)
+    support = supports[0]
     if isinstance(support, Positive):
-        return np.maximum(ends, 0.0)
-    return np.clip(ends, support.lower, support.upper) if isinstance(support, Interval) else ends
+        ends = np.maximum(ends, 0.0)
+    elif isinstance(support, Interval):
+        ends = np.clip(ends, support.lower, support.upper)
+    x = np.linspace(ends[0], ends[1], GRID)
+    if any(b.family.open_support for b in v.branches):
+        half = 0.5 * (x[1] - x[0])
+        x = np.where(support.interior(x), x, x + np.where(x == ends[0], half, -half))
+    return x
 
 
 def _discrete(v: Variable) -> bool:

@@ -9,11 +9,12 @@ from math import prod
 import numpy as np
 
 from ..errors import Degenerate
+from ..expect.coefficients import at_levels
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
-from ..expect.plan import Plan, ResidualPart, whitened
-from ..families import GaussianFamily, Limiting, Prior
+from ..expect.plan import Plan, ResidualPart, TablePart, whitened
+from ..families import CollapsingFamily, GaussianFamily, Limiting, Prior
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Positive, Real, Simplex
 from ..spec.arguments import argument_values, parameter_support
@@ -27,6 +28,7 @@ from .modes import mode
 from .newton import maximise
 from .regression import SINGULAR, Regression
 
+NARROW = 1e-4  # relative deviation below which the terms of a density cancel: their rounding is eps / NARROW^2, 1e-8, nats a row
 COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
 EMPTY = 1e-12  # of the total weight
 
@@ -77,6 +79,7 @@ class MStep:
             (scales if isinstance(step.kind, ScaleKind) else self.look_ups).append(step)
         self.look_ups += scales
         self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
+        self.collapsing = [p for p in plan.tables if isinstance(p.family, CollapsingFamily) and p.reads & set(by_name)]
         self.numeric = self._groups(rest)
 
     def _is_linear(self, v: Variable) -> bool:
@@ -124,10 +127,11 @@ class MStep:
     @cached_property
     def unbounded(self) -> set[str]:
         """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
-        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
-        cannot, for the density would vanish; and where a family has a limit, that is its end (`expect.limits`).
+        closed form that only tables and assignment probabilities read. What a mean, a scale or another argument of continuous
+        values reads cannot, for the density would vanish, unless it collapses; and where a family has a limit, that is its end
+        (`expect.limits`).
         """
-        arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
+        arguments = [e for p in (*self.plan.residual_parts, *self.collapsing) for e in p.distribution.arguments.values()]
         arguments += [p.argument(k) for p in self.plan.parts if isinstance(p.family, Limiting) for k in p.family.endless]
         names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
         by_name = {v.label: v for v in self.plan.parameters}
@@ -149,6 +153,8 @@ class MStep:
             env = env.having(batch=None)
         for step in self.watched:
             self._not_collapsed(step, env.values[step.parameter.label].array)
+        for part in self.collapsing:
+            self._not_narrow(part, env)
         return env
 
     def _ahead(self, env: Environment, S: Statistics) -> Environment:
@@ -221,6 +227,14 @@ class MStep:
                     step.parameter.label,
                     "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
                 )
+
+    def _not_narrow(self, part: TablePart, env: Environment) -> None:
+        family = part.family
+        assert isinstance(family, CollapsingFamily)
+        found = family.relative_deviation(**at_levels(self.plan, part, part.estimated, part.levels, env))
+        if (found[part.on] < NARROW).any():
+            names = [v.label for v in self.plan.parameters if v.label in part.reads]
+            raise Degenerate(", ".join(names), f"a component collapsed on a point, {part.variable.label} hardly varies in it")
 
 
 def _floor(plan: Plan, step: LookUp) -> np.ndarray:

@@ -222,7 +222,8 @@ def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
     family, rows = part.family, []
     if isinstance(family, TableFamily):
         arguments = at_levels(plan, part, part.estimated, part.levels, env)
-        rows += [_to_rows(t, part.size * part.levels.size, plan.K, env) for t in family.tables(env.xp, **arguments)]
+        shape = (plan.K, part.size, part.levels.size)
+        rows += [_to_rows(_whole(t, shape, env), prod(shape[1:]), plan.K, env) for t in family.tables(env.xp, **arguments)]
     if isinstance(family, ValueFamily):
         assert part.values is not None
         arguments = at_levels(plan, part, family.value_reads, part.values, env)
@@ -241,6 +242,11 @@ def at_levels(plan: Plan, part: TablePart, keys: Iterable[str], levels: Levels, 
         for name, e in with_complement(part.family, key, part.argument(key)).items():
             out[name] = _spread(plan, value_of(e, env), env, part.elements, extra)
     return out
+
+
+def _whole(table: Any, shape: tuple[int, ...], env: Environment) -> Any:
+    """(K, m, levels[, batch]), of a table that is a number because its family has nothing to estimate."""
+    return table if table.ndim else np.broadcast_to(table, shape if env.batch is None else (*shape, 1))
 
 
 def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..expect.plan import ResidualPart, TablePart
 from ..families import ConjugateFamily, Prior, TableFamily
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Real, Simplex
+from ..families.writing import Text, bracketed
 from ..spec.arguments import argument_values, parameter_support, parents
 from ..spec.expression import Expression, Index, Operation
 from ..spec.notation import Notation
@@ -58,9 +58,10 @@ def _why(view: View, v: Variable, prior: bool) -> str:
         if prior and isinstance(v.family.support(), Real):
             return f"its {v.family.name} prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
+    if (open_ := _without_a_form(view, v)) is not None:
+        return open_
     if uses is None:
-        alone = [f"the {key} of {name} has no closed form" for name, key in _without_closed_form(view, v)]
-        return "; ".join(dict.fromkeys(alone)) or "it stands inside an expression, not alone in a slot"
+        return "it stands inside an expression, not alone in a slot"
     if not uses:
         return "it stands only in priors"
     kinds = sorted({u.kind.name for u in uses})
@@ -69,14 +70,22 @@ def _why(view: View, v: Variable, prior: bool) -> str:
     return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
 
 
-def _without_closed_form(view: View, v: Variable) -> Iterator[tuple[str, str]]:
-    """(variable, argument) of tables in which a parameter stands as it is, or looked up, and whose mode has no formula."""
+def _without_a_form(view: View, v: Variable) -> str | None:
+    """Of a parameter in a slot that has no closed form, or that has one only where the others of its distribution are known."""
     for part in view.plan.tables:
+        arguments = part.family.arguments
         for key in part.estimated:
-            e = part.argument(key)
-            base = e.base if isinstance(e, Index) else e
-            if base is v and not isinstance(part.family.arguments[key].kind, ConjugateKind):
-                yield f"{part.variable.label} ({part.family.name})", key
+            if v.label not in value_names(part.argument(key)):
+                continue
+            slot = f"the {key} of {part.variable.label}, which is {part.family.name},"
+            if not isinstance(arguments[key].kind, ConjugateKind):
+                return f"{slot} has no closed form"
+            estimated = {p.label for p in view.plan.parameters}
+            moving = [k for k in part.estimated if k != key and value_names(part.argument(k)) & estimated]
+            alone = part.argument(key)
+            if moving and (alone.base if isinstance(alone, Index) else alone) is v:
+                return f"{slot} has a closed form only where its {' and '.join(moving)} is known"
+    return None
 
 
 def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
@@ -167,11 +176,15 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
         if family.counted is not None:
             return f"{over}{r}[{value} = {view.counted(part)}]", ""
         return f"{over}{r}{value}", f"{over}{r}(1 − {value})"
-    # a family's message only picks among its statistics, so it picks among their names as well
-    first, *others = map(str, family.message(use.key, _multipliers(view, part, value)))  # type: ignore[arg-type]
-    if not others:
+    # a family's message picks among its statistics, and multiplies them by what is known: so it does with their names as well
+    texts: Any = [Text(t) for t in _multipliers(view, part, value)]
+    known_others: Any = {
+        k: Text(bracketed(write.argument(part.distribution, k, part.variable.dims))) for k in part.estimated if k != use.key
+    }
+    first, *more = map(str, family.message(use.key, texts, **known_others))
+    if not more:
         return f"{over}{r}{first}", ""
-    (second,) = others
+    (second,) = more
     if use.factor is not None:
         known = write.expression(_factor(part.argument(use.key), v.label))
         second = known if second == "1" else f"{second} {known}"
@@ -195,15 +208,21 @@ def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
     family = part.family
     assert isinstance(family, TableFamily)
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 5, 7).astype(float)
+    x = rng.uniform(0.1, 0.9, 7)
     known: dict[str, np.ndarray] = {}
     texts: dict[str, str] = {}
     for key, argument in part.family.arguments.items():
         if argument.fixed:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
-    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
-    candidates += [(f"({value} − 1)", x - 1)]
+    candidates: list[tuple[str, np.ndarray]] = [
+        ("1", np.ones(7)),
+        (value, x),
+        (f"({value} − 1)", x - 1),
+        (f"{value}²", x**2),
+        (f"log {value}", np.log(x)),
+        (f"(1 / {value})", 1 / x),
+    ]
     candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
     return [
         next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .argument import REQUIRED, Argument
 from .base import (
+    CollapsingFamily,
     ConjugateFamily,
     Family,
     GaussianFamily,
@@ -16,6 +17,7 @@ from .base import (
     ValueFamily,
 )
 from .bernoulli import Bernoulli
+from .beta import Beta
 from .betabinomial import BetaBinomial
 from .binomial import Binomial
 from .categorical import Categorical
@@ -23,14 +25,20 @@ from .covariance import InverseWishart, LKJCov
 from .dirac import Dirac
 from .dirichlet import Dirichlet
 from .exponential import Exponential
+from .gamma import Gamma
 from .geometric import Geometric
+from .inversegamma import InverseGamma
+from .lognormal import LogNormal
 from .multinomial import Multinomial
 from .mvnormal import MvNormal
 from .negativebinomial import NegativeBinomial
 from .normal import Normal
 from .poisson import Poisson
-from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
+from .priors import HalfCauchy, HalfNormal
 from .studentt import StudentT
+from .uniform import Uniform
+from .vonmises import VonMises
+from .weibull import Weibull
 
 ALL: tuple[Family, ...] = (
     Normal(),
@@ -51,6 +59,9 @@ ALL: tuple[Family, ...] = (
     Uniform(),
     Gamma(),
     InverseGamma(),
+    LogNormal(),
+    Weibull(),
+    VonMises(),
     HalfNormal(),
     HalfCauchy(),
     InverseWishart(),
@@ -63,6 +74,7 @@ __all__ = [
     "BY_NAME",
     "REQUIRED",
     "Argument",
+    "CollapsingFamily",
     "ConjugateFamily",
     "Family",
     "GaussianFamily",

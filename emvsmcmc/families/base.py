@@ -34,10 +34,14 @@ def as_named(xp: ModuleType, arguments: Mapping[str, Array]) -> dict[str, Array]
 
 @dataclass(frozen=True)
 class Twin:
-    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported."""
+    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported.
+
+    sized : its log density takes values of the shape of its arguments only.
+    """
 
     name: str
     arguments: Callable[[ModuleType, Mapping[str, Array]], dict[str, Array]] = as_named
+    sized: bool = False
 
 
 class Family(ABC):
@@ -56,6 +60,7 @@ class Family(ABC):
     counted: str | None = None
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
     matrix: bool = False
+    open_support: bool = False
     twin: Twin | None = None
 
     @abstractmethod
@@ -112,6 +117,18 @@ class ConjugateFamily(ABC):
     def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
         """What the sums of weights times multipliers (a ValueFamily's: of weights at each value) bring to the messages of an
         argument's kind, given the values of the others.
+        """
+
+
+class CollapsingFamily(ABC):
+    """A child whose density at one value grows for ever as its distribution narrows to it, while the terms of its log density
+    grow and cancel.
+    """
+
+    @abstractmethod
+    def relative_deviation(self, **arguments: np.ndarray) -> np.ndarray:
+        """Its standard deviation, where that is small, over the size of its values (of their logarithm or angle, where its terms
+        are functions of those): the terms grow at most as its inverse square.
         """
 
 
@@ -197,3 +214,8 @@ def missing_as_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1 where x is there and 0 where it is missing, x with 0 for the missing): a child's own constant and value."""
     there = np.isfinite(x)
     return there.astype(float), np.where(there, x, 0.0)
+
+
+def inside_or_one(inside: np.ndarray, x: np.ndarray, other: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(where, x with 1 or another number elsewhere, of which a logarithm can be taken)."""
+    return inside, np.where(inside, x, other)

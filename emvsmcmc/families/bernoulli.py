@@ -9,7 +9,8 @@ import numpy as np
 from .argument import Argument
 from .base import COMPLEMENT, Array, ConjugateFamily, Family, Twin, ValueFamily
 from .kinds import PROBABILITY
-from .support import Counts, Interval, Support
+from .support import Interval, Support
+from .uncharted import Counts
 
 
 class Bernoulli(Family, ValueFamily, ConjugateFamily):

@@ -9,7 +9,8 @@ import numpy as np
 from .argument import Argument
 from .base import Array, ConjugateFamily, Family, Twin, ValueFamily
 from .kinds import PROBABILITIES
-from .support import Counts, Simplex, Support
+from .support import Simplex, Support
+from .uncharted import Counts
 
 
 class Categorical(Family, ValueFamily, ConjugateFamily):

@@ -10,7 +10,8 @@ from scipy.special import xlog1py
 from .argument import Argument
 from .base import COMPLEMENT, Array, ConjugateFamily, Family, TableFamily, Twin, missing_as_zero
 from .kinds import PROBABILITY
-from .support import Counts, Interval, Support
+from .support import Interval, Support
+from .uncharted import Counts
 
 
 class Geometric(Family, TableFamily, ConjugateFamily):

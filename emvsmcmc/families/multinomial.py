@@ -10,7 +10,8 @@ from scipy.special import gammaln, xlogy
 from .argument import Argument
 from .base import Array, ConjugateFamily, Family, TableFamily, Twin, missing_as_zero
 from .kinds import PROBABILITIES
-from .support import Counts, CountVectors, Simplex, Support
+from .support import Simplex, Support
+from .uncharted import Counts, CountVectors
 
 
 class Multinomial(Family, TableFamily, ConjugateFamily):

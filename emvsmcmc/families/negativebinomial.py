@@ -10,7 +10,8 @@ from scipy.special import gammaln, xlogy
 from .argument import Argument
 from .base import Array, Family, Limiting, Twin, ValueFamily
 from .log_gamma import gamma_factor, log_ratio, times_log_ratio
-from .support import Counts, Positive, Support
+from .support import Positive, Support
+from .uncharted import Counts
 
 
 class NegativeBinomial(Family, ValueFamily, Limiting):

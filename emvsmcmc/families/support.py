@@ -21,6 +21,7 @@ class Support(ABC):
     """A set of values with a smooth chart."""
 
     description: str
+    remedy = "Mend the value, or declare another distribution."  # where data lie outside
 
     @abstractmethod
     def contains(self, x: np.ndarray) -> np.ndarray:
@@ -183,6 +184,22 @@ class Interval(Support):
 
 
 @dataclass(frozen=True, eq=False)
+class Circle(Interval):
+    """Angles in radians, from -pi to pi."""
+
+    lower: float | np.ndarray = -np.pi
+    upper: float | np.ndarray = np.pi
+    remedy = "Turn degrees into radians, and wrap the angles: numpy.angle(numpy.exp(1j * x))."
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return "an angle in radians from -pi to pi"
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return ~((x < self.lower) | (x > self.upper))
+
+
+@dataclass(frozen=True, eq=False)
 class Simplex(Support):
     """Probabilities along the last axis; coordinates log(x_i / x_ref), one for every open entry but the reference.
 
@@ -335,57 +352,3 @@ class Uncharted(Support):
 
     def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise TypeError(f"{self.description} has no unconstrained coordinate")
-
-
-@dataclass(frozen=True, eq=False)
-class CountVectors(Uncharted):
-    """Counts along the last axis that sum to `total`, where it is known; an array where each vector has a total of its own."""
-
-    total: np.ndarray | None = None
-    end: str = "n"
-
-    @property
-    def description(self) -> str:  # type: ignore[override]
-        ends = np.zeros(0) if self.total is None else np.unique(self.total)
-        total = f"{ends[0]:g}" if len(ends) == 1 else self.end
-        return f"whole numbers of at least 0 that sum to {total} over the last dim, all of them there or all missing"
-
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            counts = ((x >= 0) & (x == np.floor(x)) & np.isfinite(x)).all(-1)
-            right = True if self.total is None else x.sum(-1) == self.total
-        return np.isnan(x).all(-1) | (counts & right)
-
-
-@dataclass(frozen=True, eq=False)
-class Point(Uncharted):
-    """One value, or one for each entry."""
-
-    value: np.ndarray
-
-    @property
-    def description(self) -> str:  # type: ignore[override]
-        return f"the value {', '.join(map(str, np.unique(self.value).tolist()))}"
-
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        return np.isnan(x) | (x == self.value)
-
-
-@dataclass(frozen=True, eq=False)
-class Counts(Uncharted):
-    """Whole numbers from `lower` (to `upper`, where given; an array where each value has an end of its own)."""
-
-    upper: float | np.ndarray = np.inf
-    lower: int = 0
-    end: str = "n"
-
-    @property
-    def description(self) -> str:  # type: ignore[override]
-        ends = np.unique(self.upper)
-        if len(ends) > 1:
-            return f"a whole number from {self.lower} to {self.end}"
-        return f"a whole number of at least {self.lower}" + (f" and at most {ends[0]:g}" if np.isfinite(ends[0]) else "")
-
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.isnan(x) | ((x >= self.lower) & (x == np.floor(x)) & np.isfinite(x) & (x <= self.upper))

@@ -15,7 +15,8 @@ _WHERE = {
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
+        "StudentT", "MvStudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov",
+        "Switch",
     ],
     "problem.condition": ["condition"],
     "problem.problem": ["Problem"],
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         InverseWishart,
         LKJCov,
         MvNormal,
+        MvStudentT,
         Normal,
         Poisson,
         StudentT,

@@ -12,6 +12,7 @@ from .dirac import Dirac
 from .dirichlet import Dirichlet
 from .exponential import Exponential
 from .mvnormal import MvNormal
+from .mvstudentt import MvStudentT
 from .normal import Normal
 from .poisson import Poisson
 from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
@@ -21,6 +22,7 @@ ALL: tuple[Family, ...] = (
     Normal(),
     MvNormal(),
     StudentT(),
+    MvStudentT(),
     Categorical(),
     Bernoulli(),
     Binomial(),

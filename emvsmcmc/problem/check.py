@@ -92,6 +92,8 @@ def fixed_arguments(problem: Problem) -> None:
     """Arguments that are known by fixed parameters alone lie in their set: a fixed scale is positive."""
     for v, distribution, key, names in _arguments(problem, set(problem.fixed)):
         argument = distribution.family.arguments[key]
+        if argument.matrix:
+            continue  # a look-up of a parameter, whose own support was asked already
         value = _value(problem, distribution, key, v.dims)
         if value is not None and not argument.admits(value).all():
             got = f"{value[~argument.admits(value)][0]:g}" if not argument.event_dims else "another"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from factors import FACTORS
+from t_vectors import T_VECTORS
 
 import emvsmcmc as ev
 
@@ -384,4 +385,5 @@ EXAMPLES: dict[str, Example] = {
     "t_mixture": Example(t_mixture, conjugate=False),
     "group_effects": Example(group_effects),
 }
+EXAMPLES |= {name: Example(build, conjugate=conjugate) for name, (build, conjugate) in T_VECTORS.items()}
 EXAMPLES |= {name: Example(build, gaussian_hidden=True) for name, (build, _, _) in FACTORS.items()}

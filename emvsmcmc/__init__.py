@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import errors
+from .errors import Status
 from .version import __version__
 
 _WHERE = {
@@ -31,19 +33,16 @@ _WHERE = {
     "experiments.calibration.calibrate": ["calibrate"],
     "experiments.labels.semisupervised": ["semisupervised"],
     "experiments.suggest.suggest": ["suggest"],
-    "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-__all__ = [*_MODULE_OF, "errors"]
+__all__ = [*_MODULE_OF, "Status", "errors"]
 
 if TYPE_CHECKING:
-    from . import errors
     from .comparison.choice.choose import Choice, choose
     from .comparison.result import Comparison
     from .comparison.run import compare, fit_mcmc
     from .em.fit import fit_em
     from .em.result import EMFit
-    from .errors import Status
     from .experiments.calibration.calibrate import calibrate
     from .experiments.labels.semisupervised import semisupervised
     from .experiments.suggest.suggest import suggest
@@ -79,15 +78,6 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
-    if name in ("compare", "Comparison"):
-        result = import_module(".comparison.result", __name__)
-        result.pages_by(lambda: import_module(".report.comparison.page", __name__).write)
-    if name in ("semisupervised", "calibrate"):
-        accessor = import_module(".experiments.accessor", __name__)
-        accessor.pages_by("labels", lambda: import_module(".report.labels", __name__).write)
-        accessor.pages_by("calibration", lambda: import_module(".report.calibration", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

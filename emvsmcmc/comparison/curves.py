@@ -158,8 +158,7 @@ def _discrete(v: Variable) -> bool:
 
 
 def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
-    dims = problem.spec.variables[name].dims[1:]
-    return f"{name}[{', '.join(str(problem.labels(d)[i]) for d, i in zip(dims, at, strict=True))}]" if at else name
+    return problem.entry(name, problem.spec.variables[name].dims[1:], at)
 
 
 def _column(array: Any, at: tuple[int, ...]) -> np.ndarray:

@@ -76,9 +76,8 @@ def _rows(problem: Problem) -> list[tuple[str, str, str]]:
     for v in problem.parameters:
         for kind, places in _places(problem, v).items():
             for at in places:
-                where = ", ".join(str(problem.labels(d)[i]) for d, i in zip(v.dims, at, strict=False))
                 name = v.label if kind == "value" else f"{kind} of {v.label}"
-                out.append((v.label, kind, f"{name}[{where}]" if at else name))
+                out.append((v.label, kind, problem.entry(name, v.dims[: len(at)], at)))
     return out
 
 

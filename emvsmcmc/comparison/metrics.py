@@ -17,6 +17,7 @@ from ..expect.draws import CHUNK, joint_log_densities
 from ..expect.inside import fixed_entries
 from ..invariance.axes import Turn, directions_at, rotations
 from ..numerics import LOG_2PI, logsumexp
+from ..words import entries
 
 HDI_PROBABILITY = 0.94
 NONE: Mapping[str, np.ndarray] = {}
@@ -33,12 +34,9 @@ def scalar_names(
     what is fixed by a prior ({variable: mask}), since it is no parameter.
     """
     out = []
-    for name, variable in dataset.data_vars.items():
-        for at in np.ndindex(*variable.shape):
-            if (name in matrices and at[-2] > at[-1]) or (name in fixed and fixed[str(name)][at]):
-                continue
-            labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
-            out.append((f"{name}[{labels}]" if at else str(name), str(name), at))
+    for label, name, at in entries(dataset):
+        if not ((name in matrices and at[-2] > at[-1]) or (name in fixed and fixed[name][at])):
+            out.append((label, name, at))
     return out
 
 

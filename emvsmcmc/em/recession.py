@@ -324,8 +324,7 @@ def _labels(plan: Plan, v: Variable) -> np.ndarray:
     shape = plan.problem.shape(v)
     out = np.full(shape, v.label, dtype=object)
     for at in np.ndindex(*shape):
-        own = ", ".join(str(plan.problem.labels(d)[i]) for d, i in zip(v.dims, at, strict=True))
-        out[at] = f"{v.label}[{own}]" if at else v.label
+        out[at] = plan.problem.entry(v.label, v.dims, at)
     return out
 
 

@@ -10,6 +10,7 @@ from ..expect.plan import GaussianPart, RadialPart
 from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.writing import bracketed
 from ..spec.variable import Switch, Variable
+from ..words import labelled
 from .means import residual
 from .plan_view import View, total
 
@@ -113,12 +114,12 @@ def _switched(view: View, v: Switch, branch: int | None) -> str:
 
 
 def _plain(v: Variable) -> str:
-    return f"{v.label}[{', '.join(v.dims)}]"
+    return labelled(v.label, v.dims)
 
 
 def _value(v: Variable) -> str:
     event = v.family.event_dims
-    return f"{v.label}[{', '.join(v.dims[: len(v.dims) - event] if event else v.dims)}]"
+    return labelled(v.label, v.dims[: len(v.dims) - event])
 
 
 def _gaussians(view: View) -> list[str]:

@@ -14,6 +14,7 @@ from ..families.writing import bracketed, grouped
 from ..spec.named import Named
 from ..spec.variable import Variable
 from ..spec.walk import value_names
+from ..words import labelled
 from .plan_view import View, total
 
 SAME = 1e-12  # relative difference below which two precisions are one
@@ -150,10 +151,10 @@ def residual(view: View, part: ResidualPart) -> str:
 
 
 def _prior_squares(view: View, parameter: Variable) -> str:
-    name = f"{parameter.label}[{', '.join(parameter.dims)}]" if parameter.dims else parameter.label
+    name = labelled(parameter.label, parameter.dims)
     if parameter.family.event_dims:
         lead = parameter.dims[:-1]
-        name = f"{parameter.label}[{', '.join(lead)}]" if lead else parameter.label
+        name = labelled(parameter.label, lead)
         keys = [*parameter.keys_of(MEAN), *parameter.keys_of(ScaleKind)]
         mu, cov = (view.write.argument(parameter, key, parameter.dims) for key in keys)
         return f"{total(lead)}({name} − {mu})ᵀ {cov}⁻¹ ({name} − {mu})  (prior)"

@@ -17,6 +17,7 @@ from ..spec.expression import Expression, Index, Operation
 from ..spec.notation import Notation
 from ..spec.variable import Variable
 from ..spec.walk import value_names, walk
+from ..words import labelled
 from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, total
 
@@ -146,7 +147,7 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     if isinstance(part, ResidualPart):
         away, r = residual(view, part), r + view.scale(part, write)
         return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}", weight
-    value = f"{part.variable.label}[{', '.join(part.variable.dims)}]"
+    value = labelled(part.variable.label, part.variable.dims)
     assert isinstance(part, TablePart)
     family = part.family
     assert isinstance(family, ConjugateFamily)
@@ -212,7 +213,7 @@ def _left(view: View, step: LookUp) -> tuple[str, list[str]]:
 
 def _own(step: LookUp) -> tuple[str, tuple[str, ...]]:
     dims = step.parameter.dims[:-2] if step.kind is COVARIANCE else step.parameter.dims
-    return f"{step.parameter.label}[{', '.join(dims)}]" if dims else step.parameter.label, dims
+    return labelled(step.parameter.label, dims), dims
 
 
 def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:

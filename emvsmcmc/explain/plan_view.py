@@ -17,6 +17,7 @@ from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
 from ..spec.variable import Switch, Variable
 from ..spec.walk import value_names
+from ..words import labelled
 
 
 def total(indices: Iterable[str]) -> str:
@@ -93,7 +94,7 @@ class View:
         """'r[row, k] ' with a space, or nothing where there is one configuration."""
         if not self.plan.axes:
             return f"{self.letter('w')}[{self.plate}] " if self.weighted else ""
-        return f"{self.letter('r')}[{', '.join([self.plate, *self.configuration(write)])}] "
+        return labelled(self.letter("r"), [self.plate, *self.configuration(write)]) + " "
 
     def scale(self, part: Part, write: Notation | None = None) -> str:
         """'u[row, k] ' with a space, the expected scale that weights a Student-t value; nothing for any other part."""
@@ -101,7 +102,7 @@ class View:
             return ""
         several = len({p.variable.label for p in self.plan.radials}) > 1
         name = self.letter("u") + (f"_{part.variable.label}" if several else "")
-        return f"{name}[{', '.join([self.plate, *self.elements(part), *self.configuration(write)])}] "
+        return labelled(name, [self.plate, *self.elements(part), *self.configuration(write)]) + " "
 
     def configuration(self, write: Notation | None = None) -> list[str]:
         return [(write or self.write).symbols[a] for a in self.plan.axes]
@@ -121,13 +122,13 @@ class View:
 
     def _vector(self, v: Variable, part: Part) -> str:
         dims = v.dims[: len(v.dims) - part.distribution.family.event_dims]
-        return f"{v.label}[{', '.join(dims)}]"
+        return labelled(v.label, dims)
 
     def count(self, write: Notation | None = None) -> str:
         """The sum of responsibilities of one configuration."""
         if not self.plan.axes:
             return f"{total([self.plate])}{self.responsibility()}".strip() if self.weighted else self.letter("n")
-        return f"{self.letter('N')}[{', '.join(self.configuration(write))}]"
+        return labelled(self.letter("N"), self.configuration(write))
 
     def weight(self, indices: Iterable[str], write: Notation | None = None, scale: str = "") -> str:
         """Sum of responsibilities (times a scale) over these indices, by its name where it has one."""

@@ -173,6 +173,11 @@ def times_log(xp: ModuleType, k: Array, x: Array) -> Array:
     return np.where(flat, 0.0, k * np.log(np.where(flat, 1.0, x)))
 
 
+def same(xp: ModuleType, a: Array, b: Array) -> Array:
+    """a == b, elementwise; of symbolic arrays too, whose `==` is another question."""
+    return np.equal(a, b) if xp is np else xp.eq(a, b)
+
+
 def missing_as_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1 where x is there and 0 where it is missing, x with 0 for the missing): a child's own constant and value."""
     there = np.isfinite(x)

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from .argument import Argument
-from .base import Array, Family, Twin, ValueFamily
+from .base import Array, Family, Twin, ValueFamily, same
 from .support import Point, Real, Support
 
 
@@ -30,4 +30,4 @@ class Dirac(Family, ValueFamily):
         return np.where(np.equal(x, arguments["c"]), 0.0, -np.inf)
 
     def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
-        return xp.where(value == arguments["c"], 0.0, -np.inf)
+        return xp.where(same(xp, value, arguments["c"]), 0.0, -np.inf)

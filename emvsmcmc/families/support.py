@@ -140,6 +140,13 @@ class Interval(Support):
         own = "" if len(low) == len(high) == 1 else ", each within its own bounds"
         return f"a number from {low[0]:g} to {high[-1]:g}{own}"
 
+    @property
+    def open_description(self) -> str:
+        low, high = np.unique(self.lower), np.unique(self.upper)
+        if len(low) == len(high) == 1 and low[0] == 0:
+            return f"a positive number below {high[0]:g}"
+        return f"{self.description}, its ends excluded"
+
     def contains(self, x: np.ndarray) -> np.ndarray:
         rounding = ROUNDING * (np.asarray(self.upper) - self.lower)  # a value at its bound went through the chart
         return ~((x < self.lower - rounding) | (x > self.upper + rounding))

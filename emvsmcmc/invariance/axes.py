@@ -15,6 +15,7 @@ import numpy as np
 
 from ..expect.coefficients import coefficients, log_prior, mean_blocks
 from ..expect.coordinates import Coordinates
+from ..expect.gaussian import eliminate
 from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
 from ..expect.plan import Plan
@@ -152,8 +153,6 @@ def _same_density(plan: Plan, one: Environment, other: Environment) -> bool:
 
 def _marginal(plan: Plan, env: Environment, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
     """(log constants (K,), moments of the marginal residual rows (K, o, o) in units of the columns, tables, radial rows, nu)."""
-    from ..expect.gaussian import eliminate
-
     C = coefficients(plan, env)
     e = eliminate(C.B, np.flatnonzero(~hidden), np.flatnonzero(hidden))
     scaled = e.rows * plan.scale[~hidden]

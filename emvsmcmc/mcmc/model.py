@@ -15,7 +15,7 @@ from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
-from ..spec.evaluate import Environment
+from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
 from .parameters import JACOBIAN, declare
@@ -150,8 +150,6 @@ def _first_possible(plan: Plan) -> np.ndarray | None:
 
 def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     """Every discrete latent as a free Categorical or Bernoulli; given labels are filled in. The classroom version."""
-    from ..spec.evaluate import value_of
-
     problem = plan.problem
     plate = problem.plate
     first = _first_possible(plan)

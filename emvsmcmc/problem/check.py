@@ -19,6 +19,7 @@ from ..spec.named import Named
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
 from ..spec.walk import index_names, names_in, value_names
+from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
 
@@ -92,11 +93,10 @@ def fixed_arguments(problem: Problem) -> None:
     """Arguments that are known by fixed parameters alone lie in their set: a fixed scale is positive."""
     for v, distribution, key, names in _arguments(problem, set(problem.fixed)):
         argument = distribution.family.arguments[key]
-        if argument.matrix:
-            continue  # a look-up of a parameter, whose own support was asked already
-        value = _value(problem, distribution, key, v.dims)
+        # a matrix, or probabilities, that are fixed were held to their own support
+        value = None if argument.event_dims else _value(problem, distribution, key, v.dims)
         if value is not None and not argument.admits(value).all():
-            got = f"{value[~argument.admits(value)][0]:g}" if not argument.event_dims else "another"
+            got = f"{value[~argument.admits(value)][0]:g}"
             raise OutOfSupport(
                 " and ".join(sorted(names)),
                 f"{argument.description}, the {key} of {v.label!r}",
@@ -261,8 +261,7 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
 def column_name(problem: Problem, variable: Variable, column: int) -> str:
     rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
     at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
-    labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
-    return f"{variable.label}[{labels}]" if labels else variable.label
+    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True)))
 
 
 def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from ..spec.model import Spec
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
 from ..spec.walk import names_in
+from ..words import labelled
 from . import covariates
 from .branches import atom_notes, atom_rows
 from .labels import plain
@@ -114,7 +115,8 @@ def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[
         pairs = [(i, j) for i, j in np.argwhere(~mask) if i < j and mask[i, i] and mask[j, j]]
         for i, j in pairs[:MAX_LISTED]:
             a, b = (str(plain(labels(dim)[k])) for k in (i, j))
-            out.append(f"{name}[{a}, {b}]: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
+            who = labelled(name, (a, b))
+            out.append(f"{who}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
         if len(pairs) > MAX_LISTED:
             out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from ..spec.expression import Expression
 from ..spec.model import Spec
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..words import labelled
 from .align import Plate, constant_size
 
 
@@ -52,6 +54,10 @@ class Problem:
     def labels(self, dim: str) -> np.ndarray:
         """Coordinate labels of a dim."""
         return self.plates[dim].labels if dim in self.plates else np.asarray(self.spec.coords[dim])
+
+    def entry(self, name: str, dims: Sequence[str], at: Iterable[Any]) -> str:
+        """What the entry at a position along `dims` is called: name[label, label]."""
+        return labelled(name, (self.labels(d)[i] for d, i in zip(dims, at, strict=True)))
 
     @property
     def plate(self) -> str:

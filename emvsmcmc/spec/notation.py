@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation
 from .variable import Variable
 
@@ -113,7 +114,7 @@ def subscripted(v: Variable | Data, notation: Notation | None = None) -> str:
 
 
 def _subscript(indices: Sequence[str]) -> str:
-    return f"[{', '.join(indices)}]" if indices else ""
+    return labelled("", indices)
 
 
 def _shown(dim: str, drop: Sequence[str]) -> bool:

@@ -118,8 +118,7 @@ def _name(plan: Plan, column: int) -> str:
 def labelled(plan: Plan, name: str, own: Sequence[tuple[str, int]], position: int) -> str:
     """design[b]: one position of a covariate that has dims of its own."""
     at = np.unravel_index(position, [n for _, n in own]) if own else ()
-    labels = ", ".join(str(plan.problem.labels(d)[i]) for (d, _), i in zip(own, at, strict=True))
-    return f"{name}[{labels}]" if labels else name
+    return plan.problem.entry(name, [d for d, _ in own], at)
 
 
 def collinear(columns: list[Column], intercept: bool, written: str, where: str) -> BadInput:

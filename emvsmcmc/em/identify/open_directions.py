@@ -165,6 +165,5 @@ def entries(chart: Coordinates, flat: np.ndarray) -> list[str]:
             name = b.variable.label
             if len(index) == 2 and b.variable.family.matrix and index[0] > index[1]:
                 continue  # the other half of a symmetric matrix
-            labels = ", ".join(str(problem.labels(d)[i]) for d, i in zip(b.variable.dims, index, strict=True))
-            out.append(f"{name}[{labels}]" if labels else name)
+            out.append(problem.entry(name, b.variable.dims, index))
     return out

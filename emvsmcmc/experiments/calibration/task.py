@@ -14,7 +14,7 @@ from ...comparison.align import align
 from ...comparison.invariant import errors_at, values_at, values_of_draws
 from ...comparison.metrics import scalar_names
 from ...comparison.starting import chain_starts, within_reach
-from ...em.fit import FINISHED, fit_em
+from ...em.fit import fit_em
 from ...em.result import EMFit, parameter_dataset
 from ...em.uncertainty import bootstrap
 from ...errors import EmvsmcmcError, FitFailed, Status
@@ -182,7 +182,7 @@ def _maximum_likelihood(problem: Problem, options: Mapping[str, Any], seed: int)
         fit = fit_em(problem, "ml", **{**options, "random_seed": seed, "progress": False})
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
-    usable = fit.status in FINISHED
+    usable = fit.status.finished
     return fit if usable else None, fit.status.value, "" if fit.status is Status.CONVERGED else fit.sentence
 
 

@@ -11,8 +11,7 @@ from scipy.special import gammaln
 from .argument import Argument
 from .base import FACTOR, WHITENER, Array, Family, Prior, RadialFamily, Twin
 from .kinds import COVARIANCE, MEAN, TAIL, Kind
-from .radial import log_constant
-from .studentt import LARGEST_NU
+from .radial import LARGEST_NU, log_constant
 from .support import Covariance, Interval, Real, Support, whitener
 
 

@@ -14,6 +14,7 @@ from scipy.special import digamma, loggamma
 from ..numerics import LOG_2PI
 from .base import Array
 
+LARGEST_NU = 1e15  # beyond it the density is Normal to the last bit
 LARGE = 16.0  # from here on six terms of Stirling's series are exact, while log Gamma loses a digit for each of its own
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # of log Gamma(a), in a^-1, a^-3, ...
 HALF_STEP = (-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224)  # of log Gamma(a + 1/2) - log Gamma(a)

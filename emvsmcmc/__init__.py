@@ -17,7 +17,7 @@ _WHERE = {
     "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "LogNormal", "Weibull", "VonMises", "HalfNormal", "HalfCauchy",
+        "StudentT", "MvStudentT", "Uniform", "Gamma", "InverseGamma", "LogNormal", "Weibull", "VonMises", "HalfNormal", "HalfCauchy",
         "NegativeBinomial", "Geometric", "BetaBinomial", "Multinomial", "InverseWishart", "LKJCov", "Switch",
     ],
     "problem.condition": ["condition"],
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         LogNormal,
         Multinomial,
         MvNormal,
+        MvStudentT,
         NegativeBinomial,
         Normal,
         Poisson,

@@ -15,6 +15,7 @@ from emvsmcmc.families import BY_NAME
 
 COV = np.array([[2.0, 0.6, -0.3], [0.6, 1.0, 0.2], [-0.3, 0.2, 0.7]])
 MATRICES = np.stack([COV, np.eye(3), 0.3 * COV + 0.1 * np.eye(3)])
+VECTORS = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [4.0, -1.0, 30.0]])
 P3 = np.array([0.2, 0.5, 0.3])
 Moment = tuple[Callable[[np.ndarray], np.ndarray], Any]  # (statistic of draws (size, *shape), its expectation)
 
@@ -87,6 +88,28 @@ CASES: dict[str, list[Case]] = {
             [(lambda x, q=q: (x < stats.t.ppf(q, 1.5, scale=2.0)).astype(float), q) for q in (0.1, 0.25, 0.9)],
         ),
         scipy_case(stats.t(50.0, 1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], nu=50.0, mu=1.5, sigma=2.0),
+    ],
+    "MvStudentT": [
+        Case(
+            {"nu": 9.0, "mu": np.array([1.0, 0.0, -2.0]), "scale": COV},
+            VECTORS,
+            stats.multivariate_t([1.0, 0.0, -2.0], COV, 9.0).logpdf(VECTORS),
+            [
+                (lambda x: x, [1.0, 0.0, -2.0]),
+                (lambda x: (x - [1, 0, -2])[:, :, None] * (x - [1, 0, -2])[:, None, :], 9 / 7 * COV),
+                # the squares of two independent entries are not independent: they share a scale
+                (lambda x: (x[:, 1] * (x[:, 2] + 2 - 0.2 * x[:, 1])) ** 2, (9 / 7) ** 2 * (7 / 5) * (0.7 - 0.04)),
+            ],
+            (3,),
+        ),
+        # without a variance, and two entries: quantiles instead
+        Case(
+            {"nu": 1.5, "mu": np.zeros(2), "scale": COV[:2, :2]},
+            100 * VECTORS[:, :2],
+            stats.multivariate_t([0.0, 0.0], COV[:2, :2], 1.5).logpdf(100 * VECTORS[:, :2]),
+            [(lambda x, q=q: (x[:, 1] < stats.t.ppf(q, 1.5)).astype(float), q) for q in (0.1, 0.25, 0.9)],
+            (2,),
+        ),
     ],
     "Categorical": [Case({"p": P3}, np.array([0, 1, 2]), np.log(P3), [(indicator(k), P3[k]) for k in range(3)])],
     "Bernoulli": [scipy_case(stats.bernoulli(0.3), [0, 1], p=0.3)],

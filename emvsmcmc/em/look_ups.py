@@ -162,23 +162,24 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
         A = A / (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
-    N = np.where(part.on, S.N, 0.0)
+    N, M, root = np.where(part.on, S.N, 0.0)[:, None], S.M[:, None], S.root
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales
-        there = S.S[part.offset : part.offset + part.size].T * part.on[:, None]
-        SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
-        return [gather(there), gather(SS)]
+        N = S.S[part.offset : part.offset + part.size // part.length].T * part.on[:, None]
+        M, root = S.U[:, part.groups], None
     if use.kind is not COVARIANCE:
-        squares = np.einsum("kmd,kmd->km", A @ S.M, A) if S.root is None else ((A @ S.root.swapaxes(1, 2)) ** 2).sum(axis=2)
-        SS = squares * part.on[:, None]
-        return [gather(N[:, None]), gather(SS)]
+        if root is None:
+            SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ M)[:, :, 0], A)
+        else:
+            SS = ((A @ root.swapaxes(1, 2)) ** 2).sum(axis=2)
+        return [gather(N), gather(SS * part.on[:, None])]
     p = part.elements[-1][1]
     A = A.reshape(plan.K, -1, p, plan.d)
-    left = A @ S.M[:, None] if S.root is None else A @ S.root.swapaxes(1, 2)[:, None]
-    right = A if S.root is None else left
+    left = A @ M if root is None else A @ root.swapaxes(1, 2)[:, None]
+    right = A if root is None else left
     SS = (left @ right.swapaxes(-1, -2)) * part.on[:, None, None, None]
     lead = shape[:-2]
-    count = np.bincount(use.index.ravel(), weights=np.broadcast_to(N[:, None], use.index.shape).ravel(), minlength=prod(lead))
+    count = np.bincount(use.index.ravel(), weights=np.broadcast_to(N, use.index.shape).ravel(), minlength=prod(lead))
     total = np.zeros((prod(lead), p, p))
     np.add.at(total, use.index.ravel(), SS.reshape(-1, p, p))
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
@@ -186,7 +187,7 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
 
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:
     """(K, m, d, d) the second moments that the squared residuals are read from; one for all of a Gaussian's, (K, 1, d, d)."""
-    return S.U[:, part.rows] if isinstance(part, RadialPart) else S.M[:, None]
+    return np.repeat(S.U[:, part.groups], part.length, axis=1) if isinstance(part, RadialPart) else S.M[:, None]
 
 
 def mean_parameters(plan: Plan) -> list[tuple[list[ResidualPart], set[str]]]:

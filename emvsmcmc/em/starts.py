@@ -101,9 +101,8 @@ def _numbers(plan: Plan) -> np.ndarray:
 def _quartiles(layout: Layout) -> np.ndarray:
     """(t, 2) lower and upper quartile of each Student-t column, of the values that are there."""
     radial = layout.radial
-    return np.array(
-        [np.quantile(layout.V[layout.X[:, f] > 0, j], [0.25, 0.75]) for f, j in zip(radial.column, radial.own, strict=True)]
-    )
+    there = zip(radial.column[radial.group], radial.own, strict=True)
+    return np.array([np.quantile(layout.V[layout.X[:, f] > 0, j], [0.25, 0.75]) for f, j in there])
 
 
 def _fenced(layout: Layout) -> np.ndarray:
@@ -178,10 +177,11 @@ def _statistics(plan: Plan, layout: Layout, V: np.ndarray, r: np.ndarray, rng: n
     N, rho = wr.sum(axis=0), np.zeros((plan.K, plan.d))
     if not plan.radials:
         return Statistics(N, M, S, rho)
-    there = layout.X[:, layout.radial.column]
+    radial, there = layout.radial, layout.X[:, layout.radial.column]
     degrees = np.exp(rng.uniform(np.log(DEGREES[0]), np.log(DEGREES[1]), there.shape[1]))
-    quartiles, own = _quartiles(layout), layout.radial.own
+    quartiles, own = _quartiles(layout), radial.own
     spread = np.where(np.ptp(quartiles, axis=1) > 0, np.ptp(quartiles, axis=1) / 1.349, plan.scale[own])
-    weight = there * (degrees + 1) / (degrees + ((V[:, own] - quartiles.mean(axis=1)) / spread) ** 2)
+    square = radial.summed(((V[:, own] - quartiles.mean(axis=1)) / spread) ** 2)
+    weight = there * (degrees + radial.lengths) / (degrees + square)
     U = np.stack([weighted_moments(layout, V, wr[:, [k]] * weight) for k in range(plan.K)])
     return Statistics(N, M, S, rho, U, (wr.T @ there) * digamma_less_log(0.5 * degrees))

@@ -163,7 +163,7 @@ def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any)
 
 
 def inverse_scale(plan: Plan, part: ResidualPart, env: Environment) -> Any:
-    """(K, m[, batch]) 1 / scale of a Normal or StudentT."""
+    """(K, m[, batch]) 1 / scale of values that are numbers."""
     if part.data:  # the distinct values of row data, one a configuration
         env = env.with_values(part.data)
     return part.scale_kind.inverse_sd(_spread(plan, value_of(part.scale, env), env, part.elements))
@@ -258,14 +258,24 @@ def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
 
 
 def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
-    """(K, m[, batch]) nu of a StudentT."""
-    return _spread(plan, value_of(part.tail, env), env, part.elements)
+    """(K, groups[, batch]) nu of a radial part."""
+    return _spread(plan, value_of(part.tail, env), env, part.lead)
 
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
-    """(m, K[, batch]) rows of T of a StudentT: the log density where the residual is zero."""
-    found = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
-    return _to_rows(found[:, :, None], part.size, plan.K, env)
+    """(groups, K[, batch]) rows of T of a radial part: the log density where the residuals are zero."""
+    found = log_constant(env.xp, degrees_of_freedom(plan, part, env), part.length) + log_whitener(plan, part, env)
+    return _to_rows(found[:, :, None], part.size // part.length, plan.K, env)
+
+
+def log_whitener(plan: Plan, part: RadialPart, env: Environment) -> Any:
+    """(K, groups[, batch]) half the log determinant of the precision of each value."""
+    if not part.scale_kind.matrix:
+        return env.xp.log(inverse_scale(plan, part, env))
+    W = whiteners(plan, part, env)
+    if env.batch is not None:
+        return np.log(np.einsum("klii...->kli...", W)).sum(axis=2)
+    return env.xp.log(env.xp.diagonal(W, axis1=2, axis2=3)).sum(axis=2)
 
 
 # ------------------------------------------------------------------------------------------------------------------- priors

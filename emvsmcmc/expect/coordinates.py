@@ -18,6 +18,7 @@ from .heywood import zero_uniquenesses
 from .layout import Statistics
 from .limits import at_limit
 from .plan import BATCH, Plan
+from .radial import row_moments
 from .scaling import natural_units, power_of_two
 
 TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes
@@ -146,7 +147,8 @@ class Coordinates:
         elif C.B.shape[1]:
             gradient = gradient - _paired(np.einsum("krdp,kde->krep", C.B.real[..., base], S.M, optimize=True), _imaginary(C.B))
         if self.plan.radials:
-            AU = np.einsum("krdp,krde->krep", C.A.real[..., base], S.U, optimize=True)
+            U = row_moments(self.plan.full.radial, S.U)
+            AU = np.einsum("krdp,krde->krep", C.A.real[..., base], U, optimize=True)
             gradient = gradient - _paired(AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
         if len(C.T):
             read = S.S != 0
@@ -175,7 +177,8 @@ def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
     if C.B.shape[1]:
         q -= 0.5 * float(np.einsum("krd,kde,kre->", C.B, S.M, C.B, optimize=True))
     if plan.radials:
-        q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, S.U, C.A, optimize=True))
+        U = row_moments(plan.full.radial, S.U)
+        q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, U, C.A, optimize=True))
     read = S.S != 0
     return q + float(C.T[read] @ S.S[read])
 

@@ -10,7 +10,7 @@ from .plan import Plan
 
 
 def counts(plan: Plan, S: Statistics) -> Array:
-    """(K, t) sum of w r over the rows whose value is there; 0 where a branch of a Switch is off."""
+    """(K, g) sum of w r over the rows whose value is there; 0 where a branch of a Switch is off."""
     return np.where(plan.radial_on, S.S[plan.radial_tables].T, 0.0)
 
 
@@ -23,4 +23,5 @@ def complete(plan: Plan, C: Coefficients, S: Statistics) -> Array:
     tail = (1,) * (nu.ndim - 2)
     n = counts(plan, S).reshape(*plan.radial_on.shape, *tail)
     L = np.where(plan.radial_on, S.L, 0.0).reshape(n.shape)
-    return (n * (scale_constant(nu) - log_constant(np, nu)) + 0.5 * nu * L).sum(axis=(0, 1))
+    constants = [log_constant(np, nu[:, [j]], int(p)) for j, p in enumerate(plan.full.radial.lengths)]
+    return (n * (scale_constant(nu) - np.concatenate(constants, axis=1)) + 0.5 * nu * L).sum(axis=(0, 1))

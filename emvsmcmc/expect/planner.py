@@ -81,8 +81,9 @@ def make_plan(problem: AnyProblem, conventions: Conventions | None = None) -> Pl
                 )
             elif isinstance(family, RadialFamily) and v.label in problem.given:
                 refuse.residual(problem, v, distribution, coordinates)
-                rows, offset = _next(radials, elements), builder.radial(v, distribution, elements)
-                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, offset))
+                rows = _next(radials, elements)
+                groups, offset = builder.radial(v, distribution, elements)
+                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, groups, offset))
             elif v.label not in problem.given:
                 refuse.hidden(v)
             elif isinstance(family, TableFamily | ValueFamily):

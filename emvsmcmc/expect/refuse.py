@@ -301,19 +301,22 @@ def switch_holes(problem: Problem, gaussians: Sequence[Part]) -> None:
 
 
 def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: Sequence[ResidualPart]) -> None:
-    """A missing StudentT value drops out only where nothing depends on it, and a StudentT has a closed form only where all that
-    its mean reads is given: the integral of a Normal times a t density has none.
+    """A missing value of a radial family drops out only where nothing depends on it, and its density has a closed form only where
+    all that its mean reads is given: the integral of a Normal times a t density has none. A vector is missing as a whole or not
+    at all.
     """
     if not radials:
         return
     holes = {p.variable.label: p for p in (*gaussians, *radials) if _has_holes(problem, p.variable)}
-    student = {p.variable.label for p in radials}
+    student = {p.variable.label: p.family.name for p in radials}
+    for part in radials:
+        _whole_vectors(problem, part)
     for part in (*gaussians, *radials):
         for name in sorted(value_names(part.mean) & set(holes)):
             if name in student:
                 raise UnsupportedModel(
                     f"{name}",
-                    f"no holes in a StudentT variable that the mean of {part.variable.label!r} depends on",
+                    f"no holes in a {student[name]} variable that the mean of {part.variable.label!r} depends on",
                     f"{int(np.isnan(problem.given[name].array).sum())} missing cells, whose integral has no closed form",
                     "Leave those rows out, fill them, or declare the variable Normal.",
                 )
@@ -321,12 +324,32 @@ def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: S
                 hidden = name not in problem.given
                 raise UnsupportedModel(
                     f"{part.variable.label}: mean",
-                    "a StudentT mean that depends on given values only",
+                    f"a {part.family.name} mean that depends on given values only",
                     f"a dependence on {name!r}, {'a hidden Gaussian variable' if hidden else 'which has missing cells'}: "
                     "the integral of a Normal times a t density has no closed form",
                     f"Declare {part.variable.label!r} Normal, or give {name!r} in the data"
                     f"{'' if hidden else ' (leave the rows with holes out, or fill them)'}.",
                 )
+
+
+def _whole_vectors(problem: Problem, part: ResidualPart) -> None:
+    """No vector of a radial part is partly missing."""
+    event = part.family.event_dims
+    if not event:
+        return
+    dims = (problem.plate, *[d for d, _ in part.elements])
+    hole = np.isnan(problem.given[part.variable.label].to(dims))
+    axes = tuple(range(hole.ndim - event, hole.ndim))
+    partly = hole.any(axis=axes) & ~hole.all(axis=axes)
+    if partly.any():
+        row = np.argwhere(partly)[0][0]
+        label = problem.labels(problem.plate)[row]
+        raise UnsupportedModel(
+            part.variable.label,
+            f"{part.family.name} vectors that are there or missing as a whole",
+            f"{int(partly.sum())} with some of their cells missing, the first in row {label}",
+            "Leave those rows out, fill the cells, or declare the variable MvNormal, which integrates them out.",
+        )
 
 
 def _has_holes(problem: Problem, variable: Variable) -> bool:

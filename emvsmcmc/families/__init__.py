@@ -31,6 +31,7 @@ from .inversegamma import InverseGamma
 from .lognormal import LogNormal
 from .multinomial import Multinomial
 from .mvnormal import MvNormal
+from .mvstudentt import MvStudentT
 from .negativebinomial import NegativeBinomial
 from .normal import Normal
 from .poisson import Poisson
@@ -44,6 +45,7 @@ ALL: tuple[Family, ...] = (
     Normal(),
     MvNormal(),
     StudentT(),
+    MvStudentT(),
     Categorical(),
     Bernoulli(),
     Binomial(),

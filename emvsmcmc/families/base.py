@@ -144,9 +144,12 @@ class GaussianFamily(ABC):
 
 
 class RadialFamily:
-    """A child that adds residual rows whose log density is a function of their square, not the square itself: StudentT.
+    """A child that adds residual rows whose log density is a function of their square, not the square itself: a Normal whose
+    precision is multiplied by a latent scale u ~ Gamma(nu/2, nu/2), StudentT and MvStudentT.
 
-    Its arguments have one of kind MEAN, one of a ScaleKind, and one of kind TAIL. See `radial` for its formulas.
+    Its arguments have one of kind MEAN, one of a ScaleKind, and one of kind TAIL, nu. The p residual rows of one value (p = 1
+    where values are numbers, the length of a vector otherwise) are a group: they have one square and one u. All that the engine
+    needs of nu and p is in `radial`.
     """
 
 

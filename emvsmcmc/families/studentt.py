@@ -11,10 +11,8 @@ from scipy.stats import t as student
 from .argument import Argument
 from .base import Array, Family, Limiting, Prior, RadialFamily, Twin
 from .kinds import MEAN, SIGMA, TAIL, Kind
-from .radial import log_constant
+from .radial import LARGEST_NU, log_constant
 from .support import Interval, Positive, Real, Support
-
-LARGEST_NU = 1e15  # beyond it the density is Normal to the last bit
 
 
 class StudentT(Family, RadialFamily, Limiting, Prior):

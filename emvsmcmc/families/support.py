@@ -336,19 +336,3 @@ def whitener(cov: np.ndarray) -> np.ndarray:
     """
     # cov = L L' with L lower triangular, so W = L^-1 is lower triangular too
     return np.linalg.inv(np.linalg.cholesky(cov)) * np.tri(cov.shape[-1])
-
-
-class Uncharted(Support):
-    """A set of separate values: nothing in it moves, and no parameter lies in it."""
-
-    def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
-        return np.zeros(x.size, dtype=bool)
-
-    def to_real(self, x: np.ndarray) -> np.ndarray:
-        raise TypeError(f"{self.description} has no unconstrained coordinate")
-
-    def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError(f"{self.description} has no unconstrained coordinate")
-
-    def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError(f"{self.description} has no unconstrained coordinate")

@@ -6,6 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .support import Support
+
+
+class Uncharted(Support):
+    """A set of separate values: nothing in it moves, and no parameter lies in it."""
+
+    def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        return np.zeros(x.size, dtype=bool)
+
+    def to_real(self, x: np.ndarray) -> np.ndarray:
+        raise TypeError(f"{self.description} has no unconstrained coordinate")
+
+    def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        raise TypeError(f"{self.description} has no unconstrained coordinate")
+
+    def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        raise TypeError(f"{self.description} has no unconstrained coordinate")
+
 
 @dataclass(frozen=True, eq=False)
 class CountVectors(Uncharted):

@@ -158,6 +158,7 @@ class Constructor:
 Normal = Constructor(BY_NAME["Normal"])
 MvNormal = Constructor(BY_NAME["MvNormal"])
 StudentT = Constructor(BY_NAME["StudentT"])
+MvStudentT = Constructor(BY_NAME["MvStudentT"])
 Categorical = Constructor(BY_NAME["Categorical"])
 Bernoulli = Constructor(BY_NAME["Bernoulli"])
 Binomial = Constructor(BY_NAME["Binomial"])

@@ -12,7 +12,8 @@ from .version import __version__
 
 _WHERE = {
     "spec.model": ["Spec"],
-    "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
+    "spec.expression": ["Data", "constant"],
+    "spec.math": ["dot", "exp", "sqrt"],
     "spec.variable": [
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
         "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
@@ -32,7 +33,7 @@ _WHERE = {
     "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-__all__ = [*_MODULE_OF, "errors"]
+__all__ = [*_MODULE_OF, "errors", "math"]
 
 if TYPE_CHECKING:
     from . import errors
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from .mcmc.recover import recover
     from .problem.problem import Problem, condition
     from .simulation import simulate
-    from .spec.expression import Data, constant, dot, exp, sqrt
+    from .spec import math
+    from .spec.expression import Data, constant
+    from .spec.math import dot, exp, sqrt
     from .spec.model import Spec
     from .spec.variable import (
         Bernoulli,
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module(".errors", __name__)
+    if name == "math":
+        return import_module(".spec.math", __name__)
     if name == "Spec":
         # a spec explains itself by steps derived downstream; only the front door may open any room, so it says where they are
         spec = import_module(".spec.notation", __name__)

@@ -11,8 +11,8 @@ from ..expect.coefficients import residual_rows
 from ..expect.layout import Statistics
 from ..expect.plan import LEVELS, LevelPart, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import TableFamily
-from ..spec.expression import Expression, Index, Operation
-from ..spec.graph import Environment, names_in, value_names, value_of
+from ..spec.expression import Expression, Operation
+from ..spec.graph import Environment, looked_up, names_in, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Variable
 
@@ -59,8 +59,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
 def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expression) -> Use | None:
     kind = part.distribution.family.slots[key].kind  # type: ignore[attr-defined]
     factor: Expression | None = None
-    if kind == "sigma" and isinstance(expression, Operation) and expression.function == "sqrt":
-        kind, expression = "variance", expression.children[0]
+    kind, expression = unwrapped_scale(kind, expression)
     if kind in FACTOR_KINDS and isinstance(expression, Operation) and expression.function == "mul":
         left, right = expression.children
         if parameter.label in value_names(right):
@@ -93,8 +92,28 @@ def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expr
     )
 
 
+def unwrapped_scale(kind: str | None, expression: Expression) -> tuple[str | None, Expression]:
+    """A scale that is written in a variance or a precision, as the slot of that: sqrt(v) in sigma is v in variance, 1 / tau in
+    variance is a rate, whose log-likelihood is N/2 log tau - tau SS/2.
+    """
+    function = expression.function if isinstance(expression, Operation) else ""
+    inner = expression.children[0] if function else expression
+    if kind == "sigma" and function == "sqrt":
+        return unwrapped_scale("variance", inner)
+    if kind == "sigma" and function == "inv" and isinstance(inner, Operation) and inner.function == "sqrt":
+        return "rate", inner.children[0]
+    return ("rate", inner) if kind == "variance" and function == "inv" else (kind, expression)
+
+
+def unwrapped(expression: Expression) -> Expression:
+    """What stands inside the square roots and inverses of a scale."""
+    while isinstance(expression, Operation) and expression.function in ("sqrt", "inv"):
+        expression = expression.children[0]
+    return expression
+
+
 def _is_look_up(expression: Expression, name: str) -> bool:
-    base = expression.base if isinstance(expression, Index) else expression
+    base = looked_up(expression)
     return base.name == name and isinstance(base, Variable)
 
 
@@ -153,17 +172,18 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
-        A = A / (use.factor if use.kind == "sigma" else np.sqrt(use.factor))[:, :, None]
+        root = (use.factor if use.kind == "sigma" else np.sqrt(use.factor))[:, :, None]
+        A = A * root if use.kind == "rate" else A / root
     N = np.where(part.on, S.N, 0.0)
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales
         there = S.S[part.offset : part.offset + part.size].T * part.on[:, None]
         SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
-        return [gather(there), gather(SS)]
+        return _halved(use, [gather(there), gather(SS)])
     if use.kind != "cov":
         squares = np.einsum("kmd,kmd->km", A @ S.M, A) if S.root is None else ((A @ S.root.swapaxes(1, 2)) ** 2).sum(axis=2)
         SS = squares * part.on[:, None]
-        return [gather(N[:, None]), gather(SS)]
+        return _halved(use, [gather(N[:, None]), gather(SS)])
     p = part.elements[-1][1]
     A = A.reshape(plan.K, -1, p, plan.d)
     left = A @ S.M[:, None] if S.root is None else A @ S.root.swapaxes(1, 2)[:, None]
@@ -174,6 +194,11 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
     total = np.zeros((prod(lead), p, p))
     np.add.at(total, use.index.ravel(), SS.reshape(-1, p, p))
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
+
+
+def _halved(use: Use, found: list[np.ndarray]) -> list[np.ndarray]:
+    """(n, ss) as they are for a scale, halved for a precision, which they reach as events over exposure."""
+    return [0.5 * np.maximum(x, 0.0) for x in found] if use.kind == "rate" else found
 
 
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:

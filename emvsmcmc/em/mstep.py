@@ -9,13 +9,14 @@ from math import prod
 import numpy as np
 
 from ..errors import Degenerate
+from ..expect.coefficients import inverse_scale
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart, whitened
 from ..families import GaussianFamily, Prior
 from ..families.support import Interval, Positive, Real, Simplex
-from ..spec.graph import Environment, argument_values, parameter_support, value_names
+from ..spec.graph import Environment, argument_values, degree, parameter_support, value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .look_ups import Use, mean_parameters, messages, uses_of
@@ -52,7 +53,8 @@ class MStep:
         means: set[str] = set()
         for parts, names in mean_parameters(plan):
             means |= names
-            solvable = {n for n in names if self._is_linear(by_name[n])}
+            affine = all(degree(p.argument("mu"), names) <= 1 for p in parts)
+            solvable = {n for n in names if affine and self._is_linear(by_name[n])}
             rest |= names - solvable
             if solvable:
                 self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
@@ -74,7 +76,13 @@ class MStep:
             (scales if step.kind in SCALES else self.look_ups).append(step)
         self.look_ups += scales
         self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
+        self.derived = [(p, names) for p in plan.residual_parts if (names := self._unwatched(p))]
         self.numeric = self._groups(rest)
+
+    def _unwatched(self, part: ResidualPart) -> set[str]:
+        """Parameters in a scale that is worked out from them, none of which has a floor of its own."""
+        names = value_names(part.argument(part.scale_slot)) & {v.label for v in self.plan.parameters}
+        return names if part.scale_slot != "cov" and not names & set(self.floors) else set()
 
     def _is_linear(self, v: Variable) -> bool:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
@@ -137,6 +145,8 @@ class MStep:
             env = env.having(batch=None)
         for step in self.watched:
             self._not_collapsed(step, env.values[step.parameter.label].array)
+        for part, names in self.derived:
+            self._not_derived_zero(part, names, env)
         return env
 
     def _ahead(self, env: Environment, S: Statistics) -> Environment:
@@ -212,6 +222,13 @@ class MStep:
                 )
         elif ((np.sqrt(value) if step.kind == "variance" else value) <= floor).any():
             raise Degenerate(step.parameter.label, "a component collapsed on a point")
+
+    def _not_derived_zero(self, part: ResidualPart, names: set[str], env: Environment) -> None:
+        """A scale that is worked out from parameters has not collapsed where its configurations count."""
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = np.broadcast_to(inverse_scale(self.plan, part, env), (self.plan.K, part.size))[part.on]
+        if (inverse * self.plan.scale[part.columns] >= 1 / COLLAPSED).any():
+            raise Degenerate(", ".join(sorted(names)), "a component collapsed on a point")
 
 
 def _floor(plan: Plan, step: LookUp) -> np.ndarray:

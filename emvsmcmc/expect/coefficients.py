@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import prod
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..families.base import COMPLEMENT
 from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
-from ..spec.expression import Constant, Expression, Index
+from ..spec.expression import Constant, Expression, Index, Take
 from ..spec.graph import Environment, argument_values, complement, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
@@ -206,8 +207,11 @@ def _constant_whitener(expression: Any) -> Any:
     """The same look-up with a constant covariance replaced by its whitener."""
     if isinstance(expression, Constant):
         return Constant(whitener(expression.value), expression.dims)
-    if isinstance(expression, Index) and isinstance(expression.base, Constant):
-        return Index(Constant(whitener(expression.base.value), expression.base.dims), expression.index)
+    if isinstance(expression, Index | Take):
+        out = copy(expression)
+        out.base = _constant_whitener(expression.base)
+        out.children = (out.base, *expression.children[1:])
+        return out
     return expression
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..families.support import Positive
-from ..spec.expression import Index
-from ..spec.graph import Environment, degree, value_names, value_of
+from ..spec.graph import Environment, degree, looked_up, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from .coefficients import coefficients, inverse_scale
@@ -116,8 +115,7 @@ def scale_entries(plan: Plan, part: GaussianPart, v: Variable) -> np.ndarray | N
     if part.scale_slot == "cov":
         return None
     expression = part.argument(part.scale_slot)
-    base = expression.base if isinstance(expression, Index) else expression
-    if base is not v:
+    if looked_up(expression) is not v:
         return None
     shape = plan.problem.shape(v)
     places = Environment({v.label: Named(np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape), v.dims)})

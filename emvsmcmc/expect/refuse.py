@@ -13,8 +13,8 @@ from ..families import GaussianFamily, LevelFamily
 from ..families.support import Real, Simplex
 from ..problem.align import look_ups
 from ..problem.problem import Problem
-from ..spec.expression import Constant, Data, Expression, Index
-from ..spec.graph import Environment, NotAffineHere, degree, evaluate, parents, value_names, value_of
+from ..spec.expression import Constant, Data, Expression
+from ..spec.graph import Environment, NotAffineHere, degree, evaluate, looked_up, parents, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 from .plan import Part, ResidualPart
@@ -240,7 +240,7 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
 
 def _positive_only(variable: Variable, nu: Expression) -> None:
     """Degrees of freedom are positive wherever the prior of a parameter that stands for them lies."""
-    base = nu.base if isinstance(nu, Index) else nu
+    base = looked_up(nu)
     if not isinstance(base, Variable):
         return
     lower = base.arguments.get("lower")
@@ -255,8 +255,7 @@ def _positive_only(variable: Variable, nu: Expression) -> None:
 
 
 def _look_up_only(variable: Variable, cov: Expression) -> None:
-    base = cov.base if isinstance(cov, Index) else cov
-    if not isinstance(base, (Variable, Constant)):
+    if not isinstance(looked_up(cov), (Variable, Constant)):
         raise UnsupportedModel(
             f"{variable.label}: cov",
             "a covariance parameter or constant, indexed or not",
@@ -266,16 +265,18 @@ def _look_up_only(variable: Variable, cov: Expression) -> None:
 
 
 def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
-    """A mean is jointly affine in all parameters it holds: `a[z] * b` has no weighted regression."""
+    """A mean is no product of parameters: `a[z] * b` looks affine wherever one of them is zero, and its factors have no sizes of
+    their own. A function of parameters, exp(a) * x, is maximised numerically.
+    """
     names = {v.label for v in problem.parameters}
     for part in parts:
         mean = part.distribution.arguments["mu"]
-        if degree(mean, names) > 1:
+        if 1 < degree(mean, names) < np.inf:
             involved = sorted(value_names(mean) & names)
             raise NotAffine(
                 f"{part.variable.label}: mean",
                 f"a mean that is jointly affine in {involved}",
-                "a product or a nonlinear function of parameters",
+                "a product of parameters",
                 "Declare the product as one parameter, or fix one factor by giving it in the data.",
             )
 

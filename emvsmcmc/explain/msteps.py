@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..em.look_ups import Use, uses_of
+from ..em.look_ups import Use, unwrapped, uses_of
 from ..em.mstep import LookUp, MStep
 from ..expect.plan import LevelPart, ResidualPart, TablePart
 from ..families import Prior, TableFamily
 from ..families.support import Interval, Simplex
-from ..spec.expression import Expression, Index, Operation
-from ..spec.graph import argument_values, parameter_support, parents, value_names, walk
+from ..spec.expression import Expression, Operation
+from ..spec.graph import argument_values, degree, looked_up, parameter_support, parents, value_names, walk
 from ..spec.notation import Notation
 from ..spec.variable import Variable
 from .means import expected, mean_step, residual, stands_in_mean
@@ -72,6 +72,9 @@ def _why(view: View, v: Variable, prior: bool) -> str:
     if tails:
         return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
     if stands_in_mean(view, v):
+        curved = [p for p in view.plan.residual_parts if degree(p.argument("mu"), {n.label for n in view.plan.parameters}) > 1]
+        if any(v.label in value_names(p.argument("mu")) for p in curved):
+            return f"the mean of {curved[0].variable.label} is not affine in its parameters"
         if uses != []:
             return "it stands in a mean and in another slot"
         if prior and v.family.name == "StudentT":
@@ -167,7 +170,10 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     over, weight = total(indices), view.weight(indices, write)
     if isinstance(part, ResidualPart):
         away, r = residual(view, part), r + view.scale(part, write)
-        return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind == 'cov' else f'{away}²')}", weight
+        if use.kind == "rate" and use.factor is not None:
+            r += write.expression(_factor(unwrapped(part.argument(part.scale_slot)), v.label)) + " "
+        squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind == 'cov' else f'{away}²')}"
+        return (f"½ {weight}", f"½ {squares}") if use.kind == "rate" else (squares, weight)
     value = f"{part.variable.label}[{', '.join(part.variable.dims)}]"
     if isinstance(part, LevelPart):
         if use.kind == "probabilities":
@@ -248,7 +254,7 @@ def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
     assert part is not None
     write = view.of(part)
     key = part.scale_slot if isinstance(part, ResidualPart) else part.slot if isinstance(part, TablePart) else "p"
-    e = next(x for x in walk(part.argument(key)) if (x.base if isinstance(x, Index) else x).name == step.parameter.label)
+    e = next(x for x in walk(part.argument(key)) if looked_up(x).name == step.parameter.label)
     drop = (
         [d for d in e.dims if d not in part.variable.dims and d != getattr(part, "counted", None)] if step.kind == "cov" else []
     )

@@ -13,8 +13,8 @@ from ..expect.inside import fixed_entries, typical
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..families.support import Positive, Real, Simplex
-from ..spec.expression import Constant, Expression, Index
-from ..spec.graph import Environment, parameter_support, walk
+from ..spec.expression import Constant, Expression, Index, Stack, Take
+from ..spec.graph import Environment, names_in, parameter_support, value_of, walk
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 
@@ -64,6 +64,8 @@ def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
         if not prior and v in plan.parameters:
             continue
         for leaf in _leaves(v):
+            if isinstance(leaf, Stack | Take) and leaf.dim == dim:
+                return f"{v.label} tells its positions apart, one by one"
             if _varies(leaf, dim, counting):
                 return f"a constant of {v.label} varies along it"
     return None
@@ -98,9 +100,10 @@ def _leaves(variable: Variable) -> list[Expression]:
 def _varies(leaf: Expression, dim: str, counting: set[str]) -> bool:
     if isinstance(leaf, Constant) and dim in leaf.dims:
         return bool(np.ptp(leaf.value, axis=leaf.dims.index(dim)).max() > 0)
-    if isinstance(leaf, Index) and isinstance(leaf.base, Constant):
+    if isinstance(leaf, Index) and not names_in(leaf.base):
+        table = value_of(leaf.base, Environment({})).to(leaf.base.dims)
         axes = [a for a, i in enumerate(leaf.index) if i.name in counting]
-        return any(bool(np.ptp(leaf.base.value, axis=a).max() > 0) for a in axes)
+        return any(bool(np.ptp(table, axis=a).max() > 0) for a in axes)
     return False
 
 

@@ -12,9 +12,19 @@ from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFi
 from ..families import GaussianFamily, RadialFamily
 from ..families.support import Counts, Simplex
 from ..spec.expression import Expression, Operation
-from ..spec.graph import Environment, NotAffineHere, argument_dims, index_names, names_in, value_names, value_of
+from ..spec.graph import (
+    Environment,
+    NotAffineHere,
+    argument_dims,
+    covariate_expressions,
+    index_names,
+    names_in,
+    value_names,
+    value_of,
+)
 from ..spec.model import Spec
 from ..spec.named import Named
+from ..spec.notation import Notation
 from ..spec.variable import Switch, Variable
 from .align import indexing_names
 from .read import Raw, numbers, place
@@ -125,6 +135,26 @@ def known_scales(problem: Problem) -> None:
                             f"{values[~(values > 0)][0]:g}",
                             "Leave those rows out, or give their true scale.",
                         )
+
+
+def covariate_columns(problem: Problem) -> None:
+    """What is worked out of covariates alone is a finite number in every row: log(x) needs positive x."""
+    env = Environment({**problem.covariates})
+    for v in problem.row_variables:
+        for argument in (e for d in distributions(v) for e in d.arguments.values()):
+            for column in covariate_expressions(argument):
+                if column.name is not None:
+                    continue
+                with np.errstate(all="ignore"):
+                    values = value_of(column, env).array
+                if not np.isfinite(values).all():
+                    i = int(np.flatnonzero(~np.isfinite(values))[0])
+                    raise OutOfSupport(
+                        Notation().expression(column, column.dims),
+                        f"a finite number in every row, as {v.label!r} needs it",
+                        f"{values.ravel()[i]:g} in {place(values.shape, i)}",
+                        "Leave those rows out, or change the expression.",
+                    )
 
 
 def _factors(expression: Expression) -> list[Expression]:

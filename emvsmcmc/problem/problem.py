@@ -239,6 +239,7 @@ def known_values(
         datacheck.support(problem, variable)
     datacheck.fixed_scales(problem)
     datacheck.known_scales(problem)
+    datacheck.covariate_columns(problem)
     return problem
 
 

@@ -12,6 +12,7 @@ from ..errors import InvalidSpec
 from ..families import BY_NAME, REQUIRED, Family
 from . import check
 from .expression import Constant, Expression, as_dims, current_spec
+from .products import grouped
 
 
 class Variable(Expression):
@@ -25,7 +26,7 @@ class Variable(Expression):
         self.label = name or f"unnamed {family.name}"
         self.arguments: dict[str, Expression] = {}
         for key, value in arguments.items():
-            self.arguments[key] = value if isinstance(value, Expression) else self._constant(key, value)
+            self.arguments[key] = grouped(value) if isinstance(value, Expression) else self._constant(key, value)
         self.children = tuple(a for a in self.arguments.values() if not _is_dist(a))
         self.counts: str | None = None
         if family.name == "Categorical":

@@ -15,7 +15,7 @@ from ...expect.coordinates import Coordinates
 from ...expect.plan import Plan, TablePart
 from ...numerics import COMPLEX_STEP, scaled_inverse
 from ...problem.check import column_name
-from ...spec.graph import value_names
+from ...spec.graph import degree, value_names
 from ...spec.named import Named
 from ...spec.notation import Notation
 from ...spec.variable import Variable
@@ -41,6 +41,8 @@ def means(plan: Plan, rows: CompleteData, regressions: Sequence[Regression]) -> 
     known = {tuple(p.label for p in r.parameters): r for r in regressions}
     for parts, names in mean_parameters(plan):
         # a parameter that has another use (a mean that is its own variance) is informed there as well
+        if any(degree(part.argument("mu"), names) > 1 for part in parts):
+            continue  # no regression: what it leaves open is looked for at the estimate
         own = [v for v in plan.parameters if v.label in names and uses_of(plan, v) == []]
         if own:
             labels = tuple(v.label for v in own)

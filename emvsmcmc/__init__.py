@@ -18,7 +18,8 @@ _WHERE = {
         "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
         "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
     ],
-    "problem.problem": ["condition", "Problem"],
+    "problem.condition": ["condition"],
+    "problem.problem": ["Problem"],
     "simulation": ["simulate"],
     "em.fit": ["fit_em"],
     "em.result": ["EMFit"],
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from .experiments.suggest.suggest import suggest
     from .mcmc.model import to_pymc
     from .mcmc.recover import recover
-    from .problem.problem import Problem, condition
+    from .problem.condition import condition
+    from .problem.problem import Problem
     from .simulation import simulate
     from .spec import math
     from .spec.expression import Data, constant
@@ -82,10 +84,6 @@ def __getattr__(name: str) -> Any:
         return import_module(".errors", __name__)
     if name == "math":
         return import_module(".spec.math", __name__)
-    if name == "Spec":
-        # a spec explains itself by steps derived downstream; only the front door may open any room, so it says where they are
-        spec = import_module(".spec.notation", __name__)
-        spec.derived_by(lambda: import_module(".explain.sections", __name__).derive)
     if name in ("compare", "Comparison"):
         result = import_module(".comparison.result", __name__)
         result.pages_by(lambda: import_module(".report.comparison.page", __name__).write)

@@ -15,10 +15,12 @@ from scipy.stats import multivariate_normal
 
 from .errors import UnsupportedModel
 from .families import GaussianFamily
-from .problem.align import declared, indexing_names
+from .problem.align import declared
 from .problem.problem import Problem
-from .spec.graph import Environment, argument_dims, argument_values, value_of
+from .spec.arguments import argument_dims, argument_values
+from .spec.evaluate import Environment, value_of
 from .spec.named import Named
+from .spec.roles import indexing_names
 from .spec.variable import Switch, Variable
 
 Values = Mapping[str, Any]  # Named, xarray DataArrays, or bare arrays in the declared dims
@@ -92,7 +94,7 @@ def _named(value: Any, dims: tuple[str, ...]) -> Named:
 def _plate(problem: Problem) -> str:
     if len(problem.plates) != 1:
         raise UnsupportedModel("plates", "exactly one dim without coords", f"{sorted(problem.plates) or 'none'}")
-    return next(iter(problem.plates))
+    return problem.plate
 
 
 def _rows(x: Named, plate: str) -> np.ndarray:

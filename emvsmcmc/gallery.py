@@ -27,7 +27,8 @@ from types import ModuleType
 from typing import Any
 
 from .errors import BadFile, BadInput, EmvsmcmcError, MissingData, NotAModel
-from .problem.problem import Problem, condition
+from .problem.condition import condition
+from .problem.problem import Problem
 from .spec.model import Spec
 
 HERE = Path(__file__).resolve()

@@ -12,10 +12,12 @@ from .errors import UnknownName, WrongDims
 from .numerics import checked_seed
 from .problem.align import named, plate_dims
 from .problem.covariates import determined, whole
+from .problem.known import known_values, parameter_values
 from .problem.labels import hint
-from .problem.problem import Problem, known_values, parameter_values
+from .problem.problem import Problem
 from .problem.read import read
-from .spec.graph import Environment, argument_values
+from .spec.arguments import argument_values
+from .spec.evaluate import Environment
 from .spec.model import Spec
 from .spec.named import Named
 from .spec.variable import Switch, Variable

@@ -11,13 +11,14 @@ from examples import normal_mixture_spec
 import emvsmcmc as ev
 from emvsmcmc import gallery
 from emvsmcmc.em import accelerate, fit
-from emvsmcmc.em.loop import Loop, Run
+from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.run import Run
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import compiled
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 SLOW = 130  # passes of plain EM, on average over starts, from which a gallery model counts as slow
 

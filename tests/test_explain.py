@@ -15,12 +15,12 @@ from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.explain.example_problem import tiny_problem
+from emvsmcmc.explain.explanation import Explanation
 from emvsmcmc.explain.means import mean_step
 from emvsmcmc.explain.msteps import EQUATIONS
 from emvsmcmc.explain.plan_view import View
 from emvsmcmc.families import BY_NAME
-from emvsmcmc.spec.graph import Environment
-from emvsmcmc.spec.notation import Explanation
+from emvsmcmc.spec.evaluate import Environment
 
 
 def regressions(scale: str) -> ev.Spec:

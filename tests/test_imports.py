@@ -40,6 +40,7 @@ NEXT = {
     "gallery": ("report", "explain"),
     "cli": ("gallery",),
 }
+DOWNSTREAM = {("emvsmcmc.spec.model", "emvsmcmc.explain.explanation.explain")}  # lazy imports against the order, all there are
 ARVIZ = ("arviz", "arviz_base", "arviz_plots", "arviz_stats")
 HOME = {  # library -> the rooms that may import it
     "pymc": {"mcmc"},
@@ -103,9 +104,10 @@ def offences(source: str, module: str, is_package: bool = False) -> list[str]:
     for line, name in imported(source, module, is_package):
         top, *rest = name.split(".")
         other = rest[0] if rest else ""
+        if (module, name) in DOWNSTREAM:
+            continue
         if top == "emvsmcmc" and other not in NEXT:
-            if True:
-                found.append(f"{module}:{line}: imports {name} through the front door; import it from its room")
+            found.append(f"{module}:{line}: imports {name} through the front door; import it from its room")
         elif top == "emvsmcmc" and other not in allowed(room):
             found.append(f"{module}:{line}: {room} may not import {other}")
         elif room not in HOME.get(top, {room}):
@@ -146,7 +148,7 @@ def test_em_and_mcmc_are_strangers() -> None:
         ("emvsmcmc.em.fit", "from ..mcmc.sample import fit_mcmc", "em may not import mcmc"),
         ("emvsmcmc.mcmc.sample", "from ..em import starts", "mcmc may not import em"),
         ("emvsmcmc.mcmc.sample", "def f():\n    import emvsmcmc.em.fit", "mcmc may not import em"),
-        ("emvsmcmc.spec.graph", "from ..problem import Problem", "spec may not import problem"),
+        ("emvsmcmc.spec.evaluate", "from ..problem import Problem", "spec may not import problem"),
         ("emvsmcmc.families.normal", "from .. import spec", "families may not import spec"),
         ("emvsmcmc.errors", "from emvsmcmc import numerics", "errors may not import numerics"),
         ("emvsmcmc.problem.problem", "from .. import simulation", "problem may not import simulation"),
@@ -161,7 +163,7 @@ def test_em_and_mcmc_are_strangers() -> None:
         ("emvsmcmc.comparison.run", "from pytensor import tensor", "pytensor is imported only under mcmc"),
         ("emvsmcmc.comparison.run", "import matplotlib.pyplot as plt", "matplotlib is imported only under report"),
         ("emvsmcmc.em.uncertainty", "from arviz_stats.base import array_stats", "arviz_stats is imported only under"),
-        ("emvsmcmc.spec.graph", "from ..problem.read import read", "spec may not import problem"),
+        ("emvsmcmc.spec.evaluate", "from ..problem.read import read", "spec may not import problem"),
         ("emvsmcmc.cellar", "", "no such room"),
         ("emvsmcmc", "import pymc", "front door loads pymc"),
     ],

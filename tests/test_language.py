@@ -22,8 +22,9 @@ from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.invariance.labels import exchangeable
 from emvsmcmc.mcmc.model import build_model
-from emvsmcmc.spec.graph import Environment, covariate_expressions, degree, value_of
+from emvsmcmc.spec.evaluate import Environment, value_of
 from emvsmcmc.spec.named import Named
+from emvsmcmc.spec.walk import covariate_expressions, degree
 
 EVERY = pytest.mark.parametrize("name", LANGUAGE)
 

@@ -19,7 +19,7 @@ from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
 _plans: dict[str, Plan] = {}

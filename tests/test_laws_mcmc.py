@@ -22,7 +22,7 @@ from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.mcmc.parameters import starting_point
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
 MODE = pytensor.compile.mode.Mode(linker="py", optimizer=None)

@@ -26,7 +26,7 @@ from emvsmcmc.expect.rows import expect
 from emvsmcmc.invariance.axes import Turn, generators, rotations, turn, varimax
 from emvsmcmc.invariance.implied import implied
 from emvsmcmc.numerics import logsumexp
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 EACH = pytest.mark.parametrize("name", FACTORS)
 _fits: dict[tuple[str, str], ev.EMFit] = {}

@@ -11,7 +11,7 @@ import emvsmcmc as ev
 from emvsmcmc.comparison.verdict import verdict
 from emvsmcmc.em import recession
 from emvsmcmc.errors import Status
-from emvsmcmc.spec.graph import complement
+from emvsmcmc.spec.evaluate import complement
 
 
 def regression(X: np.ndarray, y: np.ndarray, kind: str, trials: int = 1) -> ev.Problem:

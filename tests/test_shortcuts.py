@@ -19,7 +19,8 @@ from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc import parameters
 from emvsmcmc.simulation import SAMPLE, draw_variable
-from emvsmcmc.spec.graph import Environment, argument_values
+from emvsmcmc.spec.arguments import argument_values
+from emvsmcmc.spec.evaluate import Environment
 from emvsmcmc.spec.named import Named
 
 MODE = pytensor.compile.mode.Mode(linker="py", optimizer=None)

@@ -11,21 +11,11 @@ import pytest
 import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.families import BY_NAME
+from emvsmcmc.spec.arguments import argument_values, parents
+from emvsmcmc.spec.evaluate import Environment, NotAffineHere, evaluate, value_of
 from emvsmcmc.spec.expression import Expression
-from emvsmcmc.spec.graph import (
-    Environment,
-    NotAffineHere,
-    argument_values,
-    covariate_expressions,
-    degree,
-    evaluate,
-    index_names,
-    names_in,
-    parents,
-    value_names,
-    value_of,
-)
 from emvsmcmc.spec.named import Named, lift, sum_over, union
+from emvsmcmc.spec.walk import covariate_expressions, degree, index_names, names_in, value_names
 
 RNG = np.random.default_rng(0)
 N, K, F = 5, 2, 3

@@ -29,7 +29,7 @@ from emvsmcmc.expect.radial import log_less_excess
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.families.studentt import digamma_less_log, log_constant, scale_constant
 from emvsmcmc.numerics import COMPLEX_STEP
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 NU = np.array([0.01, 0.5, 1.0, 3.7, 12.0, 31.999999, 32.0, 40.0, 300.0])
 

@@ -27,7 +27,7 @@ from emvsmcmc.invariance.axes import rotations
 from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.model import build_model, log_posterior
 from emvsmcmc.numerics import COMPLEX_STEP
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 
 def somewhere(plan: Plan, seed: int = 0) -> tuple[Coordinates, np.ndarray, Environment]:

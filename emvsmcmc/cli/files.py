@@ -109,7 +109,7 @@ def check_file(path: Path, kinds: tuple[str, ...], expected: str) -> None:
 
 def simulated_columns(spec: Spec, drawn: xr.Dataset) -> xr.Dataset:
     """What was drawn, with hidden variables and parameters renamed so that the file can be fitted as it is."""
-    from ..spec.notation import usually_hidden
+    from ..spec.roles import usually_hidden
 
     hidden = usually_hidden(spec) | {v.label for v in spec.variables.values() if not spec.plates_of(v)}
     return drawn.rename({name: f"{TRUE}{name}" for name in drawn.data_vars if name in hidden})

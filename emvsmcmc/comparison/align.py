@@ -15,7 +15,7 @@ from ..expect.scaling import natural_units
 from ..invariance.axes import DETERMINED, Turn, as_rows, nearest, oriented, rotations, turned
 from ..invariance.labels import canonical, exchangeable
 from ..numerics import logsumexp
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 UNCERTAIN = 0.05  # expected share of rows that the second best relabelling would lose, below which a draw's labels are uncertain
 

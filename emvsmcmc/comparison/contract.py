@@ -10,7 +10,7 @@ from ..density import log_likelihood as textbook
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
 from ..expect.rows import expect
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 ORACLE_ROWS = 400  # distinct rows up to which the slow textbook density is summed as well
 TOLERANCE = 1e-9

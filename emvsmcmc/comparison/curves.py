@@ -13,8 +13,9 @@ from ..errors import BadInput
 from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
 from ..numerics import logsumexp
-from ..problem.align import indexing_names
-from ..problem.problem import Problem, condition
+from ..problem.condition import condition
+from ..problem.problem import Problem
+from ..spec.roles import indexing_names
 from ..spec.variable import Switch, Variable
 
 Arrays = dict[str, np.ndarray]

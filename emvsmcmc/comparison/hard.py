@@ -13,8 +13,10 @@ from ..expect.plan import Plan
 from ..families.support import Interval, Positive
 from ..numerics import COMPLEX_STEP
 from ..problem.problem import Problem
-from ..spec.graph import Environment, parameter_support, value_names
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 
 KINDS = ("assignment", "latent", "cells")
 

@@ -16,7 +16,7 @@ from ..expect.plan import Plan
 from ..invariance.axes import Turn, rotations
 from ..invariance.implied import coords, implied, named
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .metrics import COLUMNS, beside
 
 

@@ -150,7 +150,7 @@ def elpd_data(found: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
     """
     from arviz_stats.utils import ELPDDataLOO
 
-    w, plate = problem.heard, next(iter(problem.plates))
+    w, plate = problem.heard, problem.plate
     elpd, pareto_k = np.full(groups.max() + 1, np.nan), np.full(groups.max() + 1, np.nan)
     elpd[groups[found.row]], pareto_k[groups[found.row]] = found.elpd, found.pareto_k
     coords = {plate: problem.labels(plate)}

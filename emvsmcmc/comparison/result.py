@@ -167,7 +167,7 @@ class Comparison:
     def _tree(self) -> xr.DataTree:
         tree = self.posterior.copy()
         groups = {f"em/{k}": child.to_dataset() for k, child in self.em.to_datatree().children.items()}
-        plate = next(iter(self.problem.plates))
+        plate = self.problem.plate
         groups |= {
             "em/starts": self._starts(),
             "table": xr.Dataset.from_dataframe(self.table.astype(float)),
@@ -201,7 +201,7 @@ class Comparison:
         starts = self.em.starts
         return {
             "roles": self.problem.roles,
-            "plate": next(iter(self.problem.plates)),
+            "plate": self.problem.plate,
             "rows": self.problem.n,
             "total_weight": float(self.problem.weights.sum()),
             "observations": self.problem.observations,

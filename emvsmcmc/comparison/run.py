@@ -26,7 +26,7 @@ from ..numerics import checked_seed
 from ..problem.chunked import ChunkedProblem
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
 from .contract import contract
@@ -109,7 +109,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     from ..simulation import draw_prior, replicate
 
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     labels = problem.labels(plate)
     n = len(labels)
     thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))

@@ -15,7 +15,7 @@ from ..expect.rows import expect
 from ..invariance.labels import by_prior_alone, named_alike, namings
 from ..problem.chunked import ChunkedProblem
 from ..problem.problem import Problem
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .align import align
 
 REACH = 10.0  # nats

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 MEMORY = 10  # steps that Anderson's acceleration looks back
 FEWEST = 3  # from which it is tried

@@ -16,8 +16,10 @@ from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import Chunks
 from ..problem.problem import Problem
-from ..spec.graph import Environment, names_in
-from .loop import Loop, Run
+from ..spec.evaluate import Environment
+from ..spec.walk import names_in
+from .loop import Loop
+from .run import Run
 
 PerRow = Callable[[Plan, RowOutput], xr.Dataset]
 

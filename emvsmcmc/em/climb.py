@@ -19,7 +19,7 @@ from ..expect.heywood import HELD, scale_at, zero_uniquenesses
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..invariance.axes import generators
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from .information import across, observed_information
 from .newton import hessian

@@ -20,9 +20,10 @@ from ..expect.layout import Statistics
 from ..expect.plan import BATCH, GaussianPart, Plan
 from ..expect.rows import add_lifted
 from ..families.support import Real
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from .mstep import MStep
 
 SHARES = (0.2, 0.8)  # of a column's variance that is left to its own noise, uniform

@@ -22,14 +22,17 @@ from ..invariance.axes import oriented
 from ..invariance.labels import canonical, named_alike, namings, preferred
 from ..numerics import checked_seed, cores
 from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem, starting_values
-from ..spec.graph import Environment, parents
+from ..problem.known import starting_values
+from ..problem.problem import Problem
+from ..spec.arguments import parents
+from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
 from .identify.check import identified
-from .loop import Loop, Run
+from .loop import Loop
 from .mstep import MStep
 from .recession import Recession, recede
 from .result import EMFit, Start, parameter_dataset, parameter_history
+from .run import Run
 from .saddle import leave
 from .starts import random_start
 from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown

@@ -9,7 +9,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rows import expect, reference_points
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .newton import hessian
 
 RELATIVE_STEP = 1e-3  # of a complete-data standard error: differences then err by 1e-6 and rounding by 1e-9

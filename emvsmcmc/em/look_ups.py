@@ -11,10 +11,11 @@ from ..expect.coefficients import residual_rows
 from ..expect.layout import Statistics
 from ..expect.plan import LEVELS, LevelPart, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import TableFamily
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Operation
-from ..spec.graph import Environment, looked_up, names_in, value_names, value_of
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import looked_up, names_in, value_names
 
 FACTOR_KINDS = ("rate", "sigma", "variance")  # slots where a known factor (an exposure, the scale of a row) keeps the closed form
 

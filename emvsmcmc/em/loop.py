@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from ..expect.layout import Statistics
 from ..expect.plan import Plan
 from ..expect.rounding import at_rounding, rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .accelerate import Anderson, extrapolate
 from .climb import NEAR, climb
 from .mstep import MStep
 from .recession import ahead
+from .run import Run
 
 ROUNDING = 1e-12  # relative fall of the objective that rounding explains
 # Residuals carry the rounding of their column and are weighed by its inverse uniqueness u: it grows by 1 / sqrt(u) as u vanishes
@@ -29,24 +30,6 @@ HALTED = "a residual variance went to zero, where EM stands still, and no climb 
 FASTER = 0.5  # of the rate at the last look, below which the next one is not waited for
 FOLLOWED = "it went to zero: the filled-in latent follows that column exactly"
 PATIENCE = 30  # looks at the gain without a new best before an iteration that no longer rises counts as stalled
-
-
-@dataclass
-class Run:
-    """One start: where it ended, how, and its path. `gain` is the rise still to come, in nats, when it ended."""
-
-    environment: Environment
-    status: Status
-    reason: str
-    objective: float
-    path: list[float]
-    iterations: int
-    passes: int
-    gain: float
-    rate: float
-    optimum: int = -1
-    trace: list[Environment] = field(default_factory=list)
-    fingerprint: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass

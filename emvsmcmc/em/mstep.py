@@ -16,9 +16,11 @@ from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart, whitened
 from ..families import GaussianFamily, Prior
 from ..families.support import Interval, Positive, Real, Simplex
-from ..spec.graph import Environment, argument_values, degree, parameter_support, value_names
+from ..spec.arguments import argument_values, parameter_support
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import degree, value_names
 from .look_ups import Use, mean_parameters, messages, uses_of
 from .modes import mode
 from .newton import maximise

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 MAX_NEWTON = 10  # steps: it is enough that Q rises, and EM comes back
 GAIN = 1e-13  # nats still to gain at which Newton stops: far below every tolerance of the loop

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,13 +26,12 @@ from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..families.support import Positive
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from .cone import Cone, cone
 from .newton import hessian
-
-if TYPE_CHECKING:
-    from .loop import Loop, Run
+from .run import Run, Runner
 
 WEAK = 1e-5  # information of an observation, in natural units, below which a direction is looked at
 WEIGHT = 1e-8  # of an observation: an entry of less counts for nothing; what a component gives up vanishes as fast as the rise
@@ -105,7 +103,7 @@ class Recession:
         return f"it has no finite maximum: the log-likelihood rises for ever {self.along}"
 
 
-def recede(plan: Plan, loop: Callable[[], Loop], run: Run, limit: int) -> Recession | None:
+def recede(plan: Plan, loop: Callable[[], Runner], run: Run, limit: int) -> Recession | None:
     """The direction along which a run under maximum likelihood was on its way to infinity; None where it ended at a maximum.
 
     The run is then UNBOUNDED, with its reason, and has gone on to where the rise ends in float64.

@@ -12,7 +12,8 @@ from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.layout import Statistics
 from ..expect.plan import GaussianPart, Plan, ResidualPart
 from ..numerics import scaled_inverse
-from ..spec.graph import Environment, argument_values
+from ..spec.arguments import argument_values
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .block_systems import Weighted, systems

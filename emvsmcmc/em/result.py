@@ -15,9 +15,10 @@ from ..expect.layout import RowOutput
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
+from ..problem.condition import condition
 from ..problem.covariates import determined
-from ..problem.problem import Problem, condition
-from ..spec.graph import Environment
+from ..problem.problem import Problem
+from ..spec.evaluate import Environment
 from .chunked import lazily
 from .recession import Recession
 from .uncertainty import Uncertainty
@@ -205,13 +206,13 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
 
 def predictions(plan: Plan, rows: RowOutput) -> xr.Dataset:
     """`assignment_probabilities`, and "log_likelihood" of each row."""
-    return assignment_probabilities(plan, rows).assign(log_likelihood=(next(iter(plan.problem.plates)), rows.log_likelihood))
+    return assignment_probabilities(plan, rows).assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     """(plate, counted dim) marginal posterior of each discrete latent from the joint responsibilities."""
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {plate: problem.labels(plate)}
     joint = rows.responsibility.reshape(len(rows.responsibility), *plan.shape)
@@ -236,7 +237,7 @@ def hidden_gaussians(plan: Plan, rows: RowOutput, names: list[str] | None = None
     (given cells have sd 0; NaN where a covariate that it depends on is missing).
     """
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     coords: dict[str, np.ndarray] = {}
     for name in with_holes(plan) if names is None else names:

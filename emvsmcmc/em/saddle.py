@@ -15,10 +15,11 @@ from ..expect.coefficients import coefficients, log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.plan import Plan
 from ..expect.rows import expect
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .climb import LARGEST
 from .information import observed_information
-from .loop import Loop, Run
+from .loop import Loop
+from .run import Run
 from .uncertainty import Uncertainty
 
 NEGATIVE = -1e-4  # of the complete-data information: beyond what differences of scores may err by

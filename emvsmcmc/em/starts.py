@@ -10,7 +10,7 @@ from ..expect.plan import Plan
 from ..expect.radial import weighted_moments
 from ..expect.rows import add_lifted, add_tables
 from ..families.studentt import digamma_less_log
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .completion import completed_moments
 from .factor_starts import follow, structure
 from .mstep import MStep

@@ -13,7 +13,7 @@ from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..invariance.axes import generators, rotations
 from ..numerics import scaled_inverse
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .identify.open_directions import only_here, structural, told
 from .information import across, observed_information
 from .loop import Loop

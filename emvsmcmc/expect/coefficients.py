@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from math import prod
 from typing import Any
 
@@ -13,10 +12,12 @@ from ..families.base import COMPLEMENT
 from ..families.studentt import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
+from ..spec.arguments import argument_values
+from ..spec.evaluate import Environment, complement, evaluate, value_of
 from ..spec.expression import Constant, Expression, Index, Take
-from ..spec.graph import Environment, argument_values, complement, evaluate, value_of
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
+from ..spec.walk import with_children
 from .layout import Coefficients
 from .plan import BATCH, LEVELS, LevelPart, Plan, RadialPart, ResidualPart, TablePart
 
@@ -208,10 +209,7 @@ def _constant_whitener(expression: Any) -> Any:
     if isinstance(expression, Constant):
         return Constant(whitener(expression.value), expression.dims)
     if isinstance(expression, Index | Take):
-        out = copy(expression)
-        out.base = _constant_whitener(expression.base)
-        out.children = (out.base, *expression.children[1:])
-        return out
+        return with_children(expression, (_constant_whitener(expression.base), *expression.children[1:]))
     return expression
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..families.support import Covariance, Real, Support
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, parameter_support
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..families.support import whitener
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from .coefficients import coefficients, prior_terms
 from .gaussian import eliminate

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..families.support import Positive
-from ..spec.graph import Environment, degree, looked_up, value_names, value_of
+from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from ..spec.walk import degree, looked_up, value_names
 from .coefficients import coefficients, inverse_scale
 from .plan import GaussianPart, Plan
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..problem.problem import Problem
-from ..spec.graph import Environment, parameter_support
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.variable import Variable
 from .layout import Coefficients, Layout
 from .plan import Plan

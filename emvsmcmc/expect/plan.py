@@ -15,8 +15,8 @@ import numpy as np
 
 from ..families.support import whitener
 from ..problem.problem import Problem
+from ..spec.evaluate import Environment
 from ..spec.expression import Expression
-from ..spec.graph import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 from .layout import Layout

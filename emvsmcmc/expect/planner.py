@@ -12,9 +12,10 @@ from ..errors import NotInMemory
 from ..families import GaussianFamily, LevelFamily, RadialFamily, TableFamily
 from ..problem.chunked import ChunkedProblem
 from ..problem.problem import Problem
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
-from ..spec.graph import Environment, covariate_expressions, index_names, value_of, walk
 from ..spec.variable import Switch, Variable
+from ..spec.walk import covariate_expressions, index_names, walk
 from . import refuse
 from .layout import Conventions
 from .plan import GaussianPart, LevelPart, Plan, RadialPart, ResidualPart, TablePart

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..families.studentt import digamma_less_log, log_constant, scale_constant
 from ..families.support import Positive
-from ..spec.graph import Environment, value_names
+from ..spec.evaluate import Environment
+from ..spec.walk import value_names
 from .layout import Array, Coefficients, Layout, Statistics
 
 if TYPE_CHECKING:

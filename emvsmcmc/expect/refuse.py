@@ -11,12 +11,14 @@ import numpy as np
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily, LevelFamily
 from ..families.support import Real, Simplex
-from ..problem.align import look_ups
 from ..problem.problem import Problem
+from ..spec.arguments import parents
+from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
 from ..spec.expression import Constant, Data, Expression
-from ..spec.graph import Environment, NotAffineHere, degree, evaluate, looked_up, parents, value_names, value_of
 from ..spec.named import Named
+from ..spec.roles import look_ups
 from ..spec.variable import Switch, Variable
+from ..spec.walk import degree, looked_up, value_names
 from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
@@ -46,7 +48,7 @@ def one_plate(problem: Problem) -> str:
             f"{sorted(problem.plates) or 'none'}",
             "Give coords in the Spec to every dim that is not the row dim (a misspelt dim counts as a plate).",
         )
-    return next(iter(problem.plates))
+    return problem.plate
 
 
 def priors(problem: Problem) -> None:

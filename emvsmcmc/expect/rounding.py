@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .coefficients import coefficients, residual_rows
 from .layout import Coefficients, Statistics
 from .plan import Plan, ResidualPart

@@ -14,9 +14,10 @@ from ..numerics import root_of_moments
 from ..problem.branches import allowed_values, inside_cells
 from ..problem.check import distributions
 from ..problem.problem import Problem
-from ..spec.graph import Environment, coordinate_key, covariate_expressions, value_names, value_of
+from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from ..spec.walk import coordinate_key, covariate_expressions, value_names
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
 from .plan import LEVELS, LevelPart, TablePart
 from .scales import distinct_values

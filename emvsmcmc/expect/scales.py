@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..problem.problem import Problem
-from ..spec.graph import value_names
 from ..spec.named import Named
 from ..spec.variable import Switch
+from ..spec.walk import value_names
 from .layout import Conventions
 
 SCALES = ("sigma", "variance")

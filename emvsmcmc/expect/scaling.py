@@ -13,9 +13,10 @@ import numpy as np
 
 from ..families.support import Real
 from ..numerics import COMPLEX_STEP
-from ..spec.graph import Environment, value_names
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 from .coefficients import residual_rows, table_rows
 from .inside import typical
 from .plan import BATCH, Plan

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..problem.align import constant_size, look_ups, plate_dims
-from ..problem.problem import Problem, condition
+from ..problem.align import constant_size, plate_dims
+from ..problem.condition import condition
+from ..problem.problem import Problem
 from ..simulation import simulate
-from ..spec.graph import Environment, parameter_support
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.model import Spec
 from ..spec.named import Named
-from ..spec.notation import usually_hidden
+from ..spec.roles import look_ups, usually_hidden
 
 SPARE_ROWS = 20  # beyond the levels of every dim, so that no component goes short
 

@@ -9,9 +9,9 @@ import numpy as np
 from ..em.regression import Regression
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.plan import ResidualPart
-from ..spec.graph import value_names
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
 from .plan_view import View, bracketed, grouped, total
 
 SAME = 1e-12  # relative difference below which two precisions are one

@@ -11,10 +11,11 @@ from ..em.mstep import LookUp, MStep
 from ..expect.plan import LevelPart, ResidualPart, TablePart
 from ..families import Prior, TableFamily
 from ..families.support import Interval, Simplex
+from ..spec.arguments import argument_values, parameter_support, parents
 from ..spec.expression import Expression, Operation
-from ..spec.graph import argument_values, degree, looked_up, parameter_support, parents, value_names, walk
 from ..spec.notation import Notation
 from ..spec.variable import Variable
+from ..spec.walk import degree, looked_up, value_names, walk
 from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, bracketed, grouped, total
 

@@ -13,7 +13,8 @@ from ..expect.coefficients import residual_rows
 from ..expect.plan import LevelPart, Part, Plan, RadialPart, ResidualPart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem.problem import Problem
-from ..spec.graph import Environment, parameter_support
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
 from ..spec.variable import Switch, Variable
 
@@ -53,7 +54,7 @@ class View:
 
     @cached_property
     def plate(self) -> str:
-        return next(iter(self.problem.plates))
+        return self.problem.plate
 
     def letter(self, wanted: str) -> str:
         """A letter for something that the text defines, with a mark where the spec uses it itself."""

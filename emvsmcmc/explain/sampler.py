@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..families.support import Covariance, Interval, Positive, Simplex
-from ..spec.graph import parameter_support
+from ..spec.arguments import parameter_support
 from .plan_view import View
 
 TRANSFORMS = (

@@ -8,13 +8,14 @@ from ..errors import EmvsmcmcError
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
 from ..spec.model import Spec
-from ..spec.notation import Section
 from .estep import e_step, summed_out
 from .example_problem import tiny_problem
 from .free_axes import free_axes, left_open
 from .msteps import m_step
 from .plan_view import View
 from .sampler import free_variables
+
+Section = tuple[str, list[str]]  # heading, lines
 
 
 def derive(spec: Spec, problem: Problem | None = None) -> list[Section]:

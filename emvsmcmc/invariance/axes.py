@@ -19,9 +19,10 @@ from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
 from ..expect.plan import Plan
 from ..families.support import Real
-from ..spec.graph import Environment, names_in
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 
 SAME = 1e-8  # relative difference between densities that are the same
 DETERMINED = 0.85  # congruence of two axes from which they count as fairly alike (Lorenzo-Seva and ten Berge 2006)

@@ -14,7 +14,7 @@ import numpy as np
 from ..expect.coefficients import coefficients
 from ..expect.heywood import hidden_latents, regular
 from ..expect.plan import Plan
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 LISTED = 12  # observed columns up to which every covariance is listed
 

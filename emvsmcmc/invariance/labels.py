@@ -13,10 +13,12 @@ from ..expect.inside import fixed_entries, typical
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..families.support import Positive, Real, Simplex
+from ..spec.arguments import parameter_support
+from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Constant, Expression, Index, Stack, Take
-from ..spec.graph import Environment, names_in, parameter_support, value_of, walk
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from ..spec.walk import names_in, walk
 
 EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
 SAME = 1e-9  # nats by which another naming must be better to be preferred

@@ -15,7 +15,7 @@ from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from .native import NativeLikelihood
 from .parameters import JACOBIAN, declare
@@ -133,9 +133,7 @@ def _sampled_cells(plan: Plan, hidden: dict[str, np.ndarray]) -> dict[str, Named
             continue
         where = np.nonzero(mask)
         given = plan.problem.given[name].array
-        start = np.broadcast_to(np.nanmean(given, axis=dims.index(next(iter(plan.problem.plates))), keepdims=True), mask.shape)[
-            where
-        ]
+        start = np.broadcast_to(np.nanmean(given, axis=dims.index(plan.problem.plate), keepdims=True), mask.shape)[where]
         cells = pm.Flat(f"{name}_hidden", shape=len(where[0]), initval=start)
         out[name] = Named(pt.as_tensor(np.where(mask, 0.0, given))[where].set(cells), dims)
     return out
@@ -152,10 +150,10 @@ def _first_possible(plan: Plan) -> np.ndarray | None:
 
 def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     """Every discrete latent as a free Categorical or Bernoulli; given labels are filled in. The classroom version."""
-    from ..spec.graph import value_of
+    from ..spec.evaluate import value_of
 
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     first = _first_possible(plan)
     out: dict[str, Named] = {}
     for name in plan.axes:

@@ -17,7 +17,8 @@ from ..errors import UnsupportedModel
 from ..expect.coefficients import log_probabilities, residual_rows
 from ..expect.plan import GaussianPart, Part, Plan
 from ..problem.branches import inside_cells, possible
-from ..spec.graph import Environment, argument_values, value_of
+from ..spec.arguments import argument_values
+from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
 
@@ -30,7 +31,7 @@ class NativeLikelihood:
 
     def __init__(self, plan: Plan, env: Environment, hidden: Mapping[str, Named]) -> None:
         self.plan, self.problem = plan, plan.problem
-        self.plate = next(iter(plan.problem.plates))
+        self.plate = plan.problem.plate
         self.sampled = {name for name in hidden if name in plan.axes}
         self.axes = tuple(f"@{a}" for a in plan.axes if a not in self.sampled)
         self.shape = tuple(n for a, n in plan.axes.items() if a not in self.sampled)

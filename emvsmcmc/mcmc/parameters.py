@@ -12,7 +12,8 @@ import pytensor.tensor as pt
 from ..errors import UnsupportedModel
 from ..expect.plan import Plan
 from ..families.support import Covariance, Simplex, whitener
-from ..spec.graph import Environment, argument_values, parameter_support
+from ..spec.arguments import argument_values, parameter_support
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 

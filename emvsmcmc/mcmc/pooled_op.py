@@ -26,7 +26,7 @@ from ..expect.layout import Coefficients
 from ..expect.plan import Plan
 from ..expect.radial import nu_gradient, unexpected_logs
 from ..expect.rows import expect, reference_points
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 
 
 class PooledExpectation(Op):

@@ -22,7 +22,7 @@ from ..numerics import checked_seed
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..simulation import SAMPLE, draw_variable
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
 
@@ -79,7 +79,7 @@ class _Hidden:
 
     def __init__(self, plan: Plan) -> None:
         problem = plan.problem
-        self.plan, self.problem, self.plate = plan, problem, next(iter(problem.plates))
+        self.plan, self.problem, self.plate = plan, problem, problem.plate
         self.assignments = [z for z in plan.latents if problem.roles[z.label] == "assignment"]
         self.gaussians = [v for v in {p.variable.label: p.variable for p in plan.gaussians}.values() if _has_holes(problem, v)]
         known = {v.label for v in (*plan.latents, *self.gaussians)}

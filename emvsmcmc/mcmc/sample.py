@@ -17,7 +17,7 @@ from ..expect.plan import Plan
 from ..expect.rows import compiled as many_rows
 from ..invariance.axes import directions_at
 from ..numerics import checked_seed, cores
-from ..spec.graph import Environment
+from ..spec.evaluate import Environment
 from .compile.compile import compile_model, constrained, log_density, unconstrained, whitening_at
 from .compile.compile import sample as run_nutpie
 from .model import LIKELIHOOD, ROWS, Likelihood, Marginalize, build_model

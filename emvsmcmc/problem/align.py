@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import DuplicateName, MissingData, UnknownName, WrongDims
-from ..spec.expression import Constant, Data, Expression, Index
-from ..spec.graph import walk
+from ..spec.expression import Constant, Data, Expression
 from ..spec.model import Spec
-from ..spec.variable import Switch, Variable
+from ..spec.roles import look_ups
+from ..spec.variable import Variable
+from ..spec.walk import walk
 from .labels import hint
 from .read import Raw, default_labels, gathered, is_hole, numbers, take
 
@@ -32,19 +33,6 @@ def declared(spec: Spec) -> dict[str, Variable | Data]:
 def plate_dims(spec: Spec) -> list[str]:
     """Every plate that occurs, in order of first use."""
     return list(dict.fromkeys(d for v in declared(spec).values() for d in spec.plates_of(v)))
-
-
-def look_ups(spec: Spec) -> Iterator[tuple[Expression, str, str]]:
-    """(what is looked up, its dim that is counted, the variable or covariate that counts it) of every index in the spec."""
-    for variable in spec.variables.values():
-        for e in (e for child in variable.children for e in walk(child)):
-            if isinstance(e, Index):
-                yield from ((e.base, dim, str(i.name)) for dim, i in zip(e.base.dims, e.index, strict=False))
-
-
-def indexing_names(spec: Spec) -> set[str]:
-    """Names of the discrete variables and covariates that look something up, or switch."""
-    return {name for _, _, name in look_ups(spec)} | {v.index.label for v in spec.variables.values() if isinstance(v, Switch)}
 
 
 def constant_size(expression: Expression, dim: str) -> int:

@@ -7,17 +7,14 @@ whatever the unit of the data: such a row belongs to a branch with mass.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import OutOfSupport, UnsupportedModel
 from ..spec.model import Spec
 from ..spec.variable import Switch, Variable
-from .check import columns_of, lives
-
-if TYPE_CHECKING:
-    from .problem import Problem
+from .check import lives
+from .problem import Problem
 
 
 def inside_cells(problem: Problem, variable: Variable, distribution: Variable) -> np.ndarray:
@@ -31,7 +28,7 @@ def inside_cells(problem: Problem, variable: Variable, distribution: Variable) -
 
 def at_atoms(problem: Problem, variable: Switch) -> np.ndarray:
     """(n, cells) given values at which some branch has mass."""
-    x = columns_of(problem, variable)
+    x = problem.columns(variable)
     atoms = np.zeros(x.shape, dtype=bool)
     for branch in variable.branches:
         if branch.family.mass:
@@ -83,7 +80,7 @@ def allowed_values(problem: Problem, index: str, allowed: np.ndarray) -> np.ndar
         raise OutOfSupport(
             f"{variable.label} in row {row}",
             f"values that the branches that {who} can have (where a branch has mass, a density weighs nothing, cell by cell)",
-            str(columns_of(problem, variable)[row].tolist()).strip("[]"),
+            str(problem.columns(variable)[row].tolist()).strip("[]"),
             f"Mend the values{' or the label' if labelled[row] else ''}, or declare another distribution.",
         )
     return allowed
@@ -109,7 +106,7 @@ def atom_rows(problem: Problem) -> dict[str, tuple[int, tuple[float, ...]]]:
             continue
         if len({b.family.mass for b in variable.branches}) == 2:
             atoms = at_atoms(problem, variable)
-            values = np.unique(columns_of(problem, variable)[atoms])[:2]
+            values = np.unique(problem.columns(variable)[atoms])[:2]
             out[variable.label] = int(atoms.any(axis=1).sum()), tuple(values.tolist())
     return out
 

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFinite, OutOfSupport, TooFewRows, WrongDims
 from ..families import GaussianFamily, RadialFamily
 from ..families.support import Counts, Simplex
+from ..spec.arguments import argument_dims
+from ..spec.evaluate import Environment, NotAffineHere, value_of
 from ..spec.expression import Expression, Operation
-from ..spec.graph import (
-    Environment,
-    NotAffineHere,
-    argument_dims,
-    covariate_expressions,
-    index_names,
-    names_in,
-    value_names,
-    value_of,
-)
 from ..spec.model import Spec
 from ..spec.named import Named
 from ..spec.notation import Notation
+from ..spec.roles import indexing_names
 from ..spec.variable import Switch, Variable
-from .align import indexing_names
+from ..spec.walk import covariate_expressions, index_names, names_in, value_names
+from .problem import Problem
 from .read import Raw, numbers, place
-
-if TYPE_CHECKING:
-    from .problem import Problem
 
 ROUNDING = 1e-12  # of a column's size: what varies by less has not three digits of its variation left in float64
 ROUNDED = 1e-2 + 1e-9  # how far from 1 a sum of probabilities may be by rounding to two digits
@@ -235,7 +225,7 @@ def enough_data(problem: Problem) -> None:
         return
     for variable in problem.row_variables:
         if problem.roles[variable.label] == "observed" and variable.label not in indices:
-            columns = columns_of(problem, variable)
+            columns = problem.columns(variable)
             check_columns(problem, variable, columns if counted.all() else columns[counted])
 
 
@@ -263,13 +253,6 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
             f"{rows}",
             "Use fewer components, or more data.",
         )
-
-
-def columns_of(problem: Problem, variable: Variable) -> np.ndarray:
-    """(n, cells) values of a row variable."""
-    plate = problem.spec.plates_of(variable)[0]
-    rest = [d for d in variable.dims if d != plate]
-    return problem.given[variable.label].to((plate, *rest)).reshape(problem.plates[plate].size, -1)
 
 
 def column_name(problem: Problem, variable: Variable, column: int) -> str:

@@ -16,16 +16,18 @@ import xarray as xr
 from ..errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
 from ..spec.expression import Data
 from ..spec.model import Spec
+from ..spec.roles import indexing_names, look_ups
 from ..spec.variable import Variable
 from . import check as datacheck
 from . import notes as datanotes
-from .align import declared, indexing_names, look_ups, named, plate_dims
+from .align import declared, named, plate_dims
 from .blocks import Block, Refused, blocks_of, collected, raise_refusal, tried
 from .branches import atom_notes, atom_rows
 from .covariates import holes
 from .covariates import notes as covariate_notes
+from .known import condition_raws, known_values, numeric_index, parameter_values
 from .labels import codes, hint, plain
-from .problem import Problem, condition_raws, known_values, numeric_index, parameter_values
+from .problem import Problem
 from .read import Raw, default_labels, is_hole, read
 
 SAMPLE_ROWS = 50_000  # rows, from all chunks and all patterns of holes and labels, that are kept in memory to start from
@@ -69,7 +71,7 @@ class Reader:
         weights = raws.pop(WEIGHTS, None)
         datacheck.something_measured(self.spec, set(raws))
         problem = known_values(self.spec, raws, own, [], columns)
-        plate = next(iter(problem.plates))
+        plate = problem.plate
         w = np.ones(problem.plates[plate].size)
         if weights is not None:
             w = datacheck.row_weights(weights, len(w), lambda: weights.values, some=False)
@@ -115,7 +117,7 @@ class ChunkedProblem:
     @property
     def plate(self) -> str:
         """The dim of the rows."""
-        return next(iter(self.sample.plates))
+        return self.sample.plate
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -229,7 +231,7 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
     low, high = {}, {}
     for v in problem.row_variables:
         if problem.roles[v.label] == "observed" and v.label not in indices:
-            columns = datacheck.columns_of(problem, v)[counted]
+            columns = problem.columns(v)[counted]
             if len(columns):
                 low[v.label], high[v.label] = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)
     distinct, unlabelled = {}, {}
@@ -241,9 +243,9 @@ def _survey(reader: Reader, block: Block, share: float | None) -> _Facts | Refus
         if name in indices:
             known = datanotes.labelled_rows(problem, name)
             unlabelled[name] = int((counted & ~known).sum())
-    silent = datanotes.silent_rows(problem)
+    silent = problem.silent
     at, weights = _chosen(problem, share, block.first)
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     return _Facts(
         float(problem.weights.sum()), float(problem.heard.sum()), int(counted.sum()), low, high, distinct, unlabelled,
         atom_rows(problem), holes(problem), datanotes.together(problem),
@@ -286,7 +288,7 @@ def _chosen(problem: Problem, share: float | None, seed: int) -> tuple[np.ndarra
 
 def _strata(problem: Problem) -> np.ndarray:
     """(n,) a number for each pattern of holes, labels and sets of labels."""
-    indices, plate = indexing_names(problem.spec), next(iter(problem.plates))
+    indices, plate = indexing_names(problem.spec), problem.plate
     parts: list[np.ndarray] = []
     for name, value in problem.given.items():
         if plate in value.dims and name in problem.spec.variables:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import CovariateHole, MissingData
-from ..spec.graph import parents
+from ..spec.arguments import parents
 from ..spec.named import Named
+from ..spec.roles import indexing_names
 from ..spec.variable import Variable
-from .align import indexing_names
 from .labels import hint
+from .problem import Problem
 from .read import place
-
-if TYPE_CHECKING:
-    from .problem import Problem
 
 REFUSED = "Leave out those rows, or declare it as a variable with a distribution."
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..spec.graph import names_in
 from ..spec.model import Spec
+from ..spec.roles import indexing_names
 from ..spec.variable import Variable
+from ..spec.walk import names_in
 from . import covariates
-from .align import indexing_names
 from .branches import atom_notes, atom_rows
-from .check import columns_of, distributions
+from .check import distributions
 from .labels import plain
-
-if TYPE_CHECKING:
-    from .problem import Problem
+from .problem import Problem
 
 PAIRS_ROWS = 65_536
 MAX_LISTED = 10  # rows that a note names
@@ -28,7 +25,7 @@ def notes(problem: Problem) -> list[str]:
     """What is allowed, and worth knowing before a fit: classes without a labelled row, rows without a value."""
     if not problem.parameters or len(problem.plates) != 1:
         return []
-    silent = silent_rows(problem)
+    silent = problem.silent
     counted = int((problem.weights > 0).sum())
     return [
         *atom_notes(problem.spec, atom_rows(problem), problem.n),
@@ -86,7 +83,7 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
 
 def together(problem: Problem) -> dict[str, np.ndarray]:
     """{covariance parameter: (d, d) whether some row that counts says something of both columns}."""
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     estimated = {p.label for p in problem.parameters if p.family.event_dims == 2}
     out: dict[str, np.ndarray] = {}
     for v in problem.row_variables:
@@ -121,20 +118,6 @@ def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[
         if len(pairs) > MAX_LISTED:
             out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
     return out
-
-
-def silent_rows(problem: Problem) -> np.ndarray:
-    """Rows in which nothing that has a distribution is given."""
-    plate = next(iter(problem.plates))
-    speaks = problem.weights == 0
-    for variable in problem.row_variables:
-        if variable.label in problem.given:
-            speaks = speaks | np.isfinite(columns_of(problem, variable)).any(axis=1)
-        if variable.label in problem.evidence:
-            value = problem.evidence[variable.label]
-            log = value.to((plate, *[d for d in value.dims if d != plate]))
-            speaks = speaks | (log != log[..., :1]).reshape(problem.n, -1).any(axis=1)
-    return np.flatnonzero(~speaks)
 
 
 def silent_note(first: list[int], count: int) -> list[str]:

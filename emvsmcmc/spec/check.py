@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import DuplicateName, InvalidSpec, WrongDims
+from ..families import Family
 from ..families.support import Counts, Covariance, Simplex
-from .expression import Constant, Expression
-
-if TYPE_CHECKING:
-    from .expression import Data
-    from .model import Spec
-    from .variable import Switch, Variable
+from .context import OpenSpec
+from .evaluate import Environment, value_of
+from .expression import Constant, Data, Expression
+from .walk import names_in
 
 
-def name(spec: Spec, declared: str) -> None:
+class Distributed(Protocol):
+    """What the rules read of a variable (see `variable.Variable`, which asks them while it is being made)."""
+
+    name: str | None
+    label: str
+    family: Family
+    dims: tuple[str, ...]
+    arguments: dict[str, Expression]
+    counts: str | None
+
+
+class Switching(Distributed, Protocol):
+    """What the rules read of a Switch."""
+
+    @property
+    def index(self) -> Any: ...
+
+    @property
+    def branches(self) -> Sequence[Any]: ...
+
+
+def name(spec: OpenSpec, declared: str) -> None:
     """A name is text, stands for one thing, and is not a dim."""
     if not isinstance(declared, str) or not declared or not declared.replace("_", "a").isalnum() or declared.startswith("_"):
         raise InvalidSpec(f"name {declared!r}", "letters, digits and underscores", repr(declared), "Rename the variable.")
@@ -28,9 +49,9 @@ def name(spec: Spec, declared: str) -> None:
         )
 
 
-def name_is_no_dim(spec: Spec, declared: Variable | Data) -> None:
+def name_is_no_dim(spec: OpenSpec, declared: Distributed | Data) -> None:
     """Names and dims are two sets: a plate may not be called like a variable, before or after it."""
-    known: list[Variable | Data] = [*spec.variables.values(), *spec.data.values(), declared]
+    known: list[Distributed | Data] = [*spec.variables.values(), *spec.data.values(), declared]
     both = {v.name for v in known} & {d for v in known for d in v.dims}
     if both:
         raise DuplicateName(
@@ -49,7 +70,7 @@ def coords(given: dict[str, object]) -> None:
                 raise InvalidSpec(f"coords[{dim!r}]", "distinct labels, at least one", repr(labels)[:60])
 
 
-def categorical_counts(variable: Variable) -> None:
+def categorical_counts(variable: Distributed) -> None:
     """A Categorical counts the last dim of its p."""
     p = variable.arguments["p"]
     if not p.dims or p.dims[-1] in variable.dims:
@@ -63,7 +84,7 @@ def categorical_counts(variable: Variable) -> None:
         raise InvalidSpec(variable.label, "constant probabilities that sum to 1", str(p.value.tolist())[:60])
 
 
-def argument_ranges(variable: Variable) -> None:
+def argument_ranges(variable: Distributed) -> None:
     """Constants standing in a slot lie in its range: a standard deviation is positive."""
     for key, slot in getattr(variable.family, "slots", {}).items():
         value = variable.arguments.get(key)
@@ -93,10 +114,8 @@ def argument_ranges(variable: Variable) -> None:
             raise InvalidSpec(f"{variable.label}.{key}", "positive values", str(value.value.tolist())[:60])
 
 
-def _concentration(variable: Variable) -> None:
+def _concentration(variable: Distributed) -> None:
     """A constant concentration is finite and at least 0 (which says that the entry is 0), with something above 0 in every row."""
-    from .graph import Environment, names_in, value_of  # which reads declared variables
-
     for key in variable.family.support_reads:
         given = variable.arguments[key]
         if names_in(given):
@@ -120,7 +139,7 @@ def _concentration(variable: Variable) -> None:
             )
 
 
-def _whole_trials_and_bounds(variable: Variable) -> None:
+def _whole_trials_and_bounds(variable: Distributed) -> None:
     """Constant trials are whole numbers from 0, a constant lower bound lies below the upper one, a covariance is one."""
     given = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
     if "n" in given and not (Counts().contains(given["n"]) & ~np.isnan(given["n"])).all():
@@ -133,13 +152,13 @@ def _whole_trials_and_bounds(variable: Variable) -> None:
         raise InvalidSpec(f"{variable.label}.cov", Covariance.description, str(cov.tolist())[:60])
 
 
-def argument_dims(variable: Variable) -> None:
+def argument_dims(variable: Distributed) -> None:
     """A dim that the variable does not have, and no latent indexes, would be an outer product: an error."""
     for key, value in variable.arguments.items():
         _dims(variable, key, value, variable.dims, variable.counts)
 
 
-def _dims(variable: Variable, key: str, value: Expression, dims: tuple[str, ...], counts: str | None) -> None:
+def _dims(variable: Distributed, key: str, value: Expression, dims: tuple[str, ...], counts: str | None) -> None:
     if value.name is None and hasattr(value, "family"):
         return
     extra = [d for d in value.dims if d not in dims and not (key == "p" and d == counts)]
@@ -162,7 +181,7 @@ def _dims(variable: Variable, key: str, value: Expression, dims: tuple[str, ...]
         )
 
 
-def switch(variable: Switch) -> None:
+def switch(variable: Switching) -> None:
     """A Switch needs a discrete variable and one unnamed distribution for each of its values."""
     if not getattr(variable.index, "discrete", False):
         raise InvalidSpec(f"{variable.label}: index", "a Bernoulli or Categorical", f"{variable.index!r}"[:60])
@@ -175,13 +194,13 @@ def switch(variable: Switch) -> None:
         )
 
 
-def branch(variable: Switch, distribution: Variable) -> None:
+def branch(variable: Switching, distribution: Distributed) -> None:
     """Branches broadcast into the dims of the Switch."""
     for key, value in distribution.arguments.items():
         _dims(variable, key, value, variable.dims, None)
 
 
-def matrix_dims(spec: Spec, variable: Variable) -> None:
+def matrix_dims(spec: OpenSpec, variable: Distributed) -> None:
     """A matrix takes two dims of equal size with different names; the second takes the first's coords."""
     if variable.family.event_dims != 2:
         return
@@ -198,7 +217,7 @@ def matrix_dims(spec: Spec, variable: Variable) -> None:
         )
 
 
-def matrix_prior(spec: Spec, variable: Variable) -> None:
+def matrix_prior(spec: OpenSpec, variable: Distributed) -> None:
     """An InverseWishart is proper for nu > p - 1 and a positive definite scale."""
     if variable.family.name != "InverseWishart":
         return
@@ -219,7 +238,7 @@ def matrix_prior(spec: Spec, variable: Variable) -> None:
             raise InvalidSpec(f"{variable.label}.scale", f"a positive definite {p} x {p} matrix", f"shape {v.shape}")
 
 
-def dim_sizes(spec: Spec, variable: Variable) -> None:
+def dim_sizes(spec: OpenSpec, variable: Distributed) -> None:
     """Constant arrays have the length that the coords of their dims say."""
     for key, value in variable.arguments.items():
         if isinstance(value, Constant):

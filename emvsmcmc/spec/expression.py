@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidSpec, WrongDims
-
-if TYPE_CHECKING:
-    from .model import Spec
-
-_contexts: list[Spec] = []
-
-
-def current_spec() -> Spec:
-    """The spec whose `with` block is open. Raises InvalidSpec outside one."""
-    if not _contexts:
-        raise InvalidSpec("declaration", "an open spec", "none", "Declare variables inside 'with ev.Spec(...) as spec:'.")
-    return _contexts[-1]
+from .context import current_spec
 
 
 def as_dims(dims: str | Sequence[str] | None) -> tuple[str, ...]:

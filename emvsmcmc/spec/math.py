@@ -12,9 +12,10 @@ from typing import Any
 
 from ..errors import InvalidSpec, WrongDims
 from ..families.support import Interval, Positive, Simplex
-from .expression import Constant, Dot, Expression, Operation, Softmax, Stack, current_spec, wrap
-from .graph import looked_up
+from .context import current_spec
+from .expression import Constant, Dot, Expression, Operation, Softmax, Stack, wrap
 from .variable import Variable
+from .walk import looked_up
 
 __all__ = ["abs", "dot", "exp", "expm1", "log", "log1p", "logit", "sigmoid", "softmax", "sqrt", "stack"]
 

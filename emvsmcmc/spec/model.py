@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from . import check
-from .expression import Data, _contexts
-
-if TYPE_CHECKING:
-    from .variable import Variable
+from . import check, context
+from .expression import Data
+from .variable import Variable
 
 
 class Spec:
@@ -38,11 +36,11 @@ class Spec:
         self.data: dict[str, Data] = {}
 
     def __enter__(self) -> Spec:
-        _contexts.append(self)
+        context.enter(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _contexts.pop()
+        context.leave()
 
     def __repr__(self) -> str:
         return f"Spec({', '.join(self.variables)})"
@@ -77,6 +75,6 @@ class Spec:
 
         Pass a `problem` to see it for data that are given: what is hidden, how many patterns and configurations there are.
         """
-        from .notation import explain
+        from ..explain.explanation import explain  # downstream: the steps are read off the compiled M-step
 
         return explain(self, problem)

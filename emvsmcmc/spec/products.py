@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from copy import copy
 from functools import reduce
 
-from .expression import Constant, Data, Dot, Expression, Index, Operation, Take
+from .expression import Constant, Dot, Expression, Operation
+from .walk import covariate_expressions, is_covariate_expression, with_children
 
 
 def grouped(expression: Expression) -> Expression:
@@ -14,25 +15,25 @@ def grouped(expression: Expression) -> Expression:
 
     A sum of products that is multiplied by a covariate is multiplied out. What needs no change is returned as it is.
     """
-    if expression.name is not None or isinstance(expression, Constant) or _of_covariates(expression):
+    if expression.name is not None or isinstance(expression, Constant) or is_covariate_expression(expression):
         return expression
     children = tuple(grouped(c) for c in expression.children)
     out = expression
     if any(new is not old for new, old in zip(children, expression.children, strict=True)):
-        out = _with_children(expression, children)
-    if isinstance(out, Operation) and out.function == "mul" and all(_holds_covariates(c) for c in out.children):
+        out = with_children(expression, children)
+    if isinstance(out, Operation) and out.function == "mul" and all(covariate_expressions(c) for c in out.children):
         return _product(out)
     return out
 
 
 def _product(whole: Operation) -> Expression:
     sign, factors = _factors(whole)
-    known = [f for f in factors if _of_covariates(f)]
-    mixed = [f for f in factors if not _of_covariates(f) and _holds_covariates(f)]
+    known = [f for f in factors if is_covariate_expression(f)]
+    mixed = [f for f in factors if not is_covariate_expression(f) and covariate_expressions(f)]
     if not known or len(mixed) > 1:
         return whole
     column = _times(known)
-    rest = [f for f in factors if not _holds_covariates(f)]
+    rest = [f for f in factors if not covariate_expressions(f)]
     if mixed:
         pushed = _pushed(mixed[0], column)
         if pushed is None:
@@ -50,7 +51,7 @@ def _pushed(mixed: Expression, column: Expression) -> Expression | None:
         return Operation("neg", grouped(Operation("mul", mixed.children[0], column)))
     if isinstance(mixed, Dot) and mixed.over not in column.dims:
         left, right = mixed.children
-        if _of_covariates(right):
+        if is_covariate_expression(right):
             return _with_dims(mixed, (left, Operation("mul", right, column)))
         return _with_dims(mixed, (grouped(Operation("mul", left, column)), right))
     return None
@@ -58,7 +59,7 @@ def _pushed(mixed: Expression, column: Expression) -> Expression | None:
 
 def _factors(e: Expression) -> tuple[int, list[Expression]]:
     """(sign, factors) of a product of products; covariates that stand together stay so."""
-    if _of_covariates(e) or not isinstance(e, Operation) or e.function not in ("mul", "neg"):
+    if is_covariate_expression(e) or not isinstance(e, Operation) or e.function not in ("mul", "neg"):
         return 1, [e]
     sign = -1 if e.function == "neg" else 1
     out: list[Expression] = []
@@ -70,33 +71,6 @@ def _factors(e: Expression) -> tuple[int, list[Expression]]:
 
 def _times(factors: Sequence[Expression]) -> Expression:
     return reduce(lambda a, b: Operation("mul", a, b), factors)
-
-
-def _of_covariates(e: Expression) -> bool:
-    """Made of covariates and constants alone, with at least one covariate."""
-    leaves = _leaves(e)
-    return all(isinstance(x, Data | Constant) for x in leaves) and any(isinstance(x, Data) for x in leaves)
-
-
-def _holds_covariates(e: Expression) -> bool:
-    """Whether a covariate stands in it as a value, not only as an index."""
-    if isinstance(e, Index):
-        return _holds_covariates(e.base)
-    return isinstance(e, Data) or (e.name is None and any(_holds_covariates(c) for c in e.children))
-
-
-def _leaves(e: Expression) -> list[Expression]:
-    if e.name is not None or not e.children:
-        return [e]
-    return [x for c in e.children for x in _leaves(c)]
-
-
-def _with_children(e: Expression, children: tuple[Expression, ...]) -> Expression:
-    out = copy(e)
-    out.children = children
-    if isinstance(out, Index | Take):
-        out.base = children[0]
-    return out
 
 
 def _with_dims(e: Dot, children: tuple[Expression, Expression]) -> Dot:

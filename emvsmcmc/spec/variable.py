@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import InvalidSpec
 from ..families import BY_NAME, REQUIRED, Family
 from . import check
-from .expression import Constant, Expression, as_dims, current_spec
+from .context import current_spec
+from .expression import Constant, Expression, as_dims
 from .products import grouped
 
 

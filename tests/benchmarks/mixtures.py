@@ -13,7 +13,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.rows import expect, reference_points
-from emvsmcmc.spec.graph import Environment
+from emvsmcmc.spec.evaluate import Environment
 
 
 def sklearn_version() -> dict[str, str]:

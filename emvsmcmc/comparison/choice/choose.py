@@ -20,8 +20,9 @@ from ...expect.planner import make_plan
 from ...expect.rows import expect
 from ...numerics import checked_seed
 from ...problem.align import declared, plate_dims
+from ...problem.condition import condition
 from ...problem.labels import hint
-from ...problem.problem import Problem, condition
+from ...problem.problem import Problem
 from ...problem.read import read
 from ...spec.model import Spec
 from ..loo import STILL, LeaveOneOut, leave_one_out, rowwise

@@ -50,7 +50,7 @@ def _names(ours: list[tuple[bytes, str]], theirs: list[tuple[bytes, str]]) -> li
 
 def _columns(problem: Problem) -> list[tuple[bytes, str]]:
     """(fingerprint of the values, name) of every column with an observed cell."""
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out = []
     for v in problem.row_variables:
         if v.label in problem.given:

@@ -15,10 +15,10 @@ from ...expect.coordinates import Coordinates
 from ...expect.plan import Plan, TablePart
 from ...numerics import COMPLEX_STEP, scaled_inverse
 from ...problem.check import column_name
-from ...spec.graph import degree, value_names
 from ...spec.named import Named
 from ...spec.notation import Notation
 from ...spec.variable import Variable
+from ...spec.walk import degree, value_names
 from ..look_ups import mean_parameters, uses_of
 from ..regression import SINGULAR, Regression
 from .empty import CompleteData, anywhere, levels_text, nothing_said

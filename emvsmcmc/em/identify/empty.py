@@ -15,11 +15,13 @@ from ...expect.plan import LevelPart, Part, Plan, TablePart
 from ...expect.rows import add_tables
 from ...families.support import Simplex
 from ...numerics import root_of_moments
-from ...problem.align import look_ups
 from ...problem.check import column_name
 from ...problem.labels import plain
-from ...spec.graph import Environment, names_in, parameter_support, value_names
+from ...spec.arguments import parameter_support
+from ...spec.evaluate import Environment
+from ...spec.roles import look_ups
 from ...spec.variable import Variable
+from ...spec.walk import names_in, value_names
 from ..chunked import told
 from ..look_ups import Use, uses_of
 
@@ -86,7 +88,7 @@ def _seen(plan: Plan, pattern: np.ndarray) -> dict[str, np.ndarray]:
         there = np.ones((problem.n, size), dtype=bool)
         read = any(name in names_in(e) for other in plan.parts for e in other.distribution.arguments.values())
         if name in problem.given and not read:  # what others depend on is informed through them
-            plate = next(iter(problem.plates))
+            plate = problem.plate
             there = np.isfinite(problem.given[name].to((plate, *[d for d, _ in part.elements]))).reshape(problem.n, size)
         found = np.zeros((len(allowed), size))
         if there.all():

@@ -23,7 +23,7 @@ from ...families.base import TableFamily
 from ...numerics import root_of_moments
 from ...problem.blocks import Block, Refused, tried
 from ...problem.chunked import Reader
-from ...spec.graph import value_names
+from ...spec.walk import value_names
 from ..layout import Coefficients, Collapsed, Conventions, Layout, Statistics
 from ..plan import Plan
 from ..planner import make_plan
@@ -75,7 +75,7 @@ def patterns_of(plan: Plan) -> Patterns:
     found = moments(layout, np.arange(q))
     pattern = np.repeat(np.arange(q), np.diff(layout.start))[plan.inverse]
     counted = problem.weights > 0
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     there = {}
     for part in plan.parts:
         name = part.variable.label
@@ -250,7 +250,7 @@ def prepared(recipe: Recipe, number: int, store: Store, kind: str) -> Patterns |
 def levels_of(recipe: Recipe, slots: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], np.ndarray] | Refused:
     """{covariates of a slot: their distinct values in this block}."""
     problem, _, _ = recipe.reader.problem(recipe.block)
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     out = {}
     for names in slots:
         given = [problem.given[name] for name in names]

@@ -19,7 +19,7 @@ from ...errors import UnsupportedModel
 from ...problem.blocks import RETRIES, Refused, computed, raise_refusal, task
 from ...problem.chunked import ChunkedProblem
 from ...problem.problem import Problem
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from ..layout import Coefficients, Conventions
 from ..plan import Plan
 from ..planner import make_plan

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import Degenerate, DifferentFit
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from ..layout import Coefficients, Statistics
 
 PASSES, PARAMETERS = "passes.log", "parameters.npz"

@@ -10,10 +10,11 @@ import numpy as np
 
 from ...errors import BadEvidence, BadInput, UnsupportedModel, WidePrior
 from ...families.support import Covariance, Positive
-from ...problem.problem import Problem, condition
+from ...problem.condition import condition
+from ...problem.problem import Problem
 from ...simulation import simulate
 from ...spec.model import Spec
-from ...spec.notation import usually_hidden
+from ...spec.roles import usually_hidden
 from ...spec.variable import Variable
 
 TRIES = 100  # draws from the prior that are looked at before anything is fitted

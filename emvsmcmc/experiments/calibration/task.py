@@ -27,7 +27,7 @@ from ...invariance.axes import Turn, rotations
 from ...invariance.implied import implied
 from ...invariance.labels import exchangeable
 from ...problem.problem import Problem
-from ...spec.graph import Environment
+from ...spec.evaluate import Environment
 from .data import Design, simulated
 
 LEVELS = (0.5, 0.8, 0.95)

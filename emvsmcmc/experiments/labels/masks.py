@@ -114,7 +114,7 @@ def masked(problem: Problem, name: str, rows: Rows, seen: np.ndarray | None, tra
 
 def subset(problem: Problem, rows: np.ndarray) -> Problem:
     """These rows of the problem, in this order."""
-    plate = next(iter(problem.plates))
+    plate = problem.plate
 
     def take(value: Named) -> Named:
         return Named(np.take(value.array, rows, axis=value.dims.index(plate)), value.dims) if plate in value.dims else value
@@ -132,7 +132,7 @@ def subset(problem: Problem, rows: np.ndarray) -> Problem:
 def with_labels(problem: Problem, name: str, codes: np.ndarray | None = None, log_evidence: np.ndarray | None = None) -> Problem:
     """The same rows with other labels: codes with NaN for what is hidden, log-evidence, or nothing. Raises as `condition` does
     where too few rows are left."""
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     given = {k: v for k, v in problem.given.items() if k != name}
     evidence = {k: v for k, v in problem.evidence.items() if k != name}
     role = "assignment"

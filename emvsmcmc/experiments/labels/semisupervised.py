@@ -17,7 +17,8 @@ from ...errors import BadInput, EmptyClass, EmvsmcmcError
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...numerics import checked_seed
-from ...problem.problem import Problem, condition
+from ...problem.condition import condition
+from ...problem.problem import Problem
 from ...spec.model import Spec
 from .. import accessor  # noqa: F401 - gives the Dataset its .ev
 from ..suggest.draws import label_log_probabilities

@@ -14,7 +14,8 @@ from ...em.fit import fit_em
 from ...em.result import EMFit
 from ...errors import BadInput
 from ...numerics import checked_seed
-from ...problem.problem import Problem, condition
+from ...problem.condition import condition
+from ...problem.problem import Problem
 from ...spec.model import Spec
 from ...spec.named import Named
 from ..sweep.sweep import Task, run_sweep, seed_of

@@ -213,7 +213,7 @@ def _thinned(values: dict[str, np.ndarray], n: int, plan: Plan, name: str) -> di
 
 def _gains(plan: Plan, name: str, hidden: np.ndarray, gains: dict[str, np.ndarray], mean: np.ndarray) -> xr.Dataset:
     problem = plan.problem
-    plate = next(iter(problem.plates))
+    plate = problem.plate
     latent = next(z for z in plan.latents if z.label == name)
     dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{name}_value"
     coords = {plate: problem.labels(plate)[hidden], dim: problem.level_labels(latent)}

@@ -1,21 +1,18 @@
-"""Walking and evaluating expressions. One evaluator serves values, M-step designs and coefficients, on numpy and on PyTensor."""
+"""The one evaluator of expressions: values, M-step designs and coefficients, on numpy and on PyTensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..families.support import Support
-from .expression import Constant, Data, Dot, Expression, Index, Operation, Softmax, Stack, Take
+from .expression import Constant, Dot, Expression, Index, Operation, Softmax, Stack, Take
 from .functions import ELEMENTWISE, power, softmax, stacked, take
 from .named import Named, lift, sum_over, union
-from .variable import Variable
-
-Key = Any  # name of a variable or covariate, an expression of covariates, or None for the part without row coordinates
+from .walk import Key, coordinate_key, with_children
 
 
 class NotAffineHere(ValueError):
@@ -42,97 +39,6 @@ class Environment:
 
     def with_values(self, values: Mapping[str, Named]) -> Environment:
         return replace(self, values={**self.values, **values})
-
-
-def walk(expression: Expression) -> Iterator[Expression]:
-    """The nodes of an expression. It stops at named variables: their own arguments belong to their own expression."""
-    yield expression
-    if not (isinstance(expression, Variable) and expression.name):
-        for child in expression.children:
-            yield from walk(child)
-
-
-def names_in(expression: Expression) -> set[str]:
-    """Names of the variables and covariates that an expression reads directly."""
-    return {e.name for e in walk(expression) if e.name is not None}
-
-
-def index_names(expression: Expression) -> set[str]:
-    """Names that occur as an index."""
-    return {i.name for e in walk(expression) if isinstance(e, Index) for i in e.index if i.name is not None}
-
-
-def value_names(expression: Expression) -> set[str]:
-    """Names that occur as a value, not only as an index."""
-    if isinstance(expression, Index):
-        return value_names(expression.base)
-    if expression.name is not None:
-        return {expression.name}
-    return set().union(*[value_names(c) for c in expression.children]) if expression.children else set()
-
-
-def parents(variable: Variable) -> set[str]:
-    """Names of the variables and covariates that a variable's distribution depends on."""
-    return set().union(*[names_in(c) for c in variable.children], *[_dist_names(a) for a in variable.arguments.values()], set())
-
-
-def _dist_names(argument: Expression) -> set[str]:
-    return parents(argument) if isinstance(argument, Variable) and argument.name is None else set()
-
-
-def degree(expression: Expression, names: set[str]) -> float:
-    """Polynomial degree of an expression in the named variables, jointly; infinite where it is not a polynomial.
-
-    Symbolic on purpose: `a[z] * b` looks affine at every point where one of them is zero.
-    """
-    if isinstance(expression, Index):
-        return degree(expression.base, names)
-    if expression.name is not None:
-        return float(expression.name in names)
-    below = [degree(c, names) for c in expression.children]
-    if isinstance(expression, Operation) and expression.function == "pow":
-        n = whole_power(expression)
-        return below[0] * n if n is not None and n >= 0 else 0.0 if max(below) == 0 else np.inf
-    if isinstance(expression, Softmax) or (isinstance(expression, Operation) and expression.function in ELEMENTWISE):
-        return 0.0 if below[0] == 0 else np.inf
-    if isinstance(expression, Stack | Take) or (isinstance(expression, Operation) and expression.function in ("add", "neg")):
-        return max(below)
-    return sum(below) if isinstance(expression, Operation | Dot) else 0.0
-
-
-def whole_power(expression: Operation) -> int | None:
-    """The exponent of a power where it is one known whole number."""
-    exponent = expression.children[1]
-    known = isinstance(exponent, Constant) and exponent.value.ndim == 0 and float(exponent.value).is_integer()
-    return int(exponent.value) if known else None  # type: ignore[attr-defined]
-
-
-def looked_up(expression: Expression) -> Expression:
-    """What is looked up by variables and positions: mean of mean[z], C of C[t, 1]; the expression itself where nothing is."""
-    while isinstance(expression, Index | Take):
-        expression = expression.base
-    return expression
-
-
-def is_covariate_expression(expression: Expression) -> bool:
-    """True where every leaf is a covariate or a constant, with at least one covariate."""
-    leaves = [e for e in walk(expression) if e.name is not None or not e.children]
-    return all(isinstance(e, (Data, Constant)) for e in leaves) and any(isinstance(e, Data) for e in leaves)
-
-
-def covariate_expressions(expression: Expression) -> list[Expression]:
-    """The largest sub-expressions made of covariates alone: each is a column of the row, worked out once (x * x, exp(x))."""
-    if isinstance(expression, Index):
-        return covariate_expressions(expression.base)
-    if is_covariate_expression(expression):
-        return [expression]
-    if isinstance(expression, Variable):
-        return []
-    return [found for child in expression.children for found in covariate_expressions(child)]
-
-
-def coordinate_key(expression: Expression) -> Key:
-    return expression.name if expression.name is not None else expression
 
 
 Coordinates = Mapping[Key, list[tuple[str, int]]]
@@ -194,6 +100,9 @@ def complement(expression: Expression) -> Expression | None:
     """1 - p of a logistic function, as sigmoid(-a) of p = sigmoid(a) and as 1 / (1 + exp(-a)) of p = 1 / (1 + exp(a)): it has its
     digits where p rounds to 1. None for other expressions.
     """
+    if isinstance(expression, Index | Take):
+        other = complement(expression.base)
+        return None if other is None else with_children(expression, (other, *expression.children[1:]))
     if isinstance(expression, Operation) and expression.function == "sigmoid":
         return Operation("sigmoid", Operation("neg", expression.children[0]))
     inner = expression
@@ -277,47 +186,3 @@ def _diagonal(value: Named, names: list[tuple[str, str]]) -> Named:
         else:
             value = value.rename({d: new})
     return value
-
-
-def argument_values(variable: Variable, env: Environment, dims: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Every argument as a bare array that broadcasts against `dims` (the variable's own); an unnamed prior as (family,
-    arguments).
-    """
-    dims = variable.dims if dims is None else dims
-    out: dict[str, Any] = {}
-    for key, expression in variable.arguments.items():
-        if isinstance(expression, Variable) and expression.name is None:
-            out[key] = (expression.family, argument_values(expression, env, dims[:-1]))
-            continue
-        value = value_of(expression, env)
-        out[key] = value.to(argument_dims(variable, key, value, dims))
-    return out
-
-
-def parameter_support(variable: Variable, env: Environment) -> Support:
-    """The support of a parameter at the values of those of its own arguments that decide about it (a Uniform's bounds, the zeros
-    of a Dirichlet's concentration); its kind alone where `env` does not know them.
-    """
-    found = {}
-    for key in variable.family.support_reads:
-        try:
-            value = value_of(variable.arguments[key], env)
-        except KeyError:
-            return variable.family.support()
-        found[key] = value.to(argument_dims(variable, key, value, variable.dims))
-    return variable.family.support(**found)
-
-
-def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
-    extra = tuple(d for d in value.dims if d not in dims and d != "#")
-    batch = ("#",) if "#" in value.dims and "#" not in dims else ()
-    if key == "cov":
-        return (*dims, *extra, *batch)
-    if variable.family.name == "Categorical":
-        return (*dims, *extra, *batch)
-    if variable.family.event_dims == 2 and key in ("nu", "eta"):
-        return (*dims[:-2], *batch)
-    if extra:
-        return (*dims, *extra, *batch)
-    return (*dims, *batch)

@@ -1,12 +1,13 @@
 """emvsmcmc: declare a latent-variable model once, fit it by EM and by MCMC, and learn whether the point estimate would do.
 
-Nothing heavy is imported here: PyMC, numba and matplotlib load when they are first needed.
+Nothing heavy is imported here: PyMC, numba and matplotlib load when they are first needed. What there is follows from the lists
+below and from `families.ALL`; `__init__.pyi` says it to type checkers, and `tests/stub.py` writes that.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .version import __version__
 
@@ -14,10 +15,7 @@ _WHERE = {
     "spec.model": ["Spec"],
     "spec.expression": ["Data", "constant"],
     "spec.math": ["dot", "exp", "sqrt"],
-    "spec.variable": [
-        "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
-    ],
+    "spec.variable": ["Switch"],
     "problem.condition": ["condition"],
     "problem.problem": ["Problem"],
     "simulation": ["simulate"],
@@ -34,56 +32,16 @@ _WHERE = {
     "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-__all__ = [*_MODULE_OF, "errors", "math"]
-
-if TYPE_CHECKING:
-    from . import errors
-    from .comparison.choice.choose import Choice, choose
-    from .comparison.result import Comparison
-    from .comparison.run import compare, fit_mcmc
-    from .em.fit import fit_em
-    from .em.result import EMFit
-    from .errors import Status
-    from .experiments.calibration.calibrate import calibrate
-    from .experiments.labels.semisupervised import semisupervised
-    from .experiments.suggest.suggest import suggest
-    from .mcmc.model import to_pymc
-    from .mcmc.recover import recover
-    from .problem.condition import condition
-    from .problem.problem import Problem
-    from .simulation import simulate
-    from .spec import math
-    from .spec.expression import Data, constant
-    from .spec.math import dot, exp, sqrt
-    from .spec.model import Spec
-    from .spec.variable import (
-        Bernoulli,
-        Beta,
-        Binomial,
-        Categorical,
-        Dirac,
-        Dirichlet,
-        Exponential,
-        Gamma,
-        HalfCauchy,
-        HalfNormal,
-        InverseGamma,
-        InverseWishart,
-        LKJCov,
-        MvNormal,
-        Normal,
-        Poisson,
-        StudentT,
-        Switch,
-        Uniform,
-    )
+_MODULES = {"errors": "errors", "math": "spec.math"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
-    if name == "math":
-        return import_module(".spec.math", __name__)
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
+    if name == "__all__":
+        return [*_MODULE_OF, *_MODULES, *_constructors()]
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("compare", "Comparison"):
         result = import_module(".comparison.result", __name__)
         result.pages_by(lambda: import_module(".report.comparison.page", __name__).write)
@@ -93,8 +51,15 @@ def __getattr__(name: str) -> Any:
         accessor.pages_by("calibration", lambda: import_module(".report.calibration", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if (constructor := _constructors().get(name)) is not None:
+        return constructor
+    raise AttributeError(import_module(".spec.habits", __name__).pymc_name(name, __getattr__("__all__")))
+
+
+def _constructors() -> Any:
+    """{name: constructor} of every family. Not imported at the top: the command line answers faster without."""
+    return import_module(".spec.constructors", __name__).CONSTRUCTORS
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__getattr__("__all__")])

@@ -159,10 +159,48 @@ def factor() -> ev.Problem:
     return ev.condition(spec, {"y": y})
 
 
+def parametrised_priors() -> ev.Problem:
+    """Every prior by its other arguments, some of them parameters themselves."""
+    data = two_clusters()
+    with ev.Spec(coords={"k": 2}) as spec:
+        z = ev.Bernoulli("z", ev.Beta("p", mu=0.4, nu=5), dims="row")
+        hyper = ev.Gamma("hyper", mu=1.0, sigma=0.5)
+        mean = ev.Normal("mean", 1, tau=[0.1, 0.2], dims="k")
+        sd = ev.HalfNormal("sd", tau=hyper, dims="k")
+        slope = ev.StudentT("slope", 4, 0, lam=2.0)
+        ev.Normal("y", stacked(mean, z), variance=sd[0] ** 2, dims="row")
+        ev.Normal("w", 1, sd[1], dims="row")
+        v = ev.InverseGamma("v", mu=ev.Exponential("scale", scale=2.0), sigma=1.5)
+        ev.Normal("x", slope * 0.5, m.sqrt(v), dims="row")
+        ev.Binomial("hits", 5, ev.Beta("q", mu=0.3, sigma=0.2), dims="row")
+    return ev.condition(spec, data | {"hits": rng(16).binomial(5, 0.3, N), "w": rows()["w"]})
+
+
+def stacked(mean: Expression, z: Expression) -> Expression:
+    """mean[z], by hand: z counts 0 and 1."""
+    return m.stack([mean[0], mean[1]], dim="k")[z]
+
+
+def parametrised_children() -> ev.Problem:
+    r, data = rng(15), two_clusters()
+    with ev.Spec(coords={"k": ["a", "b"], "level": 3}) as spec:
+        z = ev.Categorical("z", logit_p=m.stack([0.0, ev.Normal("odds", 0, 1)], dim="k"), dims="row")
+        ev.Normal("y", ev.Normal("mean", 0, 5, dims="k")[z], tau=ev.Gamma("tau", 2, 1, dims="k")[z], dims="row")
+        ev.Exponential("wait", scale=ev.HalfNormal("scale", 3, dims="k")[z], dims="row")
+        ev.Bernoulli("hit", logit_p=ev.Normal("eta", 0, 1, dims="k")[z], dims="row")
+        ev.Binomial("hits", 4, logit_p=0.3 * ev.Normal("slope", 0, 1) - 0.2, dims="row")
+        ev.Categorical("answer", logit_p=ev.Normal("table", 0, 1, dims=("k", "level"))[z], dims="row")
+        ev.StudentT("far", 4, 0.5, lam=ev.Gamma("lam", mu=1, sigma=1), dims="row")
+    return ev.condition(spec, {
+        "y": data["y"], "wait": r.exponential(2, N), "hit": r.integers(0, 2, N), "hits": r.integers(0, 5, N),
+        "answer": r.integers(0, 3, N), "far": r.standard_t(4, N),
+    })  # fmt: skip
+
+
 LANGUAGE: dict[str, Callable[[], ev.Problem]] = {
     f.__name__: f
     for f in (
         polynomial, multiplied_out, curved_mean, ordered_means, softmax_weights, logistic, mixed_odds, rates, precisions,
-        positions, covariance_position, factor,
+        positions, covariance_position, factor, parametrised_priors, parametrised_children,
     )
 }  # fmt: skip

@@ -70,6 +70,8 @@ def test_the_score_is_exact(name: str) -> None:
 @EVERY
 @pytest.mark.parametrize("objective", ["ml", "map"])
 def test_em_is_stationary_with_standard_errors(name: str, objective: str) -> None:
+    if (name, objective) == ("parametrised_priors", "ml"):
+        pytest.skip("some of its parameters stand in priors only, which maximum likelihood refuses")
     problem = plan_of(name).problem
     fit = ev.fit_em(problem, objective, starts=3, random_seed=3)  # type: ignore[arg-type]
     assert fit.converged, fit.status

@@ -7,7 +7,7 @@ Three abilities, each an abstract class; a family inherits those it has and over
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -38,6 +38,23 @@ class Twin:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Parametrisation:
+    """Another set of arguments of a family, by PyMC's names, and what the family's own are in terms of them.
+
+    canonical : (math, **arguments) -> {own argument: value}. `math` has exp, log, sqrt, sigmoid and softmax (over the last dim),
+    of numbers or of expressions as the arguments are. replaces : the own arguments that it gives, which may not be written beside
+    it. positive : those of `arguments` that must be positive. holds : what must hold of numbers, in words, where not all make a
+    distribution; the own arguments are then positive and finite.
+    """
+
+    arguments: tuple[str, ...]
+    replaces: tuple[str, ...]
+    canonical: Callable[..., Mapping[str, Any]]
+    holds: str = ""
+    positive: tuple[str, ...] = ()
+
+
 class Family(ABC):
     """A distribution. `arguments` maps each argument, in PyMC's order, to its default (`REQUIRED` where it has none)."""
 
@@ -48,6 +65,7 @@ class Family(ABC):
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
     support_reads: tuple[str, ...] = ()  # arguments on whose values the set of a parameter's values depends
     twin: Twin | None = None
+    parametrisations: tuple[Parametrisation, ...] = ()
 
     @abstractmethod
     def support(self, **arguments: Array) -> Support:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import REQUIRED, Array, Family, LevelFamily, Slot, Twin
+from .base import REQUIRED, Array, Family, LevelFamily, Parametrisation, Slot, Twin
 from .support import Counts, Support
 
 
@@ -17,6 +17,7 @@ class Bernoulli(Family, LevelFamily):
     mass = True
     slots = {"p": Slot("probability", lower=0.0, upper=1.0)}
     twin = Twin("Bernoulli", {"p": "p"})
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.sigmoid(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(1)

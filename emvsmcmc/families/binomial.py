@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
-from .base import COMPLEMENT, REQUIRED, Array, Family, Slot, TableFamily, Twin, missing_as_zero
+from .base import COMPLEMENT, REQUIRED, Array, Family, Parametrisation, Slot, TableFamily, Twin, missing_as_zero
 from .support import Counts, Support
 
 
@@ -20,6 +20,7 @@ class Binomial(Family, TableFamily):
     mass = True
     slots = {"n": Slot(None, lower=0.0), "p": Slot("probability", lower=0.0, upper=1.0)}
     twin = Twin("Binomial", {"n": "n", "p": "p"})
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.sigmoid(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(arguments.get("n", np.inf))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import REQUIRED, Array, Family, LevelFamily, Slot, Twin
+from .base import REQUIRED, Array, Family, LevelFamily, Parametrisation, Slot, Twin
 from .support import Counts, Support
 
 
@@ -17,6 +17,7 @@ class Categorical(Family, LevelFamily):
     mass = True
     slots = {"p": Slot("probabilities")}
     twin = Twin("Categorical", {"p": "p"})
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.softmax(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(np.shape(arguments["p"])[-1] - 1 if "p" in arguments else np.inf)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .base import REQUIRED, Array, Family, Prior, Slot, TableFamily, Twin, missing_as_zero
+from .base import REQUIRED, Array, Family, Parametrisation, Prior, Slot, TableFamily, Twin, missing_as_zero
 from .support import Positive, Support
 
 
@@ -17,6 +17,7 @@ class Exponential(Family, TableFamily, Prior):
     arguments = {"lam": REQUIRED}
     slots = {"lam": Slot("rate", lower=0.0)}
     twin = Twin("Exponential", {"lam": "lam"})
+    parametrisations = (Parametrisation(("scale",), ("lam",), lambda math, scale: {"lam": 1 / scale}, "scale > 0", ("scale",)),)
 
     def support(self, **arguments: Array) -> Support:
         return Positive()

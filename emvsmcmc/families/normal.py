@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from ..numerics import LOG_2PI
-from .base import Array, Family, GaussianFamily, Prior, Slot, Twin
+from .base import Array, Family, GaussianFamily, Parametrisation, Prior, Slot, Twin
 from .support import Real, Support
 
 
@@ -18,6 +18,9 @@ class Normal(Family, GaussianFamily, Prior):
     arguments = {"mu": 0.0, "sigma": None, "variance": None}
     slots = {"mu": Slot("mean"), "sigma": Slot("sigma", lower=0.0), "variance": Slot("variance", lower=0.0)}
     twin = Twin("Normal", {"mu": "mu", "sigma": "sigma"})
+    parametrisations = (
+        Parametrisation(("tau",), ("sigma", "variance"), lambda math, tau: {"variance": 1 / tau}, "tau > 0", ("tau",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Real()

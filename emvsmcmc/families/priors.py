@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
-from scipy.special import betaln, gammaln
+from scipy.special import betaln, digamma, gammaln
 
-from .base import REQUIRED, Array, Family, Prior, Twin, times_log
+from .base import REQUIRED, Array, Family, Parametrisation, Prior, Twin, times_log
 from .support import Interval, Positive, Support
 
 
 def _lgamma(xp: ModuleType, a: Array) -> Array:
-    return gammaln(a) if xp is np else xp.gammaln(a)
+    if xp is not np:
+        return xp.gammaln(a)
+    # along a complex step, whose square is nothing, by the derivative
+    return gammaln(a.real) + 1j * a.imag * digamma(a.real) if np.iscomplexobj(a) else gammaln(a)
+
+
+def _beta_by_sd(math: Any, mu: Any, sigma: Any) -> dict[str, Any]:
+    nu = mu * (1 - mu) / sigma**2 - 1
+    return {"alpha": mu * nu, "beta": (1 - mu) * nu}
+
+
+def _inverse_gamma_by_sd(math: Any, mu: Any, sigma: Any) -> dict[str, Any]:
+    alpha = 2 + mu**2 / sigma**2
+    return {"alpha": alpha, "beta": mu * (alpha - 1)}
 
 
 class Beta(Family, Prior):
@@ -21,6 +35,18 @@ class Beta(Family, Prior):
     name = "Beta"
     arguments = {"alpha": REQUIRED, "beta": REQUIRED}
     twin = Twin("Beta", {"alpha": "alpha", "beta": "beta"})
+    parametrisations = (
+        Parametrisation(
+            ("mu", "sigma"), ("alpha", "beta"), _beta_by_sd, "0 < mu < 1 and 0 < sigma**2 < mu * (1 - mu)", ("mu", "sigma")
+        ),
+        Parametrisation(
+            ("mu", "nu"),
+            ("alpha", "beta"),
+            lambda math, mu, nu: {"alpha": mu * nu, "beta": (1 - mu) * nu},
+            "0 < mu < 1 and nu > 0",
+            ("mu", "nu"),
+        ),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Interval(0.0, 1.0)
@@ -81,6 +107,15 @@ class Gamma(Family, Prior):
     name = "Gamma"
     arguments = {"alpha": REQUIRED, "beta": REQUIRED}
     twin = Twin("Gamma", {"alpha": "alpha", "beta": "beta"})
+    parametrisations = (
+        Parametrisation(
+            ("mu", "sigma"),
+            ("alpha", "beta"),
+            lambda math, mu, sigma: {"alpha": mu**2 / sigma**2, "beta": mu / sigma**2},
+            "mu > 0 and sigma > 0",
+            ("mu", "sigma"),
+        ),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -109,6 +144,9 @@ class InverseGamma(Family, Prior):
     name = "InverseGamma"
     arguments = {"alpha": REQUIRED, "beta": REQUIRED}
     twin = Twin("InverseGamma", {"alpha": "alpha", "beta": "beta"})
+    parametrisations = (
+        Parametrisation(("mu", "sigma"), ("alpha", "beta"), _inverse_gamma_by_sd, "mu > 0 and sigma > 0", ("mu", "sigma")),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -143,6 +181,9 @@ class HalfNormal(Family, Prior):
     name = "HalfNormal"
     arguments = {"sigma": 1.0}
     twin = Twin("HalfNormal", {"sigma": "sigma"})
+    parametrisations = (
+        Parametrisation(("tau",), ("sigma",), lambda math, tau: {"sigma": 1 / math.sqrt(tau)}, "tau > 0", ("tau",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Positive()

@@ -10,7 +10,7 @@ from scipy.special import digamma, loggamma
 from scipy.stats import t as student
 
 from ..numerics import LOG_2PI
-from .base import REQUIRED, Array, Family, Prior, RadialFamily, Slot, Twin
+from .base import REQUIRED, Array, Family, Parametrisation, Prior, RadialFamily, Slot, Twin
 from .support import Real, Support
 
 LARGE = 16.0  # from here on six terms of Stirling's series are exact, while log Gamma loses a digit for each of its own
@@ -31,6 +31,9 @@ class StudentT(Family, RadialFamily, Prior):
     arguments = {"nu": REQUIRED, "mu": 0.0, "sigma": 1.0}
     slots = {"nu": Slot(None, lower=0.0, upper=LARGEST_NU), "mu": Slot("mean"), "sigma": Slot("sigma", lower=0.0)}
     twin = Twin("StudentT", {"nu": "nu", "mu": "mu", "sigma": "sigma"})
+    parametrisations = (
+        Parametrisation(("lam",), ("sigma",), lambda math, lam: {"sigma": 1 / math.sqrt(lam)}, "lam > 0", ("lam",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Real()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..families.support import Counts, Covariance, Simplex
 from .context import OpenSpec
 from .evaluate import Environment, value_of
 from .expression import Constant, Data, Expression
+from .habits import SPEC
 from .walk import names_in
 
 
@@ -57,6 +58,19 @@ def name_is_no_dim(spec: OpenSpec, declared: Distributed | Data) -> None:
         raise DuplicateName(
             f"{both.pop()!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one."
         )
+
+
+def spec_arguments(coords: Any, plates: Any, unknown: Mapping[str, Any]) -> None:
+    """A spec has coords and plates, and nothing that pm.Model has beside."""
+    if unknown:
+        name = next(iter(unknown))
+        raise InvalidSpec(f"Spec: {name}", "coords and plates", f"{name}={unknown[name]!r}"[:60], SPEC.get(name, ""))
+    if isinstance(coords, str):
+        raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords), SPEC["name"])
+    if coords is not None and not isinstance(coords, Mapping):
+        raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords)[:60], 'Write coords={"component": 2}.')
+    if isinstance(plates, str):
+        raise InvalidSpec("Spec: plates", "a list of names of dims", repr(plates), f"Write plates=[{plates!r}].")
 
 
 def coords(given: dict[str, object]) -> None:

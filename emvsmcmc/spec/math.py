@@ -14,10 +14,11 @@ from ..errors import InvalidSpec, WrongDims
 from ..families.support import Interval, Positive, Simplex
 from .context import current_spec
 from .expression import Constant, Dot, Expression, Operation, Softmax, Stack, wrap
+from .habits import math_name
 from .variable import Variable
 from .walk import looked_up
 
-__all__ = ["abs", "dot", "exp", "expm1", "log", "log1p", "logit", "sigmoid", "softmax", "sqrt", "stack"]
+__all__ = ["abs", "dot", "exp", "expm1", "invlogit", "log", "log1p", "logit", "sigmoid", "softmax", "sqrt", "stack"]
 
 
 def exp(x: Any) -> Operation:
@@ -98,6 +99,15 @@ def stack(parts: Sequence[Any], dim: str) -> Stack:
     if any(dim in c.dims for c in out.children):
         raise WrongDims("stack", f"parts without dim {dim!r}", "one that has it", "The stacked dim is new.")
     return out
+
+
+def invlogit(x: Any) -> Operation:
+    """The same as `sigmoid`, by PyMC's name."""
+    return sigmoid(x)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(math_name(name, __all__))
 
 
 def _positive(function: str, x: Any) -> Any:

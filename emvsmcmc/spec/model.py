@@ -25,7 +25,10 @@ class Spec:
     (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
     """
 
-    def __init__(self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = ()) -> None:
+    def __init__(
+        self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = (), **unknown: Any
+    ) -> None:
+        check.spec_arguments(coords, plates, unknown)
         given = dict(coords or {})
         check.coords(given)  # type: ignore[arg-type]
         self.coords: dict[str, list[Any]] = {

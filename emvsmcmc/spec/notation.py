@@ -56,14 +56,17 @@ class Notation:
 
     def arguments(self, d: Variable, dims: Sequence[str]) -> list[str]:
         out = []
-        for key in d.family.arguments:
-            if key not in d.arguments:
+        for key in (*d.family.arguments, *[k for k in d.declared or () if k not in d.family.arguments]):
+            if key not in (d.arguments if d.declared is None else d.declared):
                 continue
             text = self.argument(d, key, dims)
-            out.append(f"variance={text}" if key == "variance" else text)
+            out.append(f"{key}={text}" if key == "variance" or key not in d.family.arguments else text)
         return out
 
     def argument(self, d: Variable, key: str, dims: Sequence[str]) -> str:
+        if d.declared is not None and key in d.declared and key not in d.arguments:
+            e = d.declared[key]
+            return self.expression(e, [x for x in e.dims if x not in dims and x == d.counts])
         e = d.arguments[key]
         if isinstance(e, Variable) and e.name is None:
             return self.distribution(e, dims)
@@ -112,6 +115,8 @@ class Notation:
     def _base(self, e: Expression, drop: Sequence[str]) -> str:
         if e.name is not None:
             return e.name
+        if isinstance(e, Stack | Softmax):  # what is looked up along its own dim stands in its place
+            return self.expression(e, (*drop, e.dim))
         return _number(e) if isinstance(e, Constant) else f"({self.expression(e, drop)})"
 
 

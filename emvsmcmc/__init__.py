@@ -13,6 +13,7 @@ from .version import __version__
 
 _WHERE = {
     "spec.model": ["Spec"],
+    "spec.deterministic": ["Deterministic"],
     "spec.expression": ["Data", "constant"],
     "spec.math": ["dot", "exp", "sqrt"],
     "spec.variable": ["Switch"],

@@ -21,6 +21,7 @@ from .problem.condition import condition as condition
 from .problem.problem import Problem as Problem
 from .simulation import simulate as simulate
 from .spec import math as math
+from .spec.deterministic import Deterministic as Deterministic
 from .spec.expression import Data as Data
 from .spec.expression import constant as constant
 from .spec.math import dot as dot
@@ -171,6 +172,7 @@ __all__ = [
     "Choice",
     "Comparison",
     "Data",
+    "Deterministic",
     "Dirac",
     "Dirichlet",
     "EMFit",

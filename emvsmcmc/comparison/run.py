@@ -15,6 +15,8 @@ from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
 from ..expect.coefficients import coefficients
+from ..expect.derived import values as derived_values
+from ..expect.derived import with_derived
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
@@ -91,7 +93,7 @@ def fit_mcmc(
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), random_seed)
+    tree = _tree(problem, plan, done, found, with_derived(problem, unflattened(done.posterior, found.draws)), random_seed)
     tree.attrs |= {
         "likelihood": likelihood,
         "marginalize": marginalize,
@@ -131,7 +133,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     tree = xr.DataTree.from_dict(
         {
             "posterior": aligned,
-            "posterior_unaligned": done.posterior,
+            "posterior_unaligned": with_derived(problem, done.posterior),
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
             "log_prior": _log_prior(plan, found, aligned),
@@ -251,7 +253,8 @@ def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]
     if not {v.label for v in em.plan.parameters} <= set(values):
         return values
     one = {v.label: values[v.label][None] for v in em.plan.parameters}
-    return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    aligned = {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    return aligned | derived_values(em.plan.problem, em.plan.environment(aligned))
 
 
 def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: int, seed: int | None) -> EMFit:
@@ -264,7 +267,8 @@ def _map_from(problem: Problem, em: EMFit, starts: int, tol: float, max_iter: in
         return fit
     found = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
     turned = {k: x[0] for k, x in found.draws.items()}
-    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+    env = em.plan.environment(turned)
+    return replace(fit, environment=env, estimate=parameter_dataset(problem, turned | derived_values(problem, env)))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

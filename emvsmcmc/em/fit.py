@@ -27,6 +27,7 @@ from ..problem.problem import Problem
 from ..spec.arguments import parents
 from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
+from .derived import at_estimate
 from .identify.check import identified
 from .loop import Loop
 from .mstep import MStep
@@ -215,11 +216,12 @@ def _result(
         log_likelihood = float("nan")
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
+    functions = at_estimate(plan, env, found)
     return EMFit(
         problem=plan.problem if plan.chunks is None else plan.chunks.problem,
-        estimate=parameter_dataset(plan.problem, values),
-        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
-        reasons=found.reasons,
+        estimate=parameter_dataset(plan.problem, values | functions.estimate),
+        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error, **functions.standard_error}),
+        reasons=found.reasons | functions.reasons,
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
@@ -231,7 +233,7 @@ def _result(
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing}),
+        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing, **functions.missing}),
         n_parameters=found.n_parameters,
         uncertainty=found,
         environment=env,

@@ -124,7 +124,8 @@ def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int] | np.nd
 
 def canonical(plan: Plan, env: Environment) -> Environment:
     """The relabelling that is reported: components in ascending order of the first real parameter that has the dim (else of
-    the first positive one, else in descending order of the probabilities), so that runs with other seeds read alike."""
+    the first positive one, else in descending order of the probabilities), or of what the spec states, so that runs with other
+    seeds read alike."""
     for dim, reason in exchangeable(plan).items():
         if reason is None and (order := _order(plan, env, dim)) is not None:
             env = permute(plan, env, dim, order)
@@ -195,7 +196,23 @@ def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
     return True
 
 
+def stated_order(plan: Plan, env: Environment, dim: str, lead: Sequence[str] = ()) -> np.ndarray | None:
+    """(*lead, size) positions of a dim in increasing order of what the spec states (`Spec.ordered`); None where it states
+    nothing. `env` may have the dims `lead`.
+    """
+    name = plan.problem.spec.ordered.get(dim)
+    if name is None:
+        return None
+    function = plan.problem.spec.deterministics.get(name)
+    value = env.values[name] if function is None else value_of(function.expression, env)
+    rest = [d for d in value.dims if d != dim and d not in lead]
+    by = value.to((*lead, dim, *rest))
+    return np.argsort(by.reshape((*by.shape[: len(lead) + 1], -1))[..., 0], axis=-1, kind="stable")
+
+
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:
+    if (stated := stated_order(plan, env, dim)) is not None:
+        return stated
     for kind, sign in ((Real, 1.0), (Positive, 1.0), (Simplex, -1.0)):
         for v in plan.parameters:
             if dim in v.dims and isinstance(v.family.support(), kind):

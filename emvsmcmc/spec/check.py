@@ -42,7 +42,7 @@ def name(spec: OpenSpec, declared: str) -> None:
     """A name is text, stands for one thing, and is not a dim."""
     if not isinstance(declared, str) or not declared or not declared.replace("_", "a").isalnum() or declared.startswith("_"):
         raise InvalidSpec(f"name {declared!r}", "letters, digits and underscores", repr(declared), "Rename the variable.")
-    if declared in spec.variables or declared in spec.data:
+    if declared in spec.variables or declared in spec.data or declared in spec.deterministics:
         raise DuplicateName(f"{declared!r}", "one declaration for each name", "a second one", "Rename one of the two.")
     if declared in spec.coords or declared in spec.plates:
         raise DuplicateName(
@@ -60,7 +60,25 @@ def name_is_no_dim(spec: OpenSpec, declared: Distributed | Data) -> None:
         )
 
 
-def spec_arguments(coords: Any, plates: Any, unknown: Mapping[str, Any]) -> None:
+def ordering(spec: OpenSpec) -> None:
+    """Components are named in the order of a parameter, or of a function of parameters, that has their dim."""
+    for dim, name in spec.ordered.items():
+        if dim not in spec.coords or spec.is_plate(dim):
+            remedy = "Only a dim with coords has positions to name."
+            raise InvalidSpec(f"Spec: ordered[{dim!r}]", f"coords for {dim!r}", "none", remedy)
+        having = [v for v in (*spec.variables, *spec.deterministics) if _has(spec, v, dim)]
+        if name not in having:
+            wanted = f"a parameter with dim {dim!r}: {', '.join(having) or 'none has it'}"
+            raise InvalidSpec(f"Spec: ordered[{dim!r}]", wanted, repr(name), "Name one of them.")
+
+
+def _has(spec: OpenSpec, name: str, dim: str) -> bool:
+    """Whether a parameter, or a function of parameters, has a dim."""
+    dims = {**spec.variables, **spec.deterministics}[name].dims
+    return dim in dims and not any(map(spec.is_plate, dims))
+
+
+def spec_arguments(coords: Any, plates: Any, ordered: Any, unknown: Mapping[str, Any]) -> None:
     """A spec has coords and plates, and nothing that pm.Model has beside."""
     if unknown:
         name = next(iter(unknown))
@@ -69,6 +87,8 @@ def spec_arguments(coords: Any, plates: Any, unknown: Mapping[str, Any]) -> None
         raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords), SPEC["name"])
     if coords is not None and not isinstance(coords, Mapping):
         raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords)[:60], 'Write coords={"component": 2}.')
+    if ordered is not None and not isinstance(ordered, Mapping):
+        raise InvalidSpec("Spec: ordered", "{dim: parameter}", repr(ordered)[:60], 'Write ordered={"component": "mean"}.')
     if isinstance(plates, str):
         raise InvalidSpec("Spec: plates", "a list of names of dims", repr(plates), f"Write plates=[{plates!r}].")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pymc as pm
 import pytest
 import xarray as xr
 
@@ -97,6 +98,15 @@ def test_simulation_shows_it_and_data_may_carry_it() -> None:
     assert drawn["table"].dims == ("f", "k")
     problem = ev.condition(spec, drawn)
     assert "effect" not in problem.given
+
+
+def test_the_pymc_model_has_it(problem: ev.Problem) -> None:
+    model = ev.to_pymc(problem)
+    assert {d.name for d in model.deterministics} >= {"effect", "table", "log_sd"}
+    drawn = pm.draw([model["mean"], model["sd"], model["effect"], model["table"]], random_seed=0)
+    assert np.allclose(drawn[2], drawn[0] / drawn[1])
+    assert np.allclose(drawn[3][1], -2 * drawn[2])
+    assert model.named_vars_to_dims["table"] == ("f", "k")
 
 
 def test_explain_writes_it() -> None:

@@ -95,8 +95,12 @@ HABITS: list[tuple[Callable[[], Any], tuple[str, ...]]] = [
     (open_spec(lambda: ev.Normal("x", 0, 1, "row")), ("x.variance", "'row'", "dims='row'")),
     (open_spec(lambda: ev.Data("x", np.ones(3))), ("dims", "holds no data", "ev.condition")),
     (
-        open_spec(lambda: ev.Data("x", [1.0, 2.0], dims="row") if False else ev.Data("x", dims=[1.0, 2.0])),
+        open_spec(lambda: ev.Data("x", dims=[1.0, 2.0])),
         ("dims", "holds no data"),
+    ),
+    (
+        open_spec(lambda: ev.Data("x", np.ones(3), dims="row")),
+        ("Data 'x'", "holds no data", "ev.condition(spec, {'x': values})"),
     ),
     (lambda: ev.Spec("model"), ("Spec", "no name")),
     (lambda: ev.Spec(name="model"), ("name", "no name")),

@@ -104,6 +104,22 @@ def test_a_sigmoid_keeps_its_digits_on_both_sides() -> None:
         assert slope == pytest.approx(13 - 30 / (1 + np.exp(-a)), rel=1e-12)
 
 
+def test_arrays_on_the_left_and_numpy_s_functions() -> None:
+    with ev.Spec(coords={"k": 2}):
+        a = ev.Normal("a", 0, 1)
+        env = Environment({"a": Named(np.float64(-0.5))})
+        for left in (np.array(3.0), np.float64(3.0), 3.0, 3):
+            for made, value in ((left + a, 2.5), (left - a, 3.5), (left * a, -1.5), (left / a, -6.0), (left**a, 3**-0.5)):
+                assert float(value_of(made, env).array) == pytest.approx(value, rel=1e-15)
+        assert float(value_of(abs(a), env).array) == float(value_of(np.abs(a), env).array) == 0.5
+        table = ev.constant([1.0, 2.0], dims="k") @ ev.math.stack([a, a], dim="k")
+        assert float(value_of(table, env).array) == -1.5
+        with pytest.raises(TypeError, match=r"np\.exp knows no expressions: .* ev\.math"):
+            np.exp(a)
+        with pytest.raises(TypeError, match=r"np\.add knows no expressions"):
+            np.add.outer(np.ones(2), a)
+
+
 def test_a_softmax_does_not_overflow() -> None:
     with ev.Spec(coords={"k": 3}):
         p = ev.math.softmax(ev.math.stack([0.0, 1000.0, 999.0], dim="k"))

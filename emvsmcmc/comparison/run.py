@@ -15,8 +15,8 @@ from ..em.fit import fit_em
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived, with_derived
 from ..expect.derived import values as derived_values
-from ..expect.derived import with_derived
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
@@ -29,6 +29,7 @@ from ..problem.chunked import ChunkedProblem
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment
+from ..spec.walk import names_in
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
 from .contract import contract
@@ -198,6 +199,7 @@ def compare(
         modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
+    turned |= {d.name for d in derived(problem) if names_in(d.expression) & turned and em.standard_error[d.name].isnull().any()}
     deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0

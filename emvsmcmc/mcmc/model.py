@@ -11,11 +11,12 @@ import pytensor.tensor as pt
 
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived
 from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
-from ..spec.evaluate import Environment
+from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
 from .parameters import JACOBIAN, declare
@@ -41,9 +42,17 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     "<name>_whitener", with its density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
     Probabilities with entries that are zero by declaration are a Deterministic over free variables "<name>_open_<m>", one for the
     rows with m entries that are not.
+    Named functions of parameters (`ev.Deterministic`) are Deterministics.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
     """
-    return build_model(make_plan(problem), likelihood, marginalize)
+    model = build_model(make_plan(problem), likelihood, marginalize)
+    parameters = {v.label: Named(model[v.label], v.dims) for v in problem.parameters}
+    env = Environment({**problem.fixed, **parameters}, xp=pt)
+    with model:
+        for d in derived(problem):
+            shape = tuple(problem.sizes[x] for x in d.dims)
+            pm.Deterministic(d.name, pt.broadcast_to(value_of(d.expression, env).to(d.dims), shape), dims=d.dims or None)
+    return model
 
 
 def build_model(
@@ -150,8 +159,6 @@ def _first_possible(plan: Plan) -> np.ndarray | None:
 
 def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     """Every discrete latent as a free Categorical or Bernoulli; given labels are filled in. The classroom version."""
-    from ..spec.evaluate import value_of
-
     problem = plan.problem
     plate = problem.plate
     first = _first_possible(plan)

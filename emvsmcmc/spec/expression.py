@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,22 @@ def as_dims(dims: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
+# numpy's name of an operation -> the operator, for arrays on its left
+ARITHMETIC: dict[str, Any] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": operator.pow,
+    "matmul": operator.matmul,
+    "negative": operator.neg,
+    "absolute": abs,
+}
+
+
 class Expression:
     """A node: `children` are what it is made of, `dims` the names of its axes."""
 
-    __array_ufunc__ = None  # else numpy would make an object array of `array * expression`
     dims: tuple[str, ...]
     children: tuple[Expression, ...] = ()
     name: str | None = None
@@ -76,6 +89,15 @@ class Expression:
 
     def __rmatmul__(self, other: Any) -> Expression:
         return Dot(other, self)
+
+    def __abs__(self) -> Expression:
+        return Operation("abs", self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expression:
+        """Arithmetic of arrays with expressions, which numpy would make object arrays of; its functions are answered."""
+        if method == "__call__" and not options and ufunc.__name__ in ARITHMETIC:
+            return ARITHMETIC[ufunc.__name__](*map(wrap, inputs))
+        raise TypeError(f"np.{ufunc.__name__} knows no expressions: the functions of parameters and covariates are in ev.math")
 
     def __getitem__(self, index: Any) -> Expression:
         index = index if isinstance(index, tuple) else (index,)
@@ -279,9 +301,18 @@ class Data(Expression):
     """A covariate: known row data without a distribution.
 
     Parameters: name, and dims (its plate, then dims with coords). Used as an index it must hold whole numbers counting from 0.
+    Raises InvalidSpec for values, which `condition` takes.
     """
 
-    def __init__(self, name: str, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, name: str, *values: Any, dims: str | Sequence[str] | None = None) -> None:
+        if dims is None and len(values) == 1:
+            (dims,) = values  # where they are values, `as_dims` says so
+        elif values:
+            got, remedy = (
+                repr(values[0])[:60],
+                f"Write ev.Data({name!r}, dims=...), and ev.condition(spec, {{{name!r}: values}}).",
+            )
+            raise InvalidSpec(f"Data {name!r}", "a name and dims: a spec holds no data", got, remedy)
         self.name = name
         self.dims = as_dims(dims)
         current_spec().add_data(self)

@@ -48,7 +48,7 @@ endef
 compare: .venv/.installed
 	$(BIN)/emvsmcmc compare old_faithful
 
-# pytest goes last: its closing line ends the output. The import direction is tests/test_imports.py, the wheel tests/test_wheel.py.
+# pytest goes last: its closing line ends the output. The order of imports is tests/test_imports.py, the wheel tests/test_wheel.py.
 test: .venv/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

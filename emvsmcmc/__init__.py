@@ -9,6 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from . import errors
+from .errors import Status
+from .spec.habits import pymc_name
 from .version import __version__
 
 _WHERE = {
@@ -30,31 +33,23 @@ _WHERE = {
     "experiments.calibration.calibrate": ["calibrate"],
     "experiments.labels.semisupervised": ["semisupervised"],
     "experiments.suggest.suggest": ["suggest"],
-    "errors": ["Status"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-_MODULES = {"errors": "errors", "math": "spec.math"}
+_MODULES = {"math": "spec.math"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f".{_MODULES[name]}", __name__)
     if name == "__all__":
-        return [*_MODULE_OF, *_MODULES, *_constructors()]
+        return [*_MODULE_OF, *_MODULES, "Status", "errors", *_constructors()]
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("compare", "Comparison"):
-        result = import_module(".comparison.result", __name__)
-        result.pages_by(lambda: import_module(".report.comparison.page", __name__).write)
-    if name in ("semisupervised", "calibrate"):
-        accessor = import_module(".experiments.accessor", __name__)
-        accessor.pages_by("labels", lambda: import_module(".report.labels", __name__).write)
-        accessor.pages_by("calibration", lambda: import_module(".report.calibration", __name__).write)
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     if (constructor := _constructors().get(name)) is not None:
         return constructor
-    raise AttributeError(import_module(".spec.habits", __name__).pymc_name(name, __getattr__("__all__")))
+    raise AttributeError(pymc_name(name, __getattr__("__all__")))
 
 
 def _constructors() -> Any:

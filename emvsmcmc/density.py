@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 
 from .errors import UnsupportedModel
 from .families import GaussianFamily
+from .families.kinds import COVARIANCE, MEAN, SIGMA, ScaleKind
 from .problem.align import declared
 from .problem.problem import Problem
 from .spec.arguments import argument_dims, argument_values
@@ -209,7 +210,7 @@ class _Gaussians:
         plate = _plate(problem)
         rest = [d for d in variable.dims if d != plate]
         shape = tuple(problem.sizes[d] for d in rest)
-        mu = distribution.arguments["mu"]
+        mu = distribution.argument_of(MEAN)
 
         def mean_at(g: np.ndarray) -> np.ndarray:
             """(n, m) mean of this variable where those before it have the values g (d,) in every row."""
@@ -260,11 +261,11 @@ class _Gaussians:
 def _noise(distribution: Variable, env: Environment, dims: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
     """(n, m, m) covariance of a variable given those before it."""
     n, m = shape[0], int(np.prod(shape[1:], dtype=int))
-    slot = next(s for s in ("sigma", "variance", "cov") if s in distribution.arguments)
-    value = value_of(distribution.arguments[slot], env)
-    array = value.to(argument_dims(distribution, slot, value, dims))
-    if slot != "cov":
-        variance = array**2 if slot == "sigma" else array
+    (key,) = distribution.keys_of(ScaleKind)
+    value = value_of(distribution.arguments[key], env)
+    array = value.to(argument_dims(distribution, key, value, dims))
+    if not distribution.has(COVARIANCE):
+        variance = array**2 if distribution.has(SIGMA) else array
         return np.broadcast_to(variance, shape).reshape(n, m, 1) * np.eye(m)
     p = shape[-1]
     cov = np.broadcast_to(array, (*shape, p)).reshape(n, m // p, p, p)

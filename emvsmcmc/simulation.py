@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from .errors import UnknownName, WrongDims
+from .families.base import FACTOR
+from .families.kinds import COVARIANCE
 from .numerics import checked_seed
 from .problem.align import named, plate_dims
 from .problem.covariates import determined, whole
@@ -145,16 +147,17 @@ def draw_variable(problem: Problem, variable: Variable, env: Environment, rng: n
 
 
 def _arguments(variable: Variable, env: Environment, dims: tuple[str, ...]) -> dict[str, Any]:
-    """`argument_values`, but of a parameter's covariance matrix its lower Cholesky factor, "factor": one for each component, not
+    """`argument_values`, but of a parameter's covariance matrix its lower Cholesky factor, FACTOR: one for each component, not
     one for each row.
     """
-    expression = variable.arguments.get("cov")
+    keys = variable.keys_of(COVARIANCE)
+    expression = variable.arguments[keys[0]] if keys else None
     base = getattr(expression, "base", expression)
     if not isinstance(base, Variable) or base.label not in env.values:
         return argument_values(variable, env, dims)
     cov = env.values[base.label]
     by_factor = argument_values(variable, env.with_values({base.label: Named(np.linalg.cholesky(cov.array), cov.dims)}), dims)
-    return {("factor" if k == "cov" else k): x for k, x in by_factor.items()}
+    return {(FACTOR if k in keys else k): x for k, x in by_factor.items()}
 
 
 def _coords(problem: Problem, dims: set[str]) -> dict[str, np.ndarray]:

@@ -94,8 +94,7 @@ def mixed_odds() -> ev.Problem:
     with ev.Spec(coords={"item": 4}) as spec:
         z = ev.Bernoulli("z", m.sigmoid(ev.Normal("ability", 0, 1)), dims="row")
         low, up = ev.Normal("low", 0, 1, dims="item"), ev.HalfNormal("up", 2, dims="item")
-        table = ev.Normal("shift", 0, 1)
-        ev.Bernoulli("y", m.sigmoid(low + up * (2 * z_value(z) - 1) + table), dims=("row", "item"))
+        ev.Bernoulli("y", m.sigmoid(low + up * (2 * z_value(z) - 1)), dims=("row", "item"))
     y = (rng(7).random((N, 4)) < np.where(rng(8).random((N, 1)) < 0.5, 0.8, 0.3)).astype(int)
     return ev.condition(spec, {"y": y})
 
@@ -183,13 +182,14 @@ def stacked(mean: Expression, z: Expression) -> Expression:
 
 def parametrised_children() -> ev.Problem:
     r, data = rng(15), two_clusters()
-    with ev.Spec(coords={"k": ["a", "b"], "level": 3}) as spec:
+    with ev.Spec(coords={"k": ["a", "b"], "level": 3, "other": [1, 2]}) as spec:
         z = ev.Categorical("z", logit_p=m.stack([0.0, ev.Normal("odds", 0, 1)], dim="k"), dims="row")
         ev.Normal("y", ev.Normal("mean", 0, 5, dims="k")[z], tau=ev.Gamma("tau", 2, 1, dims="k")[z], dims="row")
         ev.Exponential("wait", scale=ev.HalfNormal("scale", 3, dims="k")[z], dims="row")
         ev.Bernoulli("hit", logit_p=ev.Normal("eta", 0, 1, dims="k")[z], dims="row")
         ev.Binomial("hits", 4, logit_p=0.3 * ev.Normal("slope", 0, 1) - 0.2, dims="row")
-        ev.Categorical("answer", logit_p=ev.Normal("table", 0, 1, dims=("k", "level"))[z], dims="row")
+        table = ev.Normal("table", 0, 1, dims=("k", "other"))  # against the first level, which the data need
+        ev.Categorical("answer", logit_p=m.stack([0.0, table[z, 0], table[z, 1]], dim="level"), dims="row")
         ev.StudentT("far", 4, 0.5, lam=ev.Gamma("lam", mu=1, sigma=1), dims="row")
     return ev.condition(spec, {
         "y": data["y"], "wait": r.exponential(2, N), "hit": r.integers(0, 2, N), "hits": r.integers(0, 5, N),

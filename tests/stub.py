@@ -32,6 +32,8 @@ def written() -> str:
         modules[module].append(name)
     modules["spec.variable"].append("Variable")
     modules["version"].append("__version__")
+    modules["errors"].append("Status")
+    modules[""].append("errors")
     for module in ev._MODULES.values():  # type: ignore[attr-defined]
         room, _, leaf = module.rpartition(".")
         modules[room].append(leaf)

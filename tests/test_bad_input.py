@@ -85,7 +85,7 @@ BAD = [
     bad(counts, pars(n=[0, 1.5, 2, 3]), errors.OutOfSupport, "n:", "1.5", "whole number"),
     bad(counts, pars(hits=[0, 4, 1, 1]), errors.OutOfSupport, "hits:", "4", "from 0 to n", "row 1"),
     bad(counts, pars(hits=[0, -1, 1, 1]), errors.OutOfSupport, "hits:", "-1"),
-    bad(counts, pars(hits=[0, 1, 1, 1], trials=[3, 3, 2.5, 3]), errors.OutOfSupport, "hits.n", "whole numbers", "2.5"),
+    bad(counts, pars(hits=[0, 1, 1, 1], trials=[3, 3, 2.5, 3]), errors.OutOfSupport, "hits.n", "whole number", "2.5 in row 2"),
     bad(counts, pars(wait=[0.0, -0.1, 1, 1]), errors.OutOfSupport, "wait:", "-0.1", "Exponential"),
     bad(counts, pars(bursts=[0, 1, 2.5, 0]), errors.OutOfSupport, "bursts:", "2.5", "Poisson", "Dirac"),
     bad(counts, pars(yes=[0, 1, 2, 0]), errors.UnknownLabel, "yes", "2", "0 to 1"),

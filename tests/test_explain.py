@@ -1,6 +1,7 @@
 """`explain` says what the engines do: the steps in its text are those that `em` compiled, and its formulas hold in numbers."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from emvsmcmc.expect.rows import expect
 from emvsmcmc.explain.example_problem import tiny_problem
 from emvsmcmc.explain.explanation import Explanation
 from emvsmcmc.explain.means import mean_step
-from emvsmcmc.explain.msteps import EQUATIONS
 from emvsmcmc.explain.plan_view import View
-from emvsmcmc.families import BY_NAME
+from emvsmcmc.families import ALL, Prior
+from emvsmcmc.families.kinds import Kind
 from emvsmcmc.spec.evaluate import Environment
 
 
@@ -312,7 +313,7 @@ def _other_scales(plan: Plan, env: Environment) -> Environment:
     rng = np.random.default_rng(4)
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     for v in plan.parameters:
-        if v.family.event_dims == 2:
+        if v.family.matrix:
             p = values[v.label].shape[-1]
             A = rng.standard_normal(values[v.label].shape)
             values[v.label] = A @ A.swapaxes(-1, -2) + np.eye(p)
@@ -321,14 +322,17 @@ def _other_scales(plan: Plan, env: Environment) -> Environment:
     return plan.environment(values)
 
 
-@pytest.mark.parametrize("family", list(EQUATIONS))
-def test_equations_of_scale_modes_hold(family: str) -> None:
+EQUATIONS = [(f, kind) for f in ALL if isinstance(f, Prior) for kind in f.equations]
+
+
+@pytest.mark.parametrize(("family", "kind"), EQUATIONS, ids=lambda x: getattr(x, "name", x))
+def test_equations_of_scale_modes_hold(family: Any, kind: Kind) -> None:
     """The text of each equation, read as arithmetic, is zero at the family's own mode."""
     given = {"sigma": 1.7, "alpha": 2.5, "beta": 0.8}
-    arguments = {k: np.asarray(given[k]) for k in BY_NAME[family].arguments}
+    arguments = {k: np.asarray(given[k]) for k in family.arguments}
     N, SS = np.array([3.0, 40.0, 0.5]), np.array([2.0, 100.0, 7.0])
-    s = BY_NAME[family].mode("sigma", (N, SS), **arguments)
-    left, right = EQUATIONS[family][1].format(**given).split(" = ")
+    s = family.mode(kind, (N, SS), **arguments)
+    left, right = family.equations[kind][1].format(**given).split(" = ")
     assert right == "0"
     code = left.replace("⁴", "**4").replace("²", "**2").replace("−", "-")
     code = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", code)

@@ -5,7 +5,7 @@ import pytest
 from test_explain import SPECS, factors, section
 
 import emvsmcmc as ev
-from emvsmcmc.explain.plan_view import bracketed, grouped, outside
+from emvsmcmc.families.writing import bracketed, grouped, outside
 
 
 def test_information_parameters_hold() -> None:

@@ -173,11 +173,26 @@ def refused(declare, data):
     return str(found.value)
 
 
-def test_probabilities_may_not_depend_on_a_covariate():
+def test_a_given_label_may_depend_on_a_covariate():
+    """Its probability is then that of one trial: the same fit as a Binomial of n = 1."""
+    x, y = np.linspace(0.1, 0.9, 20), (np.arange(20) % 3 == 0).astype(int)
+
+    def found(declare):
+        with ev.Spec() as spec:
+            declare(ev.Data("x", dims="row") * ev.Beta("b", 1, 1))
+        return fit(ev.condition(spec, {"x": x, "y": y}))
+
+    one = found(lambda p: ev.Bernoulli("y", p, dims="row"))
+    other = found(lambda p: ev.Binomial("y", 1, p, dims="row"))
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-10)
+    assert float(one.estimate["b"]) == pytest.approx(float(other.estimate["b"]), rel=1e-8)
+    assert float(one.standard_error["b"]) == pytest.approx(float(other.standard_error["b"]), rel=1e-6)
+
+
+def test_probabilities_of_several_labels_may_not_depend_on_a_covariate():
     x, y = np.linspace(0.1, 0.9, 20), np.arange(20) % 2
-    assert "['x']" in refused(
-        lambda: ev.Bernoulli("y", ev.Data("x", dims="row") * ev.Beta("b", 1, 1), dims="row"), {"x": x, "y": y}
-    )
+    p = ev.constant([0.5, 0.5], dims="label")
+    assert "['x']" in refused(lambda: ev.Categorical("y", ev.Data("x", dims="row") * p, dims="row"), {"x": x, "y": y})
 
 
 def test_a_rate_may_depend_on_a_covariate():

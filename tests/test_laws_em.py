@@ -19,6 +19,7 @@ from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.families.kinds import PROBABILITIES, SIGMA
 from emvsmcmc.spec.evaluate import Environment
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
@@ -116,7 +117,7 @@ class WrongVariance(MStep):
     def _mode(self, step, env, S):  # type: ignore[no-untyped-def]
         value = super()._mode(step, env, S)
         n = S.N.mean()
-        return value * np.sqrt(n / (n + 1)) if step.kind == "sigma" else value
+        return value * np.sqrt(n / (n + 1)) if step.kind is SIGMA else value
 
 
 class WrongWeights(MStep):
@@ -124,7 +125,7 @@ class WrongWeights(MStep):
 
     def _mode(self, step, env, S):  # type: ignore[no-untyped-def]
         value = super()._mode(step, env, S)
-        if step.kind != "probabilities":
+        if step.kind is not PROBABILITIES:
             return value
         n = S.N.sum()
         return (value * n + 1) / (n + value.shape[-1])

@@ -60,7 +60,7 @@ def test_explain_writes_what_was_declared() -> None:
         "wait[row] ~ Exponential(scale=scale[z])",
         "hit[row] ~ Bernoulli(logit_p=eta[z])",
         "hits[row] ~ Binomial(4, logit_p=0.3 · slope − 0.2)",
-        "answer[row] ~ Categorical(logit_p=table[z])",
+        "answer[row] ~ Categorical(logit_p=[0, table[z, 1], table[z, 2]])",
         "far[row] ~ StudentT(4, 0.5, lam=lam)",
         "lam ~ Gamma(mu=1, sigma=1)",
     ):

@@ -280,13 +280,13 @@ def test_nothing_half_written_stays(line: Comparison, tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="full"):
-            page.write(replace(line, name="another"), tmp_path)
+            replace(line, name="another").report(tmp_path)
         with pytest.raises(OSError, match="full"):
             line.save(tmp_path / "saved.nc")
     with monkeypatch.context() as patch:
         patch.setattr(figures, "starts", fail)
         with pytest.raises(OSError, match="full"):
-            page.write(line, tmp_path / "never")
+            line.report(tmp_path / "never")
     assert [f.name for f in tmp_path.iterdir()] == ["index.html"]
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == first
 

@@ -27,7 +27,7 @@ from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.radial import log_less_excess
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.families.studentt import digamma_less_log, log_constant, scale_constant
+from emvsmcmc.families.radial import digamma_less_log, log_constant, scale_constant
 from emvsmcmc.numerics import COMPLEX_STEP
 from emvsmcmc.spec.evaluate import Environment
 

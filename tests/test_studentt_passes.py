@@ -22,7 +22,7 @@ from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.compiled import expect_compiled_plan, packed_rows
-from emvsmcmc.families.studentt import log_constant
+from emvsmcmc.families.radial import log_constant
 from emvsmcmc.invariance.axes import rotations
 from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.model import build_model, log_posterior

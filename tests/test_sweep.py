@@ -18,6 +18,7 @@ from sweep_tasks import cheap, die_once, draw, fail, fits, threads
 import emvsmcmc
 from emvsmcmc.errors import BadInput, DifferentSweep, StoreBusy
 from emvsmcmc.experiments.sweep.sweep import Outcome, Store, Task, run_sweep, seed_of
+from emvsmcmc.files import MARK
 
 
 def equal(a: dict[str, Outcome], b: dict[str, Outcome]) -> bool:
@@ -102,7 +103,7 @@ def test_killed_at_random_moments(
         assert not on_disk[run - 1] & set(started[run]), "a task was done again"
     for names in started:
         assert len(names) == len(set(names))
-    assert not list((tmp_path / "store").rglob(".*.tmp"))
+    assert not list((tmp_path / "store").rglob(f".*{MARK}"))
 
 
 def test_orphans_leave(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_interrupt_leaves_a_store_to_resume(tmp_path: Path) -> None:
 
 def test_what_a_crash_leaves_is_cleared_and_survived(tmp_path: Path) -> None:
     run_sweep(few(2), tmp_path, workers=0)
-    torn = [tmp_path / "results" / ".repeat=3.npz.123.tmp", tmp_path / ".sweep.json.123.tmp"]
+    torn = [tmp_path / "results" / f".repeat=3.npz.123-1{MARK}", tmp_path / f".sweep.json.123-1{MARK}"]
     for path in torn:
         path.write_bytes(b"half")
     with open(tmp_path / "log.jsonl", "a") as log:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadFile
+from ..files import write_whole
+from ..words import labelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,16 +58,11 @@ def _numbers_kept(frame: Any) -> Any:
 
 def write_file(path: Path, write: Callable[[Path], Any]) -> Path:
     """Let `write` fill a file under a temporary name, then give it its own. Raises BadFile where it cannot be written."""
-    temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
+        return write_whole(path, write)
     except OSError as error:
         raise BadFile(str(path), "a file that can be written", error.strerror or str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_folder(folder: Path, write: Callable[[Path], Any]) -> Path:
@@ -131,16 +128,20 @@ def as_frame(spec: Spec, drawn: xr.Dataset) -> Any:
         for j, at in enumerate(np.ndindex(*(variable.sizes[d] for d in rest))):
             labels = [drawn[d].values[i] for d, i in zip(rest, at, strict=True)]
             plain = len(labels) == 1 and isinstance(labels[0], str) and not str(name).startswith(TRUE)
-            columns[labels[0] if plain else f"{name}[{', '.join(map(str, labels))}]" if labels else str(name)] = values[:, j]
+            columns[labels[0] if plain else labelled(name, labels)] = values[:, j]
     return pd.DataFrame(columns)
 
 
 def write_data(path: Path, spec: Spec, drawn: xr.Dataset) -> None:
-    """Write simulated data in the format that the file's name says."""
+    """Write simulated data in the format that the file's name says. Raises BadFile."""
     kind = path.suffix.lower()
-    if kind in NETCDF:
-        drawn.to_netcdf(path, engine="h5netcdf")
-    elif kind in PARQUET:
-        as_frame(spec, drawn).to_parquet(path)
-    else:
-        as_frame(spec, drawn).to_csv(path, index=False)
+
+    def write(draft: Path) -> None:
+        if kind in NETCDF:
+            drawn.to_netcdf(draft, engine="h5netcdf")
+        elif kind in PARQUET:
+            as_frame(spec, drawn).to_parquet(draft)
+        else:
+            as_frame(spec, drawn).to_csv(draft, index=False)
+
+    write_file(path, write)

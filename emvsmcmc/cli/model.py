@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from .files import read_data
+from .show import warn
 
 if TYPE_CHECKING:
     from ..gallery import Model
@@ -68,9 +70,6 @@ def converted(word: str, text: str, default: Any) -> Any:
 
 def problem_of(model: Model, options: dict[str, Any], data: Path | None) -> Problem:
     """The model with its own data or the user's; what conditioning noted goes to standard error."""
-    from .files import read_data
-    from .show import warn
-
     problem = model.problem(None if data is None else read_data(data), **options)
     for note in problem.notes:
         warn(f"note: {note}")

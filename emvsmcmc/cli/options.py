@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import BadInput, EmvsmcmcError, FitFailed
+from .show import print_json, warn
 
 DONE, FAILED, BAD = 0, 1, 2
 
@@ -32,14 +33,20 @@ Likelihood = Annotated[
     Literal["fused", "native"], typer.Option("--likelihood", help="The shared expectation, or plain PyTensor.")
 ]
 
+# of experiments, which are many fits
+EachStarts = Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")]
+EachTune = Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")]
+Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")]
+Scheduler = Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")]
+
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """Named errors end the command with their sentence and status; anything else is a bug and keeps its traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        from .show import print_json, warn
-
         try:
             command(*args, **kwargs)
         except EmvsmcmcError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,10 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import Status
+from ..words import entries, labelled, labels_in, name_of
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from ..comparison.result import Comparison
     from ..em.result import EMFit
 
@@ -89,16 +88,6 @@ def number(x: float, digits: int) -> str:
     return f"{round(x, digits) + 0.0:.{digits}f}" if math.isfinite(x) else "−∞" if x < 0 else "∞"  # no minus zero
 
 
-def scalars(dataset: xr.Dataset) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """(label, variable, position) of every scalar: mean[0], cov[0, x, y]."""
-    import numpy as np
-
-    for name, variable in dataset.data_vars.items():
-        for at in np.ndindex(*variable.shape):
-            labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
-            yield f"{name}[{labels}]" if at else str(name), str(name), at
-
-
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> None:
     """A table on standard output; columns after the first are numbers, to the right, unless told otherwise."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, title=escape(title) if title else None, title_justify="left", title_style="bold")
@@ -138,7 +127,7 @@ def fit_dict(name: str, fit: EMFit) -> dict[str, Any]:
         "predicted_rate": fit.predicted_rate,
         "parameters": [
             {"parameter": label, "estimate": fit.estimate[v].values[at], "standard_error": fit.standard_error[v].values[at]}
-            for label, v, at in scalars(fit.estimate)
+            for label, v, at in entries(fit.estimate)
         ],
         "no_standard_error": fit.reasons,
         "starts": [
@@ -157,7 +146,7 @@ def show_fit(name: str, fit: EMFit) -> None:
         columns.pop()
     rows = [
         [label, *[number(float(dataset[v].values[at]), digits) for _, dataset, digits in columns]]
-        for label, v, at in scalars(fit.estimate)
+        for label, v, at in entries(fit.estimate)
         if not _mirrored(fit, v, at)
     ]
     table(f"{name}: {what}", ["parameter", *[heading for heading, _, _ in columns]], rows)
@@ -179,7 +168,7 @@ def _say_reasons(fit: EMFit) -> None:
 
 def _mirrored(fit: EMFit, name: str, at: tuple[int, ...]) -> bool:
     """True for the entries of a symmetric matrix below its diagonal."""
-    return fit.problem.spec.variables[name].family.event_dims == 2 and at[-2] > at[-1]
+    return fit.problem.spec.variables[name].family.matrix and at[-2] > at[-1]
 
 
 def show_posterior(name: str, summary: Any, attrs: Mapping[str, Any]) -> None:
@@ -220,9 +209,9 @@ def show_comparison(comparison: Comparison) -> None:
 def invariant_line(comparison: Comparison) -> str:
     """Communalities under EM, and the widest gap of all that no rotation changes."""
     t = comparison.invariant
-    shares = {str(k).removeprefix("communality"): x for k, x in t["em"].items() if str(k).startswith("communality[")}
-    if not any("," in k for k in shares):
-        shares = {k.strip("[]"): x for k, x in shares.items()}
+    shares = {labels_in(k): x for k, x in t["em"].items() if name_of(k) == "communality"}
+    if any("," in k for k in shares):
+        shares = {labelled("", [k]): x for k, x in shares.items()}
     shown = [f"{k} {number(float(x), 2)}" for k, x in list(shares.items())[:MOST_SHARES]]
     more = f" and {len(shares) - MOST_SHARES} more" if len(shares) > MOST_SHARES else ""
     gap = t["gap"].abs()

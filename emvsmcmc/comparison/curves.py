@@ -12,6 +12,7 @@ from ..em.result import EMFit
 from ..errors import BadInput
 from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
+from ..families.support import Interval, Positive, Support
 from ..numerics import logsumexp
 from ..problem.condition import condition
 from ..problem.problem import Problem
@@ -82,7 +83,9 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
             return None  # a lump among a density
         margin = 0.12 * np.ptp(values)
         low = values.min() - margin
-        x = np.linspace(max(low, 0.0) if v.family.name == "Exponential" else low, values.max() + margin, GRID)
+        ends = np.array([low, values.max() + margin])
+        low, high = _inside(v.family.support(), ends).tolist()
+        x = np.linspace(low, high, GRID)
     else:
         x = np.arange(em.problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
     if len(x) > GRID:
@@ -143,13 +146,19 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     )
 
 
+def _inside(support: Support, ends: np.ndarray) -> np.ndarray:
+    """The ends of an axis, moved into a set of numbers."""
+    if isinstance(support, Positive):
+        return np.maximum(ends, 0.0)
+    return np.clip(ends, support.lower, support.upper) if isinstance(support, Interval) else ends
+
+
 def _discrete(v: Variable) -> bool:
-    return all(b.family.discrete or b.family.name == "Dirac" for b in (v.branches if isinstance(v, Switch) else (v,)))
+    return all(b.family.mass for b in v.branches)
 
 
 def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
-    dims = problem.spec.variables[name].dims[1:]
-    return f"{name}[{', '.join(str(problem.labels(d)[i]) for d, i in zip(dims, at, strict=True))}]" if at else name
+    return problem.entry(name, problem.spec.variables[name].dims[1:], at)
 
 
 def _column(array: Any, at: tuple[int, ...]) -> np.ndarray:

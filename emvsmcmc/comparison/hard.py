@@ -76,16 +76,15 @@ def _rows(problem: Problem) -> list[tuple[str, str, str]]:
     for v in problem.parameters:
         for kind, places in _places(problem, v).items():
             for at in places:
-                where = ", ".join(str(problem.labels(d)[i]) for d, i in zip(v.dims, at, strict=False))
                 name = v.label if kind == "value" else f"{kind} of {v.label}"
-                out.append((v.label, kind, f"{name}[{where}]" if at else name))
+                out.append((v.label, kind, problem.entry(name, v.dims[: len(at)], at)))
     return out
 
 
 def _places(problem: Problem, v: Variable) -> dict[str, list[tuple[int, ...]]]:
     """Positions of the numbers that a parameter is given by; a standard deviation has no second position in its matrix."""
     shape = problem.shape(v)
-    if v.family.event_dims < 2:
+    if not v.family.matrix:
         return {"value": list(np.ndindex(*shape))}
     sds = list(np.ndindex(*shape[:-1]))
     return {"sd": sds, "correlation": [(*at, j) for at in sds for j in range(at[-1] + 1, shape[-1])]}
@@ -118,15 +117,15 @@ def _errors(em: EMFit) -> np.ndarray:
     at, out = 0, []
     for v in problem.parameters:
         size = sum(map(len, _places(problem, v).values()))
-        out.append(by_delta[at : at + size] if v.family.event_dims == 2 else own[v.label].ravel())
+        out.append(by_delta[at : at + size] if v.family.matrix else own[v.label].ravel())
         at += size
     return np.concatenate(out)
 
 
 def _scales(plan: Plan, env: Environment) -> set[str]:
     """Parameters that are the scale of some row variable with a mean: positive ones, and covariance matrices."""
-    used = set().union(*[value_names(p.argument(p.scale_slot)) for p in plan.residual_parts], set())
-    return {v.label for v in plan.parameters if v.label in used and (v.family.event_dims == 2 or _positive(v, env))}
+    used = set().union(*[value_names(p.scale) for p in plan.residual_parts], set())
+    return {v.label for v in plan.parameters if v.label in used and (v.family.matrix or _positive(v, env))}
 
 
 def _positive(v: Variable, env: Environment) -> bool:

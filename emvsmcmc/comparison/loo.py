@@ -8,16 +8,15 @@ Bayesian model comparison in large data, for the sample of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
+from arviz_stats.utils import ELPDDataLOO
 
 from ..numerics import logsumexp
-
-if TYPE_CHECKING:
-    from ..problem.problem import Problem
+from ..problem.problem import Problem
 
 LOO_ROWS = 1000  # distinct rows beyond which leave-one-out works on a sample
 PARETO_K = 0.7  # index above which importance sampling of a row is not to be trusted
@@ -148,8 +147,6 @@ def elpd_data(found: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
     elpd_i : w elpd of each row, which sum to `elpd`; 0 for a row that does not count. Where the rows are a sample, elpd_i and
     pareto_k are NaN for those that were not looked at. n_data_points : `Problem.observations`, rounded.
     """
-    from arviz_stats.utils import ELPDDataLOO
-
     w, plate = problem.heard, problem.plate
     elpd, pareto_k = np.full(groups.max() + 1, np.nan), np.full(groups.max() + 1, np.nan)
     elpd[groups[found.row]], pareto_k[groups[found.row]] = found.elpd, found.pareto_k

@@ -17,6 +17,7 @@ from ..expect.draws import CHUNK, joint_log_densities
 from ..expect.inside import fixed_entries
 from ..invariance.axes import Turn, directions_at, rotations
 from ..numerics import LOG_2PI, logsumexp
+from ..words import entries
 
 HDI_PROBABILITY = 0.94
 NONE: Mapping[str, np.ndarray] = {}
@@ -33,12 +34,9 @@ def scalar_names(
     what is fixed by a prior ({variable: mask}), since it is no parameter.
     """
     out = []
-    for name, variable in dataset.data_vars.items():
-        for at in np.ndindex(*variable.shape):
-            if (name in matrices and at[-2] > at[-1]) or (name in fixed and fixed[str(name)][at]):
-                continue
-            labels = ", ".join(str(variable[d].values[i]) for d, i in zip(variable.dims, at, strict=True))
-            out.append((f"{name}[{labels}]" if at else str(name), str(name), at))
+    for label, name, at in entries(dataset):
+        if not ((name in matrices and at[-2] > at[-1]) or (name in fixed and fixed[name][at])):
+            out.append((label, name, at))
     return out
 
 
@@ -66,7 +64,7 @@ def table(
     r_hat_unaligned, mcse, gap = (em - mean) / sd, split into prior = (map - em) / sd, shape = (mean - map) / sd and monte_carlo =
     mcse / sd; se_ratio = se / sd; in_hdi; rank, the share of draws below EM's estimate; truth where simulated.
     """
-    matrices = {v.label for v in em.problem.parameters if v.family.event_dims == 2}
+    matrices = {v.label for v in em.problem.parameters if v.family.matrix}
     fixed = fixed_entries(em.problem)
     return beside(
         em.estimate, em.standard_error, em.missing_information, map_fit.estimate, posterior, unaligned, matrices, truth, fixed

@@ -18,7 +18,7 @@ def summary(problem: Problem | ChunkedProblem, posterior: xr.Dataset) -> pd.Data
     """
     rows = []
     fixed = fixed_entries(problem.sample if isinstance(problem, ChunkedProblem) else problem)
-    matrices = {v.label for v in problem.parameters if v.family.event_dims == 2}
+    matrices = {v.label for v in problem.parameters if v.family.matrix}
     for label, name, at in scalar_names(posterior.isel(chain=0, draw=0, drop=True), matrices, fixed):
         variable = posterior[name].transpose("chain", "draw", ...)
         rows.append({"parameter": label, **posterior_figures(variable[(..., *at)].values)})

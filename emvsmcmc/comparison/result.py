@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import xarray as xr
 from ..em.result import EMFit
 from ..errors import BadFile
 from ..expect.heywood import zero_uniquenesses
+from ..files import write_whole
 from ..invariance.axes import rotations
 from ..problem.problem import Problem
 from .contract import Contract
@@ -26,19 +27,10 @@ from .hard import hidden, side_by_side
 from .invariant import turned_parameters
 from .loo import LeaveOneOut, elpd_data, leave_one_out
 from .metrics import scalar_names
+from .pages import write_report
 from .verdict import Verdict
 
 Arrays = dict[str, np.ndarray]
-
-
-Writer = Callable[[Any, Path], Path]
-_page: Callable[[], Writer] | None = None
-
-
-def pages_by(load: Callable[[], Writer]) -> None:
-    """Register what writes the page, as a function that imports it when it is first needed: pages are made downstream."""
-    global _page
-    _page = load
 
 
 @dataclass(frozen=True)
@@ -112,9 +104,7 @@ class Comparison:
 
     def report(self, folder: str | os.PathLike[str]) -> Path:
         """Write the page: `folder`/index.html, one self-contained file. Returns its path."""
-        if _page is None:
-            raise RuntimeError("emvsmcmc.comparison was imported without emvsmcmc; import emvsmcmc to have pages")
-        return _page()(self, Path(folder))
+        return write_report(self.to_datatree(), folder)
 
     def to_dict(self) -> dict[str, Any]:
         """The result for programs: JSON-ready, NaN as None."""
@@ -270,14 +260,8 @@ class Comparison:
 
     def save(self, file: str | os.PathLike[str]) -> Path:
         """Save `to_datatree()` as NetCDF; `load` reads it back. Nothing half-written stays."""
-        path = Path(file)
-        temporary = path.with_name(f".{path.name}.part")
-        try:
-            self.to_datatree().to_netcdf(temporary, engine="h5netcdf")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        tree = self.to_datatree()
+        return write_whole(Path(file), lambda path: tree.to_netcdf(path, engine="h5netcdf"))
 
 
 def load(file: str | os.PathLike[str]) -> xr.DataTree:
@@ -298,8 +282,6 @@ def load(file: str | os.PathLike[str]) -> xr.DataTree:
 
 def versions() -> dict[str, str]:
     """Versions of what computed the result."""
-    from importlib.metadata import PackageNotFoundError, version
-
     names = ("emvsmcmc", "numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "numba")
     found = {"python": platform.python_version()}
     for name in names:

@@ -24,12 +24,15 @@ from ..expect.planner import make_plan
 from ..expect.rows import expect
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
+from ..mcmc.recover import recover
 from ..numerics import checked_seed
 from ..problem.chunked import ChunkedProblem
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
+from ..simulation import draw_prior, replicate
 from ..spec.evaluate import Environment
 from ..spec.walk import names_in
+from ..words import name_of
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
 from .contract import contract
@@ -108,9 +111,6 @@ def fit_mcmc(
 
 
 def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, seed: int | None) -> xr.DataTree:
-    from ..mcmc.recover import recover
-    from ..simulation import draw_prior, replicate
-
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
     plate = problem.plate
     labels = problem.labels(plate)
@@ -200,7 +200,7 @@ def compare(
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
     turned |= {d.name for d in derived(problem) if names_in(d.expression) & turned and em.standard_error[d.name].isnull().any()}
-    deciding = pd.concat([t for t in (numbers[[_name(p) not in turned for p in numbers.index]], fixed) if len(t)])
+    deciding = pd.concat([t for t in (numbers[[name_of(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
     ours = rowwise(posterior).values @ problem.weights
@@ -226,11 +226,6 @@ def compare(
         truth=known,
         hard=_hard(problem, em, known) if hard else None,
     )
-
-
-def _name(label: str) -> str:
-    """The parameter that a scalar belongs to."""
-    return label.partition("[")[0]
 
 
 def _hard(problem: Problem, em: EMFit, truth: Mapping[str, np.ndarray] | None) -> EMFit | None:

@@ -98,7 +98,7 @@ def systems(
     meets = []
     for part, D in zip(parts, designs, strict=True):
         there = (D != 0).any(axis=2) & part.on[:, None, None]  # (K, m, P)
-        q = part.elements[-1][1] if part.scale_slot == "cov" else 1
+        q = part.elements[-1][1] if part.scale_kind.matrix else 1
         there = np.repeat(there.reshape(plan.K, -1, q, P).any(axis=2), q, axis=1)  # whitening mixes the rows of a block
         meets.append(there)
         k, m, p = np.nonzero(there)
@@ -107,7 +107,7 @@ def systems(
         at += plan.K * part.size
     first = 0
     for v, n in zip(parameters, sizes, strict=True):
-        if v.family.name == "MvNormal":
+        if v.family.event_dims:
             length = plan.problem.shape(v)[-1]
             rows.append(at + np.arange(n) // length)
             names.append(first + np.arange(n))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import csr_array, eye_array, hstack
 
 TELLS = 1e-9  # singular value, of rows of length one, below which they do not tell a direction from none
 RISES = 0.5  # of the 1 that a number that can rise is made to rise by
@@ -74,9 +76,6 @@ def cone(rows: np.ndarray, upward: np.ndarray) -> Cone | None:
 
 def _rising(rows: np.ndarray) -> np.ndarray:
     """(n,) bool rows that some direction makes rise while none falls: as many as can be, at once."""
-    from scipy.optimize import linprog
-    from scipy.sparse import csr_array, eye_array, hstack
-
     n, r = rows.shape
     # the sum of z, at most 1 each, with z <= rows @ d: a cone may be scaled, so what can rise at all rises by 1
     found = linprog(
@@ -91,8 +90,6 @@ def _rising(rows: np.ndarray) -> np.ndarray:
 
 def _shortest(rows: np.ndarray, back: np.ndarray) -> np.ndarray | None:
     """The d with rows @ d >= 1 of which back @ d has the smallest sum of sizes."""
-    from scipy.optimize import linprog
-
     (n, g), m = rows.shape, len(back)
     upper = np.vstack([np.hstack([-rows, np.zeros((n, m))]), np.hstack([back, -np.eye(m)]), np.hstack([-back, -np.eye(m)])])
     cost = np.r_[np.zeros(g), np.ones(m)]

@@ -71,7 +71,7 @@ def structure(plan: Plan) -> Structure | None:
 
 
 def _structure(plan: Plan, factors: np.ndarray) -> Structure:
-    in_means = set().union(*[names_in(p.argument("mu")) for p in plan.gaussians])
+    in_means = set().union(*[names_in(p.mean) for p in plan.gaussians])
     variables = [v for v in plan.parameters if v.label in in_means]
     values = {v.label: Named(typical(v, plan), v.dims) for v in plan.parameters}
     values |= {v.label: Named(np.zeros(plan.problem.shape(v)), v.dims) for v in variables}
@@ -91,7 +91,7 @@ def _places(plan: Plan, v: Variable, zero: Environment, factors: np.ndarray, row
     unit = zero.with_values({v.label: Named(np.eye(size).reshape((*shape, size)), (*v.dims, BATCH))}).having(batch=size)
     found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(size)]
     for part, before in zip(plan.gaussians, rows, strict=True):
-        if v.label not in names_in(part.argument("mu")):
+        if v.label not in names_in(part.mean):
             continue
         moved = residual_rows(plan, part, unit, np.zeros((plan.K, plan.d)))[:, :, factors] * part.on[:, None, None, None]
         change = np.abs(moved - before[:, :, factors, None])
@@ -152,7 +152,7 @@ def _drawn(
 
 
 def _known_scale(plan: Plan, part: GaussianPart) -> bool:
-    return not names_in(part.argument(part.scale_slot)) & {v.label for v in plan.parameters}
+    return not names_in(part.scale) & {v.label for v in plan.parameters}
 
 
 def _spreads(plan: Plan, about: Structure, env: Environment, S: Statistics, origin: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import NO_COMPONENTS, BadInput, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
@@ -42,8 +45,6 @@ SAME_OPTIMUM = 1e-4  # largest difference of a row's log-likelihood between two 
 SHORT = 300  # iterations that every start gets
 LONG = 3  # unfinished starts, the best ones, that are then run to their end
 ROOM = 2**28  # bytes that the completed rows of all starts under way may take
-FINISHED = tuple(s for s in Status if s.finished)
-USABLE = tuple(s for s in Status if s.usable)
 PREFERRED = (Status.CONVERGED, Status.HEYWOOD, Status.STALLED, Status.MAX_ITER)  # among starts whose objectives are the same
 
 
@@ -119,14 +120,14 @@ def fit_em(
                 runs.append(run)
                 tick()
             _finish(a_loop(), runs, max_iter)
-            if prior and (ended := [r for r in runs if r.status in USABLE]):
+            if prior and (ended := [r for r in runs if r.status.usable]):
                 # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
                 top = max(ended, key=lambda r: r.objective).environment
                 runs += [a_loop().run(env, max_iter) for env in namings(start, top)]
             if sampled(plan):
                 there = _group(start, _candidates(runs), prior)
                 runs = refined(all_rows(), runs, there, max_iter)
-    usable = [r for r in runs if r.status in USABLE]
+    usable = [r for r in runs if r.status.usable]
     unbounded = [r for r in runs if r.status is Status.UNBOUNDED]
     if not usable and not unbounded:
         raise FitFailed(_all_failed(plan, runs), Status.DEGENERATE, _starts(runs))
@@ -158,7 +159,7 @@ def fit_em(
     if endless is not None:
         optima[best.optimum] = best.environment
         for run in runs:  # the same way, left at other places
-            if run.optimum == best.optimum and run.status in USABLE:
+            if run.optimum == best.optimum and run.status.usable:
                 run.status, run.reason = best.status, best.reason
     about = {"objective": objective, "assignment": assignment, "random_seed": random_seed, "notes": tuple(notes)}
     return _result(plan, best, runs, optima, found, time.perf_counter() - began, {**about, "recession": endless})
@@ -173,9 +174,9 @@ def _best(usable: list[Run]) -> Run:
 
 def _candidates(runs: list[Run]) -> list[Run]:
     """A start that was left on its way is no optimum, unless nothing better ended."""
-    usable = [r for r in runs if r.status in USABLE]
-    top = max((r.objective for r in usable if r.status in FINISHED), default=-np.inf)
-    return [r for r in usable if r.status in FINISHED or r.objective > top]
+    usable = [r for r in runs if r.status.usable]
+    top = max((r.objective for r in usable if r.status.finished), default=-np.inf)
+    return [r for r in usable if r.status.finished or r.objective > top]
 
 
 def keep_journal(plan: Plan, checkpoint: str | Path | None) -> None:
@@ -197,7 +198,7 @@ def _uncertainty(
     progress: bool,
     endless: Recession | None,
 ) -> Uncertainty:
-    usable = best.status in USABLE or endless is not None
+    usable = best.status.usable or endless is not None
     if kind == "observed" and usable:
         return observed(plan, best.environment, None, prior, endless)
     if kind == "bootstrap" and usable:
@@ -274,7 +275,7 @@ def _finish(loop: Loop, runs: list[Run], max_iter: int) -> None:
     """
     waiting = [i for i, r in enumerate(runs) if r.status is Status.MAX_ITER and r.iterations < max_iter]
     waiting.sort(key=lambda i: -runs[i].objective)
-    top = max((r.objective for r in runs if r.status in USABLE), default=-np.inf)
+    top = max((r.objective for r in runs if r.status.usable), default=-np.inf)
     for rank, i in enumerate(waiting):
         if rank >= LONG:
             below = top - runs[i].objective
@@ -343,14 +344,9 @@ def _check(objective: str, assignment: str, starts: int, tol: float, max_iter: i
 @contextmanager
 def _progress(show: bool, label: str, total: int):  # type: ignore[no-untyped-def]
     """A progress bar on standard error where it is a terminal; nothing elsewhere."""
-    import sys
-
     if not show or total < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)

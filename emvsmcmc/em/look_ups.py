@@ -7,27 +7,27 @@ from math import prod
 
 import numpy as np
 
-from ..expect.coefficients import residual_rows
+from ..expect.coefficients import at_levels, residual_rows
 from ..expect.layout import Statistics
-from ..expect.plan import LEVELS, LevelPart, Part, Plan, RadialPart, ResidualPart, TablePart
-from ..families import TableFamily
+from ..expect.plan import LEVELS, Levels, Part, Plan, RadialPart, ResidualPart, TablePart
+from ..families import ConjugateFamily
+from ..families.kinds import COVARIANCE, RATE, SIGMA, VARIANCE, ConjugateKind, Kind
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Operation
 from ..spec.named import Named
 from ..spec.variable import Variable
 from ..spec.walk import looked_up, names_in, value_names
 
-FACTOR_KINDS = ("rate", "sigma", "variance")  # slots where a known factor (an exposure, the scale of a row) keeps the closed form
-
 
 @dataclass(frozen=True, eq=False)
 class Use:
     """One slot in which a parameter is looked up: `index` says which of its (flat) elements stands where."""
 
-    kind: str
+    kind: ConjugateKind
     part: Part | None  # None for the probabilities of a latent
     latent: Variable | None
     index: np.ndarray
+    key: str = ""
     factor: np.ndarray | None = None
 
 
@@ -36,19 +36,19 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
     out: list[Use] = []
     name = parameter.label
     for latent in plan.latents:
-        p = latent.arguments["p"]
-        if name in value_names(p):
-            if not _is_look_up(p, name):
+        for key, expression in latent.arguments.items():
+            if name not in value_names(expression):
+                continue
+            kind = latent.family.arguments[key].kind
+            if not isinstance(kind, ConjugateKind) or not _is_look_up(expression, name):
                 return None
-            value = value_of(p, _positions(plan, parameter))
-            if latent.family.name == "Categorical":
-                index = plan.spread(value.rename({p.dims[-1]: f"@{latent.label}"}))[:, 0]
-                out.append(Use("probabilities", None, latent, index.astype(np.int64)))
-            else:
-                out.append(Use("probability", None, latent, plan.spread(value)[:, 0].astype(np.int64)))
+            value = value_of(expression, _positions(plan, parameter))
+            if key == latent.family.counted:
+                value = value.rename({expression.dims[-1]: f"@{latent.label}"})
+            out.append(Use(kind, None, latent, plan.spread(value)[:, 0].astype(np.int64), key))
     for part in plan.parts:
         for key, expression in part.distribution.arguments.items():
-            if name not in value_names(expression) or (isinstance(part, ResidualPart) and key == "mu"):
+            if name not in value_names(expression) or (isinstance(part, ResidualPart) and expression is part.mean):
                 continue
             use = _use(plan, parameter, part, key, expression)
             if use is None:
@@ -58,52 +58,60 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
 
 
 def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expression) -> Use | None:
-    kind = part.distribution.family.slots[key].kind  # type: ignore[attr-defined]
+    kind = part.family.arguments[key].kind
     factor: Expression | None = None
-    kind, expression = unwrapped_scale(kind, expression)
-    if kind in FACTOR_KINDS and isinstance(expression, Operation) and expression.function == "mul":
+    kind, expression = _unwrapped_scale(kind, expression)
+    if not isinstance(kind, ConjugateKind):
+        return None
+    if kind.takes_factor and isinstance(expression, Operation) and expression.function == "mul":
         left, right = expression.children
         if parameter.label in value_names(right):
             left, right = right, left
         if set(value_names(right)) <= set(plan.problem.covariates) | set(plan.problem.fixed):
             expression, factor = left, right
-    if kind is None or not _is_look_up(expression, parameter.label):
+    if not _is_look_up(expression, parameter.label):
         return None
     if isinstance(part, ResidualPart):
-        if kind == "cov":
+        if kind is COVARIANCE:
             lead = part.elements[:-1]
             value = value_of(expression, _positions(plan, parameter, drop=2))
-            return Use(kind, part, None, plan.spread(value, lead).astype(np.int64))
+            return Use(kind, part, None, plan.spread(value, lead).astype(np.int64), key)
         index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements).astype(np.int64)
         if factor is None:
-            return Use(kind, part, None, index)
+            return Use(kind, part, None, index, key)
         known = value_of(factor, Environment({**plan.problem.fixed, **part.data}))
-        return Use(kind, part, None, index, plan.spread(known, part.elements))
-    if isinstance(part, TablePart):
-        extra = [(LEVELS, part.levels)]
-        index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
-        if factor is None:
-            return Use(kind, part, None, index)
-        known = value_of(factor, Environment({**plan.problem.fixed, **part.data}))
-        return Use(kind, part, None, index, plan.spread(known, part.elements, extra))
-    assert isinstance(part, LevelPart)
-    extra = [(part.counted, part.levels)] if part.counted is not None else []
-    return Use(
-        kind, part, None, plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
-    )
+        return Use(kind, part, None, index, key, plan.spread(known, part.elements))
+    assert isinstance(part, TablePart)
+    others = [e for k, e in part.distribution.arguments.items() if k != key]
+    if set().union(*[value_names(e) for e in others]) & {v.label for v in plan.parameters}:
+        return None  # its messages are the sums at given values of the others, and those move with it
+    levels = _levels(part)
+    extra = [(LEVELS, levels.size if part.n_tables else 1)] if key != part.family.counted else [(str(part.counted), levels.size)]
+    index = plan.spread(value_of(expression, _positions(plan, parameter)), part.elements, extra).astype(np.int64)
+    if factor is None:
+        return Use(kind, part, None, index, key)
+    known = value_of(factor, Environment({**plan.problem.fixed, **levels.data}))
+    return Use(kind, part, None, index, key, plan.spread(known, part.elements, extra))
 
 
-def unwrapped_scale(kind: str | None, expression: Expression) -> tuple[str | None, Expression]:
+def _levels(part: TablePart) -> Levels:
+    """The levels that its messages are read from."""
+    if part.n_tables or part.values is None:
+        return part.levels
+    return part.values
+
+
+def _unwrapped_scale(kind: Kind | None, expression: Expression) -> tuple[Kind | None, Expression]:
     """A scale that is written in a variance or a precision, as the slot of that: sqrt(v) in sigma is v in variance, 1 / tau in
     variance is a rate, whose log-likelihood is N/2 log tau - tau SS/2.
     """
     function = expression.function if isinstance(expression, Operation) else ""
     inner = expression.children[0] if function else expression
-    if kind == "sigma" and function == "sqrt":
-        return unwrapped_scale("variance", inner)
-    if kind == "sigma" and function == "inv" and isinstance(inner, Operation) and inner.function == "sqrt":
-        return "rate", inner.children[0]
-    return ("rate", inner) if kind == "variance" and function == "inv" else (kind, expression)
+    if kind is SIGMA and function == "sqrt":
+        return _unwrapped_scale(VARIANCE, inner)
+    if kind is SIGMA and function == "inv" and isinstance(inner, Operation) and inner.function == "sqrt":
+        return RATE, inner.children[0]
+    return (RATE, inner) if kind is VARIANCE and function == "inv" else (kind, expression)
 
 
 def unwrapped(expression: Expression) -> Expression:
@@ -134,7 +142,7 @@ def messages(
         parts = _message(plan, env, S, use, size, shape)
         totals = parts if totals is None else [a + b for a, b in zip(totals, parts, strict=True)]
     assert totals is not None
-    if uses[0].kind in ("sigma", "variance"):
+    if uses[0].kind in (SIGMA, VARIANCE):
         totals[1] = np.maximum(totals[1], 0.0)  # a sum of squares that is nothing may round to less
     return tuple(totals)
 
@@ -146,42 +154,41 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
         )
 
     if use.latent is not None:
-        if use.kind == "probabilities":
-            return [gather(S.N)]
-        one = plan.configurations(use.latent.label) == 1
-        return [gather(S.N * one), gather(S.N * ~one)]
+        # responsibilities are counts of the values that an assignment has in each configuration
+        family, value = use.latent.family, plan.configurations(use.latent.label)
+        assert isinstance(family, ConjugateFamily)
+        if family.counted is not None:
+            return [gather(m) for m in family.message(use.key, [S.N])]
+        by_value = np.where(value[:, None] == np.arange(plan.axes[use.latent.label]), S.N[:, None], 0.0)
+        return [gather(m[:, 0]) for m in family.message(use.key, [by_value])]
     part = use.part
     assert part is not None
     if isinstance(part, ResidualPart):
         return _scale_message(plan, env, S, use, part, shape, gather)
-    on = part.on[:, None, None]
-    if isinstance(part, TablePart):
-        rows = S.S[part.offset : part.offset + part.height].reshape(part.n_tables, part.size, part.levels, plan.K)
-        family = part.distribution.family
-        assert isinstance(family, TableFamily)
-        found = list(family.message(part.slot, [np.where(on, r.transpose(2, 0, 1), 0.0) for r in rows]))
-        if use.factor is not None:
-            found[1] = found[1] * use.factor
-        return [gather(m) for m in found]
-    assert isinstance(part, LevelPart)
-    counts = np.where(
-        on, S.S[part.offset : part.offset + part.height].reshape(part.size, part.levels, plan.K).transpose(2, 0, 1), 0.0
-    )
-    return [gather(counts)] if use.kind == "probabilities" else [gather(counts[..., 1]), gather(counts[..., 0])]
+    assert isinstance(part, TablePart)
+    family = part.family
+    assert isinstance(family, ConjugateFamily)
+    rows = part.blocks(S.S[part.offset : part.offset + part.height])[0]
+    statistics = [np.where(part.on[:, None, None], r.transpose(2, 0, 1), 0.0) for r in rows]
+    others = at_levels(plan, part, [k for k in part.estimated if k != use.key], _levels(part), env)
+    found = list(family.message(use.key, statistics, **others))
+    if use.factor is not None:
+        found[1] = found[1] * use.factor
+    return [gather(m) for m in found]
 
 
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
-        root = (use.factor if use.kind == "sigma" else np.sqrt(use.factor))[:, :, None]
-        A = A * root if use.kind == "rate" else A / root
+        root = (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
+        A = A * root if use.kind is RATE else A / root
     N = np.where(part.on, S.N, 0.0)
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales
         there = S.S[part.offset : part.offset + part.size].T * part.on[:, None]
         SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
         return _halved(use, [gather(there), gather(SS)])
-    if use.kind != "cov":
+    if use.kind is not COVARIANCE:
         squares = np.einsum("kmd,kmd->km", A @ S.M, A) if S.root is None else ((A @ S.root.swapaxes(1, 2)) ** 2).sum(axis=2)
         SS = squares * part.on[:, None]
         return _halved(use, [gather(N[:, None]), gather(SS)])
@@ -199,7 +206,7 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
 
 def _halved(use: Use, found: list[np.ndarray]) -> list[np.ndarray]:
     """(n, ss) as they are for a scale, halved for a precision, which they reach as events over exposure."""
-    return [0.5 * np.maximum(x, 0.0) for x in found] if use.kind == "rate" else found
+    return [0.5 * np.maximum(x, 0.0) for x in found] if use.kind is RATE else found
 
 
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:
@@ -212,7 +219,7 @@ def mean_parameters(plan: Plan) -> list[tuple[list[ResidualPart], set[str]]]:
     names = {v.label for v in plan.parameters}
     groups: list[tuple[list[ResidualPart], set[str]]] = []
     for part in plan.residual_parts:
-        mine = names_in(part.argument("mu")) & names
+        mine = names_in(part.mean) & names
         if not mine:
             continue
         parts, held = [part], set(mine)

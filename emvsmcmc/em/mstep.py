@@ -15,6 +15,7 @@ from ..expect.inside import typical
 from ..expect.layout import Statistics
 from ..expect.plan import Plan, ResidualPart, whitened
 from ..families import GaussianFamily, Prior
+from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Positive, Real, Simplex
 from ..spec.arguments import argument_values, parameter_support
 from ..spec.evaluate import Environment
@@ -27,7 +28,6 @@ from .newton import maximise
 from .regression import SINGULAR, Regression
 
 COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
-SCALES = ("sigma", "variance", "cov")  # kinds of slots
 EMPTY = 1e-12  # of the total weight
 
 
@@ -36,7 +36,7 @@ class LookUp:
     """A parameter whose update is the mode of its messages."""
 
     parameter: Variable
-    kind: str
+    kind: ConjugateKind
     uses: list[Use]
 
 
@@ -55,7 +55,7 @@ class MStep:
         means: set[str] = set()
         for parts, names in mean_parameters(plan):
             means |= names
-            affine = all(degree(p.argument("mu"), names) <= 1 for p in parts)
+            affine = all(degree(p.mean, names) <= 1 for p in parts)
             solvable = {n for n in names if affine and self._is_linear(by_name[n])}
             rest |= names - solvable
             if solvable:
@@ -73,9 +73,9 @@ class MStep:
             step = LookUp(v, next(iter(kinds)), uses)
             if not self._has_mode(v, step.kind):
                 rest.add(v.label)
-                self.watched += [step] if step.kind in SCALES else []
+                self.watched += [step] if isinstance(step.kind, ScaleKind) else []
                 continue
-            (scales if step.kind in SCALES else self.look_ups).append(step)
+            (scales if isinstance(step.kind, ScaleKind) else self.look_ups).append(step)
         self.look_ups += scales
         self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
         self.derived = [(p, names) for p in plan.residual_parts if (names := self._unwatched(p))]
@@ -83,8 +83,8 @@ class MStep:
 
     def _unwatched(self, part: ResidualPart) -> set[str]:
         """Parameters in a scale that is worked out from them, none of which has a floor of its own."""
-        names = value_names(part.argument(part.scale_slot)) & {v.label for v in self.plan.parameters}
-        return names if part.scale_slot != "cov" and not names & set(self.floors) else set()
+        names = value_names(part.scale) & {v.label for v in self.plan.parameters}
+        return names if not part.scale_kind.matrix and not names & set(self.floors) else set()
 
     def _is_linear(self, v: Variable) -> bool:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
@@ -92,7 +92,7 @@ class MStep:
             return False
         return isinstance(v.family.support(), Real) and (not self.prior or isinstance(v.family, GaussianFamily))
 
-    def _has_mode(self, v: Variable, kind: str) -> bool:
+    def _has_mode(self, v: Variable, kind: ConjugateKind) -> bool:
         family = v.family
         assert isinstance(family, Prior)
         if not self.prior:
@@ -102,7 +102,7 @@ class MStep:
         if family.natural(kind, **arguments) is not None:
             return True
         probe = (np.ones(self.plan.problem.shape(v)), np.ones(self.plan.problem.shape(v)))
-        return kind in ("sigma", "variance", "rate", "probability") and family.mode(kind, probe, **arguments) is not None
+        return kind in family.equations and family.mode(kind, probe, **arguments) is not None
 
     def _groups(self, names: set[str]) -> list[set[str]]:
         """Parameters without a closed form that meet in a child or in a prior are maximised together."""
@@ -139,7 +139,7 @@ class MStep:
             env = _with(env, regression.solve(env, S, self.prior))
         for step in self.look_ups:
             env = _with(env, {step.parameter.label: self._mode(step, env, S)})
-            if step.kind == "cov":
+            if step.kind is COVARIANCE:
                 env = whitened(self.plan, env)
         env = self._ahead(env, S)
         for names in self.numeric:
@@ -205,25 +205,22 @@ class MStep:
         return value
 
     def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
-        if not self.prior and step.kind in SCALES and (found[0] <= EMPTY * total).any():
+        if not self.prior and isinstance(step.kind, ScaleKind) and (found[0] <= EMPTY * total).any():
             raise Degenerate(step.parameter.label, "a component has no rows left")
 
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
-        if step.kind not in SCALES:
+        if not isinstance(step.kind, ScaleKind):
             return
-        floor = self.floors[step.parameter.label]
-        if step.kind == "cov":
-            d = np.sqrt(np.maximum(np.diagonal(value, axis1=-2, axis2=-1), 0))
-            if (d <= floor).any():
-                raise Degenerate(step.parameter.label, "a component collapsed on a point")
+        d = step.kind.sd(value)
+        if (d <= self.floors[step.parameter.label]).any():
+            raise Degenerate(step.parameter.label, "a component collapsed on a point")
+        if step.kind.matrix:
             condition = np.linalg.eigvalsh(value / (d[..., :, None] * d[..., None, :]))[..., 0]
             if (condition <= SINGULAR).any():
                 raise Degenerate(
                     step.parameter.label,
                     "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
                 )
-        elif ((np.sqrt(value) if step.kind == "variance" else value) <= floor).any():
-            raise Degenerate(step.parameter.label, "a component collapsed on a point")
 
     def _not_derived_zero(self, part: ResidualPart, names: set[str], env: Environment) -> None:
         """A scale that is worked out from parameters has not collapsed where its configurations count."""
@@ -236,8 +233,8 @@ class MStep:
 def _floor(plan: Plan, step: LookUp) -> np.ndarray:
     """The standard deviation at which each element has collapsed: a share of that of the columns it scales, each in its units."""
     shape = plan.problem.shape(step.parameter)
-    lead = shape[:-1] if step.kind == "cov" else shape
-    event = lead[-1:] if step.kind == "cov" else ()
+    lead = shape[:-1] if step.kind is COVARIANCE else shape
+    event = lead[-1:] if step.kind is COVARIANCE else ()
     floor = np.full((prod(lead[: len(lead) - len(event)]), *event), np.inf)
     for use in step.uses:
         assert isinstance(use.part, ResidualPart)

@@ -21,7 +21,7 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import assignment_rows, coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
-from ..expect.plan import LevelPart, Plan, TablePart
+from ..expect.plan import Plan
 from ..expect.rounding import rounding_of_sums
 from ..expect.rows import compiled, expect, reference_points
 from ..families.support import Positive
@@ -219,8 +219,7 @@ class _Walk:
         """(entries,) which child or assignment each of the entries of `slopes` belongs to: a position in `read_by`."""
         least = WEIGHT * float(self.plan.problem.weights[self.plan.problem.weights > 0].mean())
         rows = np.full(len(self.S.S), -1)
-        parts: list[TablePart | LevelPart] = [*self.plan.tables, *self.plan.levels]
-        for i, part in enumerate(parts):
+        for i, part in enumerate(self.plan.tables):
             rows[part.offset : part.offset + part.height] = len(self.plan.latents) + i
         own = [np.full(int((least < self.S.N).sum()), i) for i in range(len(self.plan.latents))]
         return np.concatenate([*own, np.broadcast_to(rows[:, None], self.S.S.shape)[np.abs(self.S.S) > least]])
@@ -325,8 +324,7 @@ def _labels(plan: Plan, v: Variable) -> np.ndarray:
     shape = plan.problem.shape(v)
     out = np.full(shape, v.label, dtype=object)
     for at in np.ndindex(*shape):
-        own = ", ".join(str(plan.problem.labels(d)[i]) for d, i in zip(v.dims, at, strict=True))
-        out[at] = f"{v.label}[{own}]" if at else v.label
+        out[at] = plan.problem.entry(v.label, v.dims, at)
     return out
 
 
@@ -346,7 +344,7 @@ def _told(plan: Plan, walk: _Walk, found: Cone) -> str:
 
 def _read_by(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     """(name, row data that it reads) of assignments, counts and categories, in the order of `_Walk.owners`."""
-    named = [(v.label, v) for v in plan.latents] + [(p.variable.label, p.distribution) for p in (*plan.tables, *plan.levels)]
+    named = [(v.label, v) for v in plan.latents] + [(p.variable.label, p.distribution) for p in plan.tables]
     for name, distribution in named:
         read = {n for e in distribution.arguments.values() for n in names_in(e)}
         yield name, sorted(read & set(plan.problem.spec.data))

@@ -11,6 +11,8 @@ from ..errors import Degenerate
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.layout import Statistics
 from ..expect.plan import GaussianPart, Plan, ResidualPart
+from ..families import GaussianFamily
+from ..families.kinds import MEAN
 from ..numerics import scaled_inverse
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment
@@ -82,7 +84,7 @@ def _weighted(plan: Plan, part: ResidualPart, env: Environment, S: Statistics) -
     """What the equations take of a part at the current values."""
     origin = plan.centre + S.rho
     A = residual_rows(plan, part, env, origin)
-    if part.scale_slot == "cov":
+    if part.scale_kind.matrix:
         return Weighted(A, origin, None, whiteners(plan, part, env), moments(part, S), isinstance(part, GaussianPart))
     inverse = np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size))
     return Weighted(A, origin, inverse, None, moments(part, S), isinstance(part, GaussianPart))
@@ -106,17 +108,16 @@ def _among(precision: list[tuple[np.ndarray, np.ndarray]], sizes: Sequence[int],
 
 def _normal_prior(parameter: Variable, env: Environment) -> tuple[np.ndarray, np.ndarray]:
     """(precision, precision x (prior mean - value)) of a Normal prior, (n,) and (n,), or of an MvNormal one, (n, n) and (n,)."""
-    x = env.values[parameter.label].array
+    x, family = env.values[parameter.label].array, parameter.family
+    assert isinstance(family, GaussianFamily)
     arguments = argument_values(parameter, env)
-    away = np.broadcast_to(arguments["mu"], x.shape) - x
-    if parameter.family.name == "Normal":
-        variance = arguments["variance"] if "variance" in arguments else arguments["sigma"] ** 2
-        tau = 1 / np.broadcast_to(variance, x.shape).ravel()
-        return tau, tau * away.ravel()
-    p = x.shape[-1]
-    blocks = np.linalg.inv(np.broadcast_to(arguments["cov"], (*x.shape, p)).reshape(-1, p, p))
-    n = len(blocks)
+    (mean,) = parameter.keys_of(MEAN)
+    away = np.broadcast_to(arguments[mean], x.shape) - x
+    found = family.precision(x.shape, **arguments)
+    if found.ndim == 1:
+        return found, found * away.ravel()
+    n, p = found.shape[:2]
     precision = np.zeros((n * p, n * p))
-    for i, block in enumerate(blocks):
+    for i, block in enumerate(found):
         precision[i * p : (i + 1) * p, i * p : (i + 1) * p] = block
     return precision, precision @ away.ravel()

@@ -9,7 +9,7 @@ from ..expect.layout import Layout, Statistics
 from ..expect.plan import Plan
 from ..expect.radial import weighted_moments
 from ..expect.rows import add_lifted, add_tables
-from ..families.studentt import digamma_less_log
+from ..families.radial import digamma_less_log
 from ..spec.evaluate import Environment
 from .completion import completed_moments
 from .factor_starts import follow, structure

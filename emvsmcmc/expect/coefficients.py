@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..families import TableFamily
+from ..families import Family, TableFamily, ValueFamily
 from ..families.base import COMPLEMENT
-from ..families.studentt import log_constant
+from ..families.kinds import PROBABILITY
+from ..families.radial import log_constant
 from ..families.support import whitener
 from ..numerics import LOG_2PI
 from ..spec.arguments import argument_values
@@ -19,7 +21,7 @@ from ..spec.named import Named, lift
 from ..spec.variable import Variable
 from ..spec.walk import with_children
 from .layout import Coefficients
-from .plan import BATCH, LEVELS, LevelPart, Plan, RadialPart, ResidualPart, TablePart
+from .plan import BATCH, LEVELS, Levels, Plan, RadialPart, ResidualPart, TablePart
 
 
 def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: Any | None = None) -> Coefficients:
@@ -44,7 +46,6 @@ def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: A
             blocks.append(_masked(part, block, env))
         B = _concatenate(xp, blocks, 1) if blocks else xp.zeros(_tail(env, plan.K, 0, plan.d))
         tables = [_masked_table(p, table_rows(plan, p, env), env) for p in plan.tables]
-        tables += [_masked_table(p, level_rows(plan, p, env), env) for p in plan.levels]
         tables += [_masked_table(p, constant_rows(plan, p, env), env) for p in plan.radials]
         tables.sort(key=lambda pair: pair[0])
         T = _concatenate(xp, [t for _, t in tables], 0) if tables else xp.zeros(_tail(env, 0, plan.K))
@@ -96,24 +97,27 @@ def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
 
 def log_probabilities(latent: Variable, env: Environment) -> Named:
     """log p of an assignment over its own axis "@latent" and those of its parents."""
-    if latent.family.name == "Categorical":
-        p = value_of(latent.arguments["p"], env)
-        p = p.rename({latent.arguments["p"].dims[-1]: f"@{latent.label}"})
-        return Named(env.xp.log(p.array), p.dims)
-    one = Named(np.array([0.0, 1.0]), (f"@{latent.label}",))
-    if env.xp is np:  # looked up, since 0 * log 0 is NaN
-        return lift(lambda yes, no, e: np.where(e == 1, yes, no), *both_logs(latent.arguments["p"], env), one)
-    return lift(lambda yes, no, e: e * yes + (1 - e) * no, *both_logs(latent.arguments["p"], env), one)
+    family, axis = latent.family, f"@{latent.label}"
+    assert isinstance(family, ValueFamily)
+    found: dict[str, Named] = {}
+    for key, expression in latent.arguments.items():
+        for name, e in with_complement(family, key, expression).items():
+            value = value_of(e, env)
+            found[name] = value.rename({str(latent.counts): axis}) if key == family.counted else value
+    own = None if family.counted is not None else Named(np.arange(2.0), (axis,))
 
+    def at_values(*arrays: Any) -> Any:
+        given = dict(zip(found, arrays[len(arrays) - len(found) :], strict=True))
+        return family.at_value(env.xp, arrays[0] if own is not None else None, **given)
 
-def both_logs(p: Expression, env: Environment) -> tuple[Named, Named]:
-    """(log p, log(1 - p)), the second with its digits where p is a logistic function that rounds to 1."""
-    yes, other, xp = value_of(p, env), complement(p), env.xp
     with np.errstate(divide="ignore"):
-        if other is None:
-            return Named(xp.log(yes.array), yes.dims), Named(xp.log1p(-yes.array), yes.dims)
-        no = value_of(other, env)
-        return Named(xp.log(yes.array), yes.dims), Named(xp.log(no.array), no.dims)
+        return lift(at_values, *([] if own is None else [own]), *found.values())
+
+
+def with_complement(family: Family, key: str, expression: Expression) -> dict[str, Expression]:
+    """The argument, and 1 - p beside a probability p that is a logistic function: it has its digits where p rounds to 1."""
+    other = complement(expression) if family.arguments[key].kind is PROBABILITY else None
+    return {key: expression} if other is None else {key: expression, COMPLEMENT: other}
 
 
 # ------------------------------------------------------------------------------------------------------ variables with a mean
@@ -122,7 +126,7 @@ def both_logs(p: Expression, env: Environment) -> tuple[Named, Named]:
 def mean_blocks(plan: Plan, part: ResidualPart, env: Environment) -> dict[Any, Any]:
     """{coordinate: (K, m, width[, batch])} coefficients of the mean on the row; key None is the intercept, of width 1."""
     out = {}
-    for key, value in evaluate(part.argument("mu"), env, plan.coordinates).items():
+    for key, value in evaluate(part.mean, env, plan.coordinates).items():
         own = [(f"~{d}", n) for d, n in plan.coordinates[key]] if key is not None else []
         block = _spread(plan, value, env, part.elements, own)
         width = prod(n for _, n in own)
@@ -161,17 +165,15 @@ def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any)
 
 def inverse_scale(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     """(K, m[, batch]) 1 / scale of a Normal or StudentT."""
-    slot = part.scale_slot
     if part.data:  # the distinct values of row data, one a configuration
         env = env.with_values(part.data)
-    value = _spread(plan, value_of(part.argument(slot), env), env, part.elements)
-    return 1.0 / value if slot == "sigma" else value**-0.5
+    return part.scale_kind.inverse_sd(_spread(plan, value_of(part.scale, env), env, part.elements))
 
 
 def whitened_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any) -> tuple[Any, Any]:
     """(K, m, d[, batch]) whitened residual rows, and (K[, batch]) half the log determinant of the precision."""
     rows = residual_rows(plan, part, env, origin)
-    if part.scale_slot != "cov":
+    if not part.scale_kind.matrix:
         inverse = inverse_scale(plan, part, env)
         tail = inverse.shape[2:]
         return rows * inverse.reshape((plan.K, part.size, 1, *tail)), env.xp.log(inverse).sum(axis=1)
@@ -197,7 +199,7 @@ def whiteners(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     Looking up commutes with whitening, so W is looked up as the covariance would be.
     """
     d, p = part.elements[-1]
-    expression = part.argument("cov")
+    expression = part.scale
     lead = part.elements[:-1]
     value = value_of(_constant_whitener(expression), env.having(values={**env.values, **env.whiteners}))
     other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not x.startswith("@"))
@@ -217,15 +219,29 @@ def _constant_whitener(expression: Any) -> Any:
 
 
 def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
-    """(n_tables * m * levels, K[, batch]) rows of T of a count child."""
-    family = part.distribution.family
-    assert isinstance(family, TableFamily)
-    argument, env = part.argument(part.slot), env.with_values(part.data)
-    other = complement(argument) if family.slots[part.slot].kind == "probability" else None
-    values = {part.slot: argument} if other is None else {part.slot: argument, COMPLEMENT: other}
-    slots = {k: _spread(plan, value_of(e, env), env, part.elements, [(LEVELS, part.levels)]) for k, e in values.items()}
-    rows = [_to_rows(t, part.size * part.levels, plan.K, env) for t in family.tables(env.xp, **slots)]
+    """(height, K[, batch]) rows of T of a child with tables."""
+    family, rows = part.family, []
+    if isinstance(family, TableFamily):
+        arguments = at_levels(plan, part, part.estimated, part.levels, env)
+        rows += [_to_rows(t, part.size * part.levels.size, plan.K, env) for t in family.tables(env.xp, **arguments)]
+    if isinstance(family, ValueFamily):
+        assert part.values is not None
+        arguments = at_levels(plan, part, family.value_reads, part.values, env)
+        value = None if part.counted is not None else part.values.value
+        value = value if env.batch is None or value is None else value[:, None]
+        table = family.at_value(env.xp, value, **arguments)
+        rows.append(_to_rows(table, part.size * part.values.size, plan.K, env))
     return _concatenate(env.xp, rows, 0)
+
+
+def at_levels(plan: Plan, part: TablePart, keys: Iterable[str], levels: Levels, env: Environment) -> dict[str, Any]:
+    """{argument: (K, m, levels[, batch])}, with COMPLEMENT beside a probability; what is counted lies along the levels."""
+    env, out = env.with_values(levels.data), {}
+    for key in keys:
+        extra = [(LEVELS if key != part.family.counted else str(part.counted), levels.size)]
+        for name, e in with_complement(part.family, key, part.argument(key)).items():
+            out[name] = _spread(plan, value_of(e, env), env, part.elements, extra)
+    return out
 
 
 def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
@@ -236,24 +252,9 @@ def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
     return table.transpose(1, 2, 0, 3).reshape((height, K, env.batch))
 
 
-def level_rows(plan: Plan, part: LevelPart, env: Environment) -> Any:
-    """(m * levels, K[, batch]) rows of T of a child whose value is its level."""
-    xp = env.xp
-    if part.distribution.family.name == "Dirac":
-        rows = np.tile(np.array([0.0, -np.inf])[:, None], (part.size, plan.K))
-        return rows if env.batch is None else np.broadcast_to(rows[..., None], (*rows.shape, env.batch))
-    if part.counted is not None:
-        p = value_of(part.argument("p"), env)
-        logs = xp.log(_spread(plan, p, env, part.elements, [(part.counted, part.levels)]))
-    else:
-        yes, no = (_spread(plan, x, env, part.elements) for x in both_logs(part.argument("p"), env))
-        logs = xp.stack([no, yes], axis=2)
-    return _to_rows(logs, part.size * part.levels, plan.K, env)
-
-
 def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
     """(K, m[, batch]) nu of a StudentT."""
-    return _spread(plan, value_of(part.argument("nu"), env), env, part.elements)
+    return _spread(plan, value_of(part.tail, env), env, part.elements)
 
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
@@ -278,7 +279,7 @@ def log_prior(plan: Plan, env: Environment, names: set[str] | None = None) -> An
 def prior_terms(variable: Variable, env: Environment) -> Any:
     """Log prior density of one parameter, one number per value."""
     # the density of a covariance is written in its whitener, which keeps it holomorphic
-    named = env.whiteners[variable.label] if variable.family.event_dims == 2 else env.values[variable.label]
+    named = env.whiteners[variable.label] if variable.family.matrix else env.values[variable.label]
     batch = (BATCH,) if env.batch is not None else ()
     arguments = argument_values(variable, env)
     if batch:

@@ -25,10 +25,10 @@ def draws_environment(plan: Plan, draws: Mapping[str, np.ndarray]) -> Environmen
         x = np.asarray(draws[v.label], dtype=float)
         size = len(x)
         values[v.label] = Named(np.moveaxis(x, 0, -1), (*v.dims, BATCH))
-        if v.family.event_dims == 2:
+        if v.family.matrix:
             whiteners[v.label] = Named(np.moveaxis(whitener(x), 0, -1), (*v.dims, BATCH))
     for name, value in plan.problem.fixed.items():
-        if plan.problem.spec.variables[name].family.event_dims == 2:
+        if plan.problem.spec.variables[name].family.matrix:
             whiteners[name] = Named(whitener(value.array), value.dims)
     return Environment(values, whiteners, batch=size)
 

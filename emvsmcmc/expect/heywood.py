@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..families import GaussianFamily
 from ..families.support import Positive
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
@@ -26,7 +27,7 @@ def hidden_latents(plan: Plan) -> list[Variable]:
 def regular(plan: Plan) -> bool:
     """Whether every Gaussian variable has one distribution, in which all its randomness is normal."""
     single = all(p.on.all() and not isinstance(p.variable, Switch) for p in plan.gaussians)
-    return single and all(p.distribution.family.name in ("Normal", "MvNormal") for p in plan.gaussians)
+    return single and all(isinstance(p.family, GaussianFamily) for p in plan.gaussians)
 
 
 def zero_uniquenesses(plan: Plan, env: Environment, share: float = HEYWOOD) -> dict[str, np.ndarray]:
@@ -34,7 +35,7 @@ def zero_uniquenesses(plan: Plan, env: Environment, share: float = HEYWOOD) -> d
     case), only where a latent could explain the column; and variances of latents themselves that add less than this share to
     every column (groups that do not differ).
     """
-    scales = [v for v in plan.parameters if isinstance(v.family.support(), Positive) and v.family.event_dims == 0]
+    scales = [v for v in plan.parameters if isinstance(v.family.support(), Positive) and not v.family.event_dims]
     small = [v for v in scales if env.values[v.label].array.size and _below(plan, env, v, share)]
     if not small or not hidden_latents(plan) or not regular(plan):
         return {}
@@ -67,20 +68,20 @@ def scale_at(plan: Plan, env: Environment, v: Variable, share: float) -> np.ndar
         index = scale_entries(plan, part, v)
         if index is not None:
             np.minimum.at(out, index.ravel(), (share * total[:, part.rows]).ravel())
-            power = 2 if part.scale_slot == "variance" else 1
+            power = part.scale_kind.power
     return out.reshape(env.values[v.label].array.shape) ** power
 
 
 def _below(plan: Plan, env: Environment, v: Variable, share: float) -> bool:
     """A quick look first: EM makes a chart every iteration."""
-    used = [p for p in plan.gaussians if p.scale_slot != "cov" and v.label in value_names(p.argument(p.scale_slot))]
+    used = [p for p in plan.gaussians if not p.scale_kind.matrix and v.label in value_names(p.scale)]
     if not used:
         return False
     given = plan.problem.given  # the size of what is hidden is that of the columns it shows in
     largest = max(float((plan.scale[p.columns] if p.variable.label in given else plan.scale).max()) for p in used)
     x = float(env.values[v.label].array.min())
     bound = 10 * np.sqrt(share) * largest
-    return bool(x < (bound**2 if used[0].scale_slot == "variance" else bound))
+    return bool(x < bound ** used[0].scale_kind.power)
 
 
 def _references(plan: Plan, env: Environment) -> np.ndarray:
@@ -99,8 +100,8 @@ def _references(plan: Plan, env: Environment) -> np.ndarray:
         name = part.variable.label
         if name in plan.problem.given:
             continue
-        means = [p.argument("mu") for p in plan.gaussians if name in value_names(p.argument("mu"))]
-        if all(degree(mean, {*names, name}) > 1 for mean in means) or part.scale_slot == "cov":
+        means = [p.mean for p in plan.gaussians if name in value_names(p.mean)]
+        if all(degree(mean, {*names, name}) > 1 for mean in means) or part.scale_kind.matrix:
             out[:, part.rows] = 0.0
             continue
         own = 1.0 / np.square(np.broadcast_to(inverse_scale(plan, part, env), (plan.K, part.size)))
@@ -113,9 +114,9 @@ def _references(plan: Plan, env: Environment) -> np.ndarray:
 def scale_entries(plan: Plan, part: GaussianPart, v: Variable) -> np.ndarray | None:
     """(K, m) which (flat) entry of a parameter is the scale of each element; None where it is not looked up there as it
     stands."""
-    if part.scale_slot == "cov":
+    if part.scale_kind.matrix:
         return None
-    expression = part.argument(part.scale_slot)
+    expression = part.scale
     if looked_up(expression) is not v:
         return None
     shape = plan.problem.shape(v)

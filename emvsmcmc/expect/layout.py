@@ -18,7 +18,9 @@ E[u | e] = (nu + 1)/(nu + e^2), which weights a second moment matrix of its own:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +31,12 @@ Array = np.ndarray
 class Conventions:
     """What layouts of different rows have to share for their statistics to be added.
 
-    centre (d,), scale (d,): as those of `Plan`. levels : {covariates of a slot: (levels, values) their distinct values}.
+    centre (d,), scale (d,): as those of `Plan`. levels : {slot: (levels, columns) its distinct values}, see `distinct`.
     """
 
     centre: Array
     scale: Array
-    levels: dict[tuple[str, ...], Array] = field(default_factory=dict)
+    levels: Mapping[Any, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..families import Family
+from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.support import whitener
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment
 from ..spec.expression import Expression
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..spec.walk import value_names
+from .distinct import Slot
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -41,8 +45,17 @@ class Part:
     def size(self) -> int:
         return prod(n for _, n in self.elements)
 
+    @property
+    def family(self) -> Family:
+        return self.distribution.family
+
     def argument(self, key: str) -> Expression:
         return self.distribution.arguments[key]
+
+    @cached_property
+    def reads(self) -> set[str]:
+        """Names that stand in its arguments as values."""
+        return set().union(*[value_names(e) for e in self.distribution.arguments.values()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +68,25 @@ class ResidualPart(Part):
     columns: slice
     data: dict[str, Named]
 
+    @cached_property
+    def mean(self) -> Expression:
+        return self.distribution.argument_of(MEAN)
+
+    @cached_property
+    def scale_key(self) -> str:
+        """The argument that holds its scale."""
+        (key,) = self.distribution.keys_of(ScaleKind)
+        return key
+
     @property
-    def scale_slot(self) -> str:
-        return next(k for k in ("sigma", "variance", "cov") if k in self.distribution.arguments)
+    def scale(self) -> Expression:
+        return self.argument(self.scale_key)
+
+    @property
+    def scale_kind(self) -> ScaleKind:
+        kind = self.family.arguments[self.scale_key].kind
+        assert isinstance(kind, ScaleKind)
+        return kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,33 +100,65 @@ class RadialPart(ResidualPart):
 
     offset: int
 
+    @cached_property
+    def tail(self) -> Expression:
+        return self.distribution.argument_of(TAIL)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Distinct values of what a group of tables depends on: `size` of them, each a row of every table, from row `offset` of T.
+
+    data : distinct values of covariates, along LEVELS. value : (size,) distinct values of the variable itself, where they are
+    what the table is a function of. slot : what they are distinct values of.
+    """
+
+    size: int
+    offset: int
+    data: dict[str, Named]
+    value: np.ndarray | None = None
+    slot: Slot | None = None
+
 
 @dataclass(frozen=True, eq=False)
 class TablePart(Part):
-    """A child with multipliers: n_tables tables of (size, levels) rows each, from row `offset` of T."""
+    """A child with multipliers and tables: `n_tables` of (size, levels) rows each, and one at its values where it has one."""
 
-    slot: str
     n_tables: int
-    levels: int
-    data: dict[str, Named]  # distinct values of the slot's row data, along LEVELS
-    offset: int
+    levels: Levels
+    values: Levels | None
+
+    @property
+    def offset(self) -> int:
+        return self.levels.offset
 
     @property
     def height(self) -> int:
-        return self.n_tables * self.size * self.levels
+        """Rows of T, those at its values last."""
+        at_values = 0 if self.values is None else self.values.size
+        return self.size * (self.n_tables * self.levels.size + at_values)
 
-
-@dataclass(frozen=True, eq=False)
-class LevelPart(Part):
-    """A child whose value is the level: (size, levels) rows from row `offset` of T."""
-
-    levels: int
-    counted: str | None  # dim of p that the value counts; None for Bernoulli and Dirac
-    offset: int
+    def blocks(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Its rows (height, ...) of T, or of what is shaped as T, as (tables, size, levels, ...): those of multipliers, then (1,
+        size, values, ...) those at values, each where there are any.
+        """
+        at = self.n_tables * self.size * self.levels.size
+        out = []
+        if self.n_tables:
+            out.append(rows[:at].reshape(self.n_tables, self.size, self.levels.size, *rows.shape[1:]))
+        if self.values is not None:
+            out.append(rows[at:].reshape(1, self.size, self.values.size, *rows.shape[1:]))
+        return out
 
     @property
-    def height(self) -> int:
-        return self.size * self.levels
+    def estimated(self) -> tuple[str, ...]:
+        """Its arguments that may hold parameters."""
+        return tuple(k for k in self.distribution.arguments if not self.family.arguments[k].fixed)
+
+    @property
+    def counted(self) -> str | None:
+        """The dim that its value counts."""
+        return self.distribution.counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +181,6 @@ class Plan:
     gaussians: tuple[GaussianPart, ...]
     radials: tuple[RadialPart, ...]
     tables: tuple[TablePart, ...]
-    levels: tuple[LevelPart, ...]
     full: Layout  # every distinct row, nothing collapsed
     layout: Layout  # what the iteration reads
     inverse: np.ndarray
@@ -171,7 +231,7 @@ class Plan:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        return (*self.gaussians, *self.radials, *self.tables, *self.levels)
+        return (*self.gaussians, *self.radials, *self.tables)
 
     def environment(self, values: dict[str, np.ndarray]) -> Environment:
         """Parameter values as arrays in declared shape -> Environment with fixed parameters and whiteners of covariances."""
@@ -202,7 +262,7 @@ def whitened(plan: Plan, env: Environment) -> Environment:
     """The environment with the whitener of every covariance parameter, estimated or fixed."""
     found = {}
     for v in plan.problem.spec.variables.values():
-        if v.label in env.values and v.family.event_dims == 2:
+        if v.label in env.values and v.family.matrix:
             value = env.values[v.label]
             found[v.label] = Named(whitener(value.array), value.dims)
     return env.having(whiteners=found)

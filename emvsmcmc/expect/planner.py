@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import NotInMemory
-from ..families import GaussianFamily, LevelFamily, RadialFamily, TableFamily
+from ..families import GaussianFamily, RadialFamily, TableFamily, ValueFamily
+from ..families.kinds import MEAN
 from ..problem.chunked import ChunkedProblem
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
@@ -17,10 +18,10 @@ from ..spec.expression import Index
 from ..spec.variable import Switch, Variable
 from ..spec.walk import covariate_expressions, index_names, walk
 from . import refuse
+from .distinct import DISTINCT, scale_levels
 from .layout import Conventions
-from .plan import GaussianPart, LevelPart, Plan, RadialPart, ResidualPart, TablePart
+from .plan import GaussianPart, Plan, RadialPart, ResidualPart, TablePart
 from .rowdata import RowBuilder
-from .scales import DISTINCT, scale_levels
 
 
 def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
@@ -55,7 +56,7 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     shape = tuple(axes.values())
     K = prod(shape)
 
-    residual = [v for v in variables if any(isinstance(b.family, GaussianFamily | RadialFamily) for b in _distributions(v))]
+    residual = [v for v in variables if any(isinstance(b.family, GaussianFamily | RadialFamily) for b in v.branches)]
     coordinates, slices, at = {}, {}, 1
     for key, own in _row_coordinates(problem, residual, plate):
         coordinates[key] = own
@@ -67,13 +68,12 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
     gaussians: list[GaussianPart] = []
     radials: list[RadialPart] = []
     tables: list[TablePart] = []
-    levels: list[LevelPart] = []
     for v in variables:
         if v in latents:
             refuse.probabilities(v, problem, coordinates)
             continue
         elements = tuple((d, problem.sizes[d]) for d in v.dims if d != plate)
-        for on, distribution in _branches(v, axes, K):
+        for on, distribution in _configurations(v, axes, K):
             family = distribution.family
             if isinstance(family, GaussianFamily):
                 refuse.residual(problem, v, distribution, coordinates)
@@ -86,21 +86,18 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
                 radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, offset))
             elif v.label not in problem.given:
                 refuse.hidden(v)
-            elif isinstance(family, TableFamily):
+            elif isinstance(family, TableFamily | ValueFamily):
                 refuse.tabled(v, distribution, problem)
                 tables.append(builder.table(v, distribution, on, elements))
-            elif isinstance(family, LevelFamily):
-                refuse.tabled(v, distribution, problem)
-                levels.append(builder.level(v, distribution, on, elements))
             else:
                 refuse.not_a_child(v, distribution)
-    refuse.switch_holes(problem, gaussians, tables, levels)
+    refuse.switch_holes(problem, gaussians)
     refuse.radial_holes(problem, gaussians, radials)
     refuse.joint_affinity(problem, [*gaussians, *radials])
     full, layout, inverse = builder.layouts()
     return Plan(
         problem, axes, tuple(latents), coordinates, slices, builder.centre, builder.scale,
-        tuple(gaussians), tuple(radials), tuple(tables), tuple(levels), full, layout, inverse,
+        tuple(gaussians), tuple(radials), tuple(tables), full, layout, inverse,
         known=scales.codes,
     )  # fmt: skip
 
@@ -119,11 +116,7 @@ def _indexing(variable: Variable) -> set[str]:
     return found
 
 
-def _distributions(variable: Variable) -> tuple[Variable, ...]:
-    return variable.branches if isinstance(variable, Switch) else (variable,)
-
-
-def _branches(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:
+def _configurations(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:
     if not isinstance(variable, Switch):
         return [(np.ones(K, dtype=bool), variable)]
     name = variable.index.label
@@ -136,10 +129,10 @@ def _row_coordinates(problem: Problem, residual: list[Variable], plate: str) -> 
     """Columns of v after the constant: covariate expressions of means, then the variables that have means."""
     keys: dict[Any, list[tuple[str, int]]] = {}
     for v in residual:
-        for distribution in _distributions(v):
-            if "mu" not in distribution.arguments:
+        for distribution in v.branches:
+            if not distribution.has(MEAN):
                 continue
-            for e in covariate_expressions(distribution.arguments["mu"]):
+            for e in covariate_expressions(distribution.argument_of(MEAN)):
                 key = e.name if e.name is not None else e
                 keys[key] = [(d, problem.sizes[d]) for d in e.dims if d != plate]
     return [*keys.items(), *[(v.label, [(d, problem.sizes[d]) for d in v.dims if d != plate]) for v in residual]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..families.studentt import digamma_less_log, log_constant, scale_constant
+from ..families.radial import digamma_less_log, log_constant, scale_constant
 from ..families.support import Positive
 from ..spec.evaluate import Environment
 from ..spec.walk import value_names
@@ -114,7 +114,7 @@ def normal_tails(plan: Plan, env: Environment) -> dict[str, Array]:
 
     The likelihood then rises for ever, and a finite value says nothing: infinity is a boundary like any other.
     """
-    read = set().union(*[value_names(p.argument("nu")) for p in plan.radials])
+    read = set().union(*[value_names(p.tail) for p in plan.radials])
     limit = NORMAL * max(1.0, float(plan.problem.weights.sum()))
     return {
         v.label: env.values[v.label].array.ravel() > limit

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
-from ..families import GaussianFamily, LevelFamily
-from ..families.support import Real, Simplex
+from ..families import GaussianFamily
+from ..families.kinds import MEAN, TAIL, ScaleKind
+from ..families.support import Interval, Real, Simplex
 from ..problem.problem import Problem
-from ..spec.arguments import parents
+from ..spec.arguments import parameter_support, parents
 from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
 from ..spec.expression import Constant, Data, Expression
 from ..spec.named import Named
@@ -64,7 +65,7 @@ def priors(problem: Problem) -> None:
             )
         if not isinstance(v.family.support(), Simplex):
             continue
-        for key in v.family.support_reads:
+        for key in (k for k in v.arguments if v.family.arguments[k].decides):
             if value_names(v.arguments[key]) and not (value_of(v.arguments[key], Environment(known)).array > 0).all():
                 raise UnsupportedModel(
                     f"{v.label}.{key}",
@@ -158,16 +159,14 @@ def hidden(variable: Variable) -> None:
 
 
 def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None:
-    """Numbers of trials are known; the probabilities of a given category, whose value is the level of one table for all rows, do
-    not change from row to row.
-    """
+    """Numbers of trials are known; the probabilities of a given category do not change from row to row."""
     estimated = {v.label for v in problem.parameters}
-    one_table = isinstance(distribution.family, LevelFamily)
-    for key, slot in distribution.family.slots.items():  # type: ignore[attr-defined]
-        names = value_names(distribution.arguments[key])
-        if slot.kind is None and names & estimated:
+    family = distribution.family
+    for key, expression in distribution.arguments.items():
+        names = value_names(expression)
+        if family.arguments[key].fixed and names & estimated:
             found, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
-        elif one_table and names & set(problem.covariates):
+        elif key == family.counted and names & set(problem.covariates):
             found, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
             remedy = "Index a table of probabilities by a discrete variable instead."
         else:
@@ -186,7 +185,8 @@ def not_a_child(variable: Variable, distribution: Variable) -> None:
 
 def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, Any]) -> None:
     """Assignment probabilities may be looked up, not regressed on row quantities."""
-    found = sorted(str(n) for n in value_names(variable.arguments["p"]) if n in coordinates or n in problem.covariates)
+    read = set().union(*[value_names(e) for e in variable.arguments.values()])
+    found = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
     if found:
         raise UnsupportedModel(
             variable.label,
@@ -204,7 +204,7 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
         if not problem.spec.plates_of(v)
     }
     try:
-        evaluate(distribution.arguments["mu"], Environment(known), coordinates)
+        evaluate(distribution.argument_of(MEAN), Environment(known), coordinates)
     except NotAffineHere as reason:
         raise NotAffine(
             f"{variable.label}: mean",
@@ -219,47 +219,47 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
             str(missing).strip("'\""),
             "Index by a discrete variable instead.",
         ) from None
-    for slot in ("sigma", "variance", "cov", "nu"):
-        if slot in distribution.arguments:
-            rowwise = {v.label for v in problem.row_variables}
-            if slot in ("cov", "nu"):  # a known scale of each row has a place of its own, see `rowdata.ScaleLevels`
-                rowwise |= set(problem.covariates)
-            rows = sorted(value_names(distribution.arguments[slot]) & rowwise)
-            if rows:
-                raise UnsupportedModel(
-                    f"{variable.label}: {slot}",
-                    f"{'degrees of freedom that are' if slot == 'nu' else 'a scale that is'} the same in all rows of a "
-                    "configuration",
-                    f"a dependence on {rows}",
-                    f"Index {'them' if slot == 'nu' else 'the scale'} by a discrete variable"
-                    f"{'' if slot == 'nu' else ', or give row weights'}.",
-                )
-    if "cov" in distribution.arguments:
-        _look_up_only(variable, distribution.arguments["cov"])
-    if "nu" in distribution.arguments:
-        _positive_only(variable, distribution.arguments["nu"])
+    for key, expression in distribution.arguments.items():
+        kind = distribution.family.arguments[key].kind
+        if kind is MEAN:
+            continue
+        rowwise = {v.label for v in problem.row_variables}
+        if not isinstance(kind, ScaleKind) or kind.matrix:  # a known scale of each row has a place of its own, see `distinct`
+            rowwise |= set(problem.covariates)
+        rows = sorted(value_names(expression) & rowwise)
+        if rows:
+            tail = kind is TAIL
+            raise UnsupportedModel(
+                f"{variable.label}: {key}",
+                f"{'degrees of freedom that are' if tail else 'a scale that is'} the same in all rows of a configuration",
+                f"a dependence on {rows}",
+                f"Index {'them' if tail else 'the scale'} by a discrete variable{'' if tail else ', or give row weights'}.",
+            )
+        if isinstance(kind, ScaleKind) and kind.matrix:
+            _look_up_only(variable, key, expression)
+        if kind is TAIL:
+            _positive_only(variable, key, expression)
 
 
-def _positive_only(variable: Variable, nu: Expression) -> None:
+def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
     """Degrees of freedom are positive wherever the prior of a parameter that stands for them lies."""
     base = looked_up(nu)
     if not isinstance(base, Variable):
         return
-    lower = base.arguments.get("lower")
-    below = isinstance(base.family.support(), Real) or (isinstance(lower, Constant) and bool((lower.value < 0).any()))
-    if below:
+    support = parameter_support(base, Environment({}))
+    if isinstance(support, Real) or (isinstance(support, Interval) and bool((np.asarray(support.lower) < 0).any())):
         raise UnsupportedModel(
             f"{base.label}",
-            f"a prior on positive numbers, since it is the nu of {variable.label!r}",
+            f"a prior on positive numbers, since it is the {key} of {variable.label!r}",
             f"a {base.family.name} prior, which lies on negative ones too",
             "Give it a Gamma prior, or write ev.exp(...) around it.",
         )
 
 
-def _look_up_only(variable: Variable, cov: Expression) -> None:
+def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:
     if not isinstance(looked_up(cov), (Variable, Constant)):
         raise UnsupportedModel(
-            f"{variable.label}: cov",
+            f"{variable.label}: {key}",
             "a covariance parameter or constant, indexed or not",
             "an expression",
             "Declare it as a parameter with its own prior.",
@@ -272,7 +272,7 @@ def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
     """
     names = {v.label for v in problem.parameters}
     for part in parts:
-        mean = part.distribution.arguments["mu"]
+        mean = part.mean
         if 1 < degree(mean, names) < np.inf:
             involved = sorted(value_names(mean) & names)
             raise NotAffine(
@@ -283,7 +283,7 @@ def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
             )
 
 
-def switch_holes(problem: Problem, gaussians: Sequence[Part], tables: Sequence[Part], levels: Sequence[Part]) -> None:
+def switch_holes(problem: Problem, gaussians: Sequence[Part]) -> None:
     """A hole in a Switch can be filled only where every branch is Gaussian, or none is."""
     for part in gaussians:
         if isinstance(part.variable, Switch) and not all(isinstance(b.family, GaussianFamily) for b in part.variable.branches):
@@ -306,7 +306,7 @@ def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: S
     holes = {p.variable.label: p for p in (*gaussians, *radials) if _has_holes(problem, p.variable)}
     student = {p.variable.label for p in radials}
     for part in (*gaussians, *radials):
-        for name in sorted(value_names(part.distribution.arguments["mu"]) & set(holes)):
+        for name in sorted(value_names(part.mean) & set(holes)):
             if name in student:
                 raise UnsupportedModel(
                     f"{name}",

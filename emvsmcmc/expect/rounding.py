@@ -32,7 +32,7 @@ def rounding_of_sums(plan: Plan, env: Environment, S: Statistics) -> float:
         size += 0.5 * float(squares.sum()) + float((np.sqrt(weight * squares) * _terms(plan, env, S, parts, rows, M)).sum())
         size += float((weight * _off(plan, S, rows) ** 2).sum()) / EPS
     for v in plan.parameters:
-        if v.family.event_dims == 2:
+        if v.family.matrix:
             cov = env.values[v.label].array
             sd = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
             values = np.linalg.eigvalsh(cov / (sd[..., :, None] * sd[..., None, :]))

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..families import GaussianFamily, RadialFamily, TableFamily
+from ..families import GaussianFamily, RadialFamily, TableFamily, ValueFamily
+from ..families.kinds import MEAN
 from ..numerics import root_of_moments
-from ..problem.branches import allowed_values, inside_cells
-from ..problem.check import distributions
+from ..problem.branches import allowed_values
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
-from ..spec.named import Named
-from ..spec.variable import Switch, Variable
+from ..spec.expression import Expression
+from ..spec.variable import Variable
 from ..spec.walk import coordinate_key, covariate_expressions, value_names
+from .distinct import Slot, distinct, given_inside
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
-from .plan import LEVELS, LevelPart, TablePart
-from .scales import distinct_values
+from .plan import LEVELS, Levels, TablePart
 
 SUM_ROWS = 1024
 QUARTILES = 1.349  # distance of the quartiles of a Normal, in standard deviations
@@ -76,58 +76,81 @@ class RowBuilder:
 
     def _heavy(self) -> list[int]:
         """Columns that may hold outliers far beyond their other values: those of StudentT variables."""
-        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in distributions(v))]
+        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
         return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
 
     def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
         """(n, elements) given values of a child."""
         return self.problem.given[variable.label].to((self.plate, *[d for d, _ in elements])).reshape(self.n, -1)
 
-    def _inside(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
-        """(n, elements) given values of one branch of a Switch; holes where it has neither mass nor density, since its
-        configurations are ruled out there.
-        """
-        x = self._values(variable, elements)
-        if not isinstance(variable, Switch):
-            return x
-        return np.where(inside_cells(self.problem, variable, distribution), x, np.nan)
-
     def table(
         self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
     ) -> TablePart:
-        """Multipliers of a count child. A slot that depends on row data gets one level for each distinct value of those data."""
+        """Multipliers of a child with tables. Arguments that depend on row data get one level for each distinct value of those
+        data, and a term that is a function of the value itself one for each distinct value. A hole has multiplier 0.
+        """
+        family, branch = distribution.family, variable.branches.index(distribution)
+        x = given_inside(self.problem, self.plate, variable.label, branch)
+        multipliers = []
+        if isinstance(family, TableFamily):
+            fixed = {k: self._known(e, elements) for k, e in distribution.arguments.items() if family.arguments[k].fixed}
+            multipliers = family.multipliers(x, **fixed)
+        estimated = [e for k, e in distribution.arguments.items() if not family.arguments[k].fixed]
+        codes, levels = self._levels(Slot(self._row_data(estimated)) if multipliers else None)
+        for phi in multipliers:
+            for j in range(x.shape[1]):
+                self._term(phi[:, j], levels.size, codes)
+        values = self._at_values(variable, distribution, branch, x) if isinstance(family, ValueFamily) else None
+        return TablePart(variable, distribution, on, elements, len(multipliers), levels, values)
+
+    def _term(self, phi: np.ndarray, levels: int, codes: np.ndarray) -> None:
+        """One column of multipliers, and its rows of T."""
+        if levels == 1:
+            self.X.append(phi)
+            self.x_row.append(self.L)
+        else:
+            self.phi.append(phi)
+            self.level_columns.append(self.L + codes)
+        self.L += levels
+
+    def _at_values(self, variable: Variable, distribution: Variable, branch: int, x: np.ndarray) -> Levels:
+        """The rows of T of a term that is a function of the value: all values of a variable that counts, else the distinct ones.
+        What the term reads of row data makes further values of it.
+        """
         family = distribution.family
-        assert isinstance(family, TableFamily)
-        x = self._inside(variable, distribution, elements)
-        m = x.shape[1]
-        slot = next(k for k in family.slots if family.slots[k].kind is not None)
+        assert isinstance(family, ValueFamily)
+        there = np.isfinite(x)
+        names = self._row_data([distribution.arguments[k] for k in family.value_reads])
+        if family.indexes and not names:
+            value = np.arange(self.problem.levels(variable), dtype=float)
+            codes, levels = np.where(there, x, 0).astype(np.int64), Levels(len(value), self.L, {}, value)
+        else:
+            codes, levels = self._levels(Slot(names, variable.label, branch))
+        for j in range(x.shape[1]):
+            self._term(there[:, j].astype(float), levels.size, codes[:, j])
+        return levels
+
+    def _levels(self, slot: Slot | None) -> tuple[np.ndarray, Levels]:
+        """The level of every row (or cell), and the levels themselves from the next row of T on; one, where nothing is read."""
+        if slot is None or (not slot.names and slot.variable is None):
+            return np.zeros(self.n, dtype=np.int64), Levels(1, self.L, {})
+        found = distinct(slot, self.problem, self.plate, self.conventions, LEVELS)
+        return found.codes, Levels(found.size, self.L, found.data, found.value, slot)
+
+    def _row_data(self, expressions: list[Expression]) -> tuple[str, ...]:
+        return tuple(sorted(set().union(*[value_names(e) for e in expressions]) & set(self.problem.covariates)))
+
+    def _known(self, expression: Expression, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
+        """(n, elements) values of an expression that reads nothing estimated."""
         env = Environment({**self.problem.covariates, **self.problem.fixed})
-        shape = (self.n, *[s for _, s in elements])
-        fixed = {}
-        for key, expression in distribution.arguments.items():
-            if key != slot:
-                value = value_of(expression, env).to((self.plate, *[d for d, _ in elements]))
-                fixed[key] = np.broadcast_to(value, shape).reshape(self.n, m)
-        multipliers = family.multipliers(x, **fixed)
-        codes, levels, data = self._levels(distribution, slot)
-        part = TablePart(variable, distribution, on, elements, slot, len(multipliers), levels, data, self.L)
-        for f, phi in enumerate(multipliers):
-            for j in range(m):
-                first = self.L + (f * m + j) * levels
-                if levels == 1:
-                    self.X.append(phi[:, j])
-                    self.x_row.append(first)
-                else:
-                    self.phi.append(phi[:, j])
-                    self.level_columns.append(first + codes)
-        self.L += part.height
-        return part
+        value = value_of(expression, env).to((self.plate, *[d for d, _ in elements]))
+        return np.broadcast_to(value, (self.n, *[s for _, s in elements])).reshape(self.n, -1)
 
     def radial(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> int:
         """A StudentT: where its values are there, and what its residuals read. Returns the row of T of its first constant."""
         there = np.isfinite(self._values(variable, elements))
         offset, columns = self.L, self.slices[variable.label]
-        mean = distribution.arguments["mu"]
+        mean = distribution.argument_of(MEAN)
         keys = [*map(coordinate_key, covariate_expressions(mean)), *value_names(mean)]
         read = np.zeros(self.V.shape[1], dtype=bool)
         read[0] = True
@@ -143,39 +166,9 @@ class RowBuilder:
             own[columns.start + j] = True
             self.radial_reads.append(own)
         self.L += there.shape[1]
-        if not (isinstance(variable, Switch) and any(isinstance(b.family, GaussianFamily) for b in variable.branches)):
+        if not any(isinstance(b.family, GaussianFamily) for b in variable.branches):
             self.hole[:, columns] = False  # a missing value is dropped, not integrated out
         return offset
-
-    def _levels(self, distribution: Variable, slot: str) -> tuple[np.ndarray, int, dict[str, Named]]:
-        names = sorted(value_names(distribution.arguments[slot]) & set(self.problem.covariates))
-        if not names:
-            return np.zeros(self.n, dtype=np.int64), 1, {}
-        return distinct_values(self.problem, self.plate, names, self.conventions, LEVELS)
-
-    def level(
-        self, variable: Variable, distribution: Variable, on: np.ndarray, elements: tuple[tuple[str, int], ...]
-    ) -> LevelPart:
-        """A child whose value is its level; a hole has multiplier 0."""
-        x = self._inside(variable, distribution, elements)
-        there = np.isfinite(x)
-        counted = None
-        if distribution.family.name == "Dirac":
-            shape = (self.n, *[s for _, s in elements])
-            c = np.broadcast_to(
-                value_of(distribution.arguments["c"], Environment({})).to((self.plate, *[d for d, _ in elements])), shape
-            )
-            codes, levels = (x != c.reshape(self.n, -1)).astype(np.int64), 2
-        else:
-            levels = self.problem.levels(variable)
-            counted = distribution.arguments["p"].dims[-1] if distribution.family.name == "Categorical" else None
-            codes = np.where(there, x, 0).astype(np.int64)
-        part = LevelPart(variable, distribution, on, elements, levels, counted, self.L)
-        for j in range(x.shape[1]):
-            self.phi.append(there[:, j].astype(float))
-            self.level_columns.append(self.L + j * levels + codes[:, j])
-        self.L += part.height
-        return part
 
     def _evidence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0,

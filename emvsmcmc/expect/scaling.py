@@ -54,7 +54,7 @@ def _effect_on_means(plan: Plan, v: Variable) -> np.ndarray:
     out = np.zeros(size)
     origin = np.tile(plan.centre, (plan.K, 1))
     for part in plan.residual_parts:
-        if v.label not in value_names(part.argument("mu")):
+        if v.label not in value_names(part.mean):
             continue
         shape = plan.problem.shape(v)
         zero, unit = np.zeros(shape), np.eye(size).reshape((*shape, size))
@@ -72,7 +72,7 @@ def _effect_on_tables(plan: Plan, v: Variable) -> np.ndarray:
     size, values = prod(plan.problem.shape(v)), _values(plan)
     out = np.zeros(size)
     for part in plan.tables:
-        if v.label not in value_names(part.argument(part.slot)):
+        if v.label not in part.reads:
             continue
         x = values[v.label].array
         steps = x[..., None] + 1j * COMPLEX_STEP * np.eye(size).reshape((*x.shape, size))

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from ..errors import BadInput
-
-Writer = Callable[[xr.Dataset, Path], Path]
-_pages: dict[str, Callable[[], Writer]] = {}
-
-
-def pages_by(experiment: str, load: Callable[[], Writer]) -> None:
-    """Register what writes the page of an experiment, as a function that imports it when it is first needed."""
-    _pages[experiment] = load
+from ..comparison.pages import write_report
 
 
 @xr.register_dataset_accessor("ev")
@@ -55,9 +46,4 @@ class Experiment:
     def report(self, folder: str | os.PathLike[str]) -> Path:
         """Write the page: `folder`/index.html, one self-contained file. Returns its path. Raises BadInput for a Dataset that is
         not the result of an experiment."""
-        kind = str(self.dataset.attrs.get("experiment", ""))
-        if kind not in _pages:
-            raise BadInput(
-                "dataset", f"the result of an experiment ({', '.join(_pages) or 'import emvsmcmc first'})", kind or "another"
-            )
-        return _pages[kind]()(self.dataset, Path(folder))
+        return write_report(self.dataset, folder)

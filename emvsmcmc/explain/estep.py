@@ -7,9 +7,12 @@ import re
 import numpy as np
 
 from ..expect.plan import GaussianPart, RadialPart
+from ..families.kinds import MEAN, TAIL, ScaleKind
+from ..families.writing import bracketed
 from ..spec.variable import Switch, Variable
+from ..words import labelled
 from .means import residual
-from .plan_view import View, bracketed, total
+from .plan_view import View, total
 
 WIDTH = 110
 
@@ -97,9 +100,10 @@ def _density(view: View) -> str:
 
 
 def _probability(view: View, v: Variable) -> str:
-    symbol, p = view.symbols[v.label], v.arguments["p"]
-    if v.family.name != "Categorical":
-        return f"Bernoulli({symbol} | {view.write.expression(p)})"
+    symbol = view.symbols[v.label]
+    if v.family.counted is None:
+        return view.write.density(v, symbol, v.dims)
+    p = v.arguments[v.family.counted]
     text = view.write.having(**{p.dims[-1]: symbol}).expression(p)
     return f"{text}[{symbol}]" if p.dims[-1].startswith("_") else text  # a constant without names
 
@@ -110,12 +114,12 @@ def _switched(view: View, v: Switch, branch: int | None) -> str:
 
 
 def _plain(v: Variable) -> str:
-    return f"{v.label}[{', '.join(v.dims)}]"
+    return labelled(v.label, v.dims)
 
 
 def _value(v: Variable) -> str:
     event = v.family.event_dims
-    return f"{v.label}[{', '.join(v.dims[: len(v.dims) - event] if event else v.dims)}]"
+    return labelled(v.label, v.dims[: len(v.dims) - event])
 
 
 def _gaussians(view: View) -> list[str]:
@@ -151,7 +155,11 @@ def _gaussians(view: View) -> list[str]:
 def _scales(view: View, part: RadialPart) -> list[str]:
     """The expected latent scale of a Student-t value."""
     write, name = view.of(part), part.variable.label
-    nu, scale = (write.argument(part.distribution, key, part.variable.dims) for key in ("nu", "sigma"))
+    nu, scale = (
+        write.argument(part.distribution, key, part.variable.dims)
+        for kind in (TAIL, ScaleKind)
+        for key in part.distribution.keys_of(kind)
+    )
     away = residual(view, part)
     lines = [
         f"{name} is Normal with its variance divided by a scale of its own ~ Gamma({nu} / 2, {nu} / 2); expected:",
@@ -165,11 +173,11 @@ def _scales(view: View, part: RadialPart) -> list[str]:
 def _missing_cells(view: View, part: GaussianPart) -> list[str]:
     name, write = part.variable.label, view.of(part)
     P, m = view.letter("P"), view.letter("m")
-    mu = write.argument(part.distribution, "mu", part.variable.dims)
-    if part.scale_slot != "cov":
-        scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
-        return [f"    {name}: {m} = {mu}, {P} = {scale}{'²' if part.scale_slot == 'sigma' else ''}"]
-    cov = write.argument(part.distribution, "cov", part.variable.dims)
+    (key,) = part.distribution.keys_of(MEAN)
+    mu = write.argument(part.distribution, key, part.variable.dims)
+    cov = write.argument(part.distribution, part.scale_key, part.variable.dims)
+    if not part.scale_kind.matrix:
+        return [f"    {name}: {m} = {mu}, {P} = {part.scale_kind.variance_text(cov)}"]
     return [
         f"    {name}: {m} = μ_h + Σ_ho Σ_oo⁻¹ (x_o − μ_o), {P} = Σ_hh − Σ_ho Σ_oo⁻¹ Σ_oh, μ = {mu}, Σ = {cov},",
         "    h the missing and o the given cells of the row",
@@ -178,9 +186,8 @@ def _missing_cells(view: View, part: GaussianPart) -> list[str]:
 
 def _weighted_derivative(view: View, part: GaussianPart) -> str:
     """D' times the precision of a Gaussian variable."""
-    scale = view.of(part).argument(part.distribution, part.scale_slot, part.variable.dims)
-    inverse = {"sigma": f"diag({scale}⁻²)", "variance": f"diag({scale}⁻¹)"}.get(part.scale_slot, f"{scale}⁻¹")
-    return f"D_{part.variable.label}ᵀ {inverse}"
+    scale = view.of(part).argument(part.distribution, part.scale_key, part.variable.dims)
+    return f"D_{part.variable.label}ᵀ {part.scale_kind.precision_text(scale)}"
 
 
 def summed_out(view: View) -> list[str]:

@@ -9,10 +9,13 @@ import numpy as np
 from ..em.regression import Regression
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.plan import ResidualPart
+from ..families.kinds import MEAN, ScaleKind
+from ..families.writing import bracketed, grouped
 from ..spec.named import Named
 from ..spec.variable import Variable
 from ..spec.walk import value_names
-from .plan_view import View, bracketed, grouped, total
+from ..words import labelled
+from .plan_view import View, total
 
 SAME = 1e-12  # relative difference below which two precisions are one
 
@@ -25,7 +28,7 @@ def mean_step(view: View, regression: Regression, prior: bool) -> list[str]:
         simple = _one_precision(view, regression)
         if not prior and simple:
             return [f"{names}: weighted mean", _weighted_mean(view, part)]
-        if prior and simple and parameter.family.name == "Normal":
+        if prior and simple and not parameter.family.event_dims:
             return [f"{names}: weighted mean, its Normal prior counting as further data", _posterior_mean(view, part, parameter)]
     kind = "weighted regression" if view.plan.axes or view.weighted else "regression"
     unknowns = f"{regression.P} unknown{'s' if regression.P > 1 else ''}, one linear system"
@@ -56,7 +59,7 @@ def _one_precision(view: View, regression: Regression) -> bool:
     """True where all rows that inform a parameter have the same precision, which then cancels."""
     part = regression.parts[0]
     chosen = regression.designs[0][:, :, 0].argmax(-1)  # (K, m) parameter of each residual row
-    if part.scale_slot != "cov":
+    if not part.scale_kind.matrix:
         precision = inverse_scale(view.plan, part, view.environment)
         found: dict[int, float] = {}
         for k in np.flatnonzero(part.on):
@@ -80,7 +83,7 @@ def _one_precision(view: View, regression: Regression) -> bool:
 
 def _left(view: View, part: ResidualPart) -> tuple[str, list[str]]:
     """What the mean is looked up as, and its indices."""
-    write, e = view.of(part), part.argument("mu")
+    write, e = view.of(part), part.mean
     drop = (
         part.variable.dims[len(part.variable.dims) - part.distribution.family.event_dims :]
         if part.distribution.family.event_dims
@@ -109,13 +112,13 @@ def _posterior_mean(view: View, part: ResidualPart, parameter: Variable) -> str:
         f"{total(over)}{view.responsibility(write)}{u}{expected(view, part, view.value(part))}",
         bracketed(view.weight(over, write, u)),
     )
-    scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
-    event = part.variable.dims[-1:] if part.scale_slot == "cov" else ()
+    scale = write.argument(part.distribution, part.scale_key, part.variable.dims)
+    event = part.variable.dims[-1:] if part.scale_kind.matrix else ()
     mu, spread = _prior_arguments(view, parameter, event)
-    if part.scale_slot == "cov":
+    if part.scale_kind.matrix:
         pull = f" + diag({spread})⁻¹ {mu}" if mu != "0" else ""
         return f"{left} = ({n} {scale}⁻¹ + diag({spread})⁻¹)⁻¹ ({scale}⁻¹ {x}{pull})"
-    square = f"{bracketed(scale)}²" if part.scale_slot == "sigma" else bracketed(scale)
+    square = part.scale_kind.variance_text(scale)
     pull = f" + {bracketed(mu)} / {spread}" if mu != "0" else ""
     return f"{left} = ({x} / {square}{pull}) / ({n} / {square} + 1 / {spread})"
 
@@ -123,34 +126,37 @@ def _posterior_mean(view: View, part: ResidualPart, parameter: Variable) -> str:
 def _prior_arguments(view: View, parameter: Variable, event: Sequence[str] = ()) -> tuple[str, str]:
     """Mean and variance of a Normal prior, as written; `event` dims are taken as one."""
     write = view.write
-    mu = write.expression(parameter.arguments["mu"], event)
-    if "sigma" in parameter.arguments:
-        return mu, f"{bracketed(write.expression(parameter.arguments['sigma'], event))}²"
-    return mu, bracketed(write.expression(parameter.arguments["variance"], event))
+    (key,) = parameter.keys_of(ScaleKind)
+    kind = parameter.family.arguments[key].kind
+    assert isinstance(kind, ScaleKind)
+    mu = write.expression(parameter.argument_of(MEAN), event)
+    return mu, kind.variance_text(write.expression(parameter.arguments[key], event))
 
 
 def _squares(view: View, part: ResidualPart) -> str:
     write, over = view.of(part), total(_over(view, part, []))
-    scale = write.argument(part.distribution, part.scale_slot, part.variable.dims)
+    scale = write.argument(part.distribution, part.scale_key, part.variable.dims)
     away, r = residual(view, part), view.responsibility(write) + view.scale(part, write)
-    if part.scale_slot == "cov":
+    if part.scale_kind.matrix:
         return f"{over}{r}{expected(view, part, f'{away}ᵀ {scale}⁻¹ {away}')}"
-    square = f"{bracketed(scale)}²" if part.scale_slot == "sigma" else bracketed(scale)
+    square = part.scale_kind.variance_text(scale)
     return f"{over}{r}{expected(view, part, f'{away}²')} / {square}"
 
 
 def residual(view: View, part: ResidualPart) -> str:
     """(waiting[eruption] − mean[k])"""
-    mu = view.of(part).argument(part.distribution, "mu", part.variable.dims)
+    (key,) = part.distribution.keys_of(MEAN)
+    mu = view.of(part).argument(part.distribution, key, part.variable.dims)
     return f"({view.value(part)} − {bracketed(mu)})" if mu != "0" else view.value(part)
 
 
 def _prior_squares(view: View, parameter: Variable) -> str:
-    name = f"{parameter.label}[{', '.join(parameter.dims)}]" if parameter.dims else parameter.label
-    if parameter.family.name == "MvNormal":
+    name = labelled(parameter.label, parameter.dims)
+    if parameter.family.event_dims:
         lead = parameter.dims[:-1]
-        name = f"{parameter.label}[{', '.join(lead)}]" if lead else parameter.label
-        mu, cov = (view.write.argument(parameter, key, parameter.dims) for key in ("mu", "cov"))
+        name = labelled(parameter.label, lead)
+        keys = [*parameter.keys_of(MEAN), *parameter.keys_of(ScaleKind)]
+        mu, cov = (view.write.argument(parameter, key, parameter.dims) for key in keys)
         return f"{total(lead)}({name} − {mu})ᵀ {cov}⁻¹ ({name} − {mu})  (prior)"
     mu, variance = _prior_arguments(view, parameter)
     away = f"({name} − {bracketed(mu)})" if mu != "0" else name
@@ -165,4 +171,4 @@ def expected(view: View, part: ResidualPart, text: str) -> str:
 
 
 def stands_in_mean(view: View, parameter: Variable) -> bool:
-    return any(parameter.label in value_names(p.argument("mu")) for p in view.plan.residual_parts)
+    return any(parameter.label in value_names(p.mean) for p in view.plan.residual_parts)

@@ -8,39 +8,18 @@ import numpy as np
 
 from ..em.look_ups import Use, unwrapped, uses_of
 from ..em.mstep import LookUp, MStep
-from ..expect.plan import LevelPart, ResidualPart, TablePart
-from ..families import Prior, TableFamily
-from ..families.support import Interval, Simplex
+from ..expect.plan import ResidualPart, TablePart
+from ..families import ConjugateFamily, Prior, TableFamily
+from ..families.kinds import COVARIANCE, RATE, ConjugateKind, ScaleKind
+from ..families.support import Interval, Real, Simplex
 from ..spec.arguments import argument_values, parameter_support, parents
 from ..spec.expression import Expression, Operation
 from ..spec.notation import Notation
 from ..spec.variable import Variable
 from ..spec.walk import degree, looked_up, value_names, walk
+from ..words import labelled
 from .means import expected, mean_step, residual, stands_in_mean
-from .plan_view import View, bracketed, grouped, total
-
-TITLES = {
-    "probabilities": "counts, normalised",
-    "probability": "share of successes",
-    "rate": "events over exposure",
-    "sigma": "weighted sum of squares",
-    "variance": "weighted sum of squares",
-    "cov": "weighted sum of outer products",
-}
-PRIOR_TITLES = {
-    ("probabilities", "Dirichlet"): "mode of a Dirichlet",
-    ("probability", "Beta"): "mode of a Beta",
-    ("rate", "Gamma"): "mode of a Gamma",
-    ("rate", "Exponential"): "mode of a Gamma",
-    ("variance", "InverseGamma"): "mode of an inverse Gamma",
-    ("cov", "InverseWishart"): "mode of an inverse Wishart",
-}
-# stationary point of -N log s - SS / (2 s^2) + log prior(s), for priors of a standard deviation s that are not conjugate to it
-EQUATIONS = {
-    "HalfNormal": ("quadratic in its square", "s⁴ / {sigma}² + N s² − SS = 0"),
-    "InverseGamma": ("quadratic", "(N + {alpha} + 1) s² − {beta} s − SS = 0"),
-    "HalfCauchy": ("quadratic in its square", "(N + 2) s⁴ + (N {beta}² − SS) s² − SS {beta}² = 0"),
-}
+from .plan_view import View, total
 
 
 def m_step(view: View, prior: bool) -> list[str]:
@@ -69,23 +48,23 @@ def _numeric(view: View, names: list[str], prior: bool) -> list[str]:
 
 def _why(view: View, v: Variable, prior: bool) -> str:
     uses = uses_of(view.plan, v)
-    tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.argument("nu"))]
+    tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.tail)]
     if tails:
         return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
     if stands_in_mean(view, v):
-        curved = [p for p in view.plan.residual_parts if degree(p.argument("mu"), {n.label for n in view.plan.parameters}) > 1]
-        if any(v.label in value_names(p.argument("mu")) for p in curved):
+        curved = [p for p in view.plan.residual_parts if degree(p.mean, {n.label for n in view.plan.parameters}) > 1]
+        if any(v.label in value_names(p.mean) for p in curved):
             return f"the mean of {curved[0].variable.label} is not affine in its parameters"
         if uses != []:
             return "it stands in a mean and in another slot"
-        if prior and v.family.name == "StudentT":
-            return "its StudentT prior is not Normal, so that the mean is no regression"
+        if prior and isinstance(v.family.support(), Real):
+            return f"its {v.family.name} prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
     if uses is None:
         return "it stands inside an expression, not alone in a slot"
     if not uses:
         return "it stands only in priors"
-    kinds = sorted({u.kind for u in uses})
+    kinds = sorted({u.kind.name for u in uses})
     if len(kinds) > 1:
         return f"it stands in slots of different kinds ({', '.join(kinds)})"
     return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
@@ -97,11 +76,12 @@ def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
     pairs = [_messages(view, v, use, kept) for use in step.uses]
     first, second = (_plus([p[i] for p in pairs]) for i in (0, 1))
     if not prior:
-        lines = [f"{v.label}: {TITLES[kind]}", *_formula(view, step, left, first, second, None)]
+        lines = [f"{v.label}: {kind.title}", *_formula(view, step, left, first, second, None)]
     else:
         natural = _natural(view, v, kind)
         if natural is None:
-            title, equation = EQUATIONS.get(v.family.name, ("closed form", f"the mode of likelihood times {v.family.name} prior"))
+            assert isinstance(v.family, Prior)
+            title, equation = v.family.equations[kind]
             given = {k: view.write.expression(e) for k, e in v.arguments.items()}
             where = [f"N = {second}", f"SS = {first}"]
             return [
@@ -109,7 +89,8 @@ def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
                 f"s = {left}: the positive root of {equation.format(**given)}",
                 *where,
             ]
-        name, prior_text = PRIOR_TITLES.get((kind, v.family.name), TITLES[kind]), view.write.distribution(v, v.dims)
+        assert isinstance(v.family, Prior)
+        name, prior_text = v.family.conjugate.get(kind, kind.title), view.write.distribution(v, v.dims)
         known = not any(value_names(e) for e in v.arguments.values())
         lines = [f"{v.label}: {name}", *_formula(view, step, left, first, second, natural if known else None)]
         if not known:
@@ -117,7 +98,7 @@ def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
         elif all(not np.any(n) for n in natural):
             lines[0] += f" ({prior_text} adds nothing)"
     support = parameter_support(v, view.environment)
-    if v.family.support_reads and isinstance(support, Interval):
+    if isinstance(support, Interval) and any(a.decides for a in v.family.arguments.values()):
         lines.append(f"moved to the nearer bound of its {v.family.name} prior where it lies outside")
     if isinstance(support, Simplex) and (fixed := support.fixed(view.problem.shape(v))).any():
         values = " or ".join(f"{x:g}" for x in np.unique(view.environment.values[v.label].array[fixed]))
@@ -128,28 +109,25 @@ def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
 
 
 def _formula(view: View, step: LookUp, left: str, first: str, second: str, natural: tuple[np.ndarray, ...] | None) -> list[str]:
-    """modes.mode in words: `first` over `second` for rates and scales, shares for probabilities."""
-    kind, extra = step.kind, natural or (None, None)
-    if kind in ("sigma", "variance", "cov"):  # messages are (n, ss), so the prior's are too
-        second, first = _add(second, extra[0]), _add(first, extra[1])
-        return [f"{left}{'²' if kind == 'sigma' else ''} = {grouped(first)} / {grouped(second)}"]
-    first = _add(first, extra[0])
-    if kind == "probabilities":
-        return [f"{left} = {grouped(first)} / Σ_{_counted(view, step)} {bracketed(first)}"]
-    second = _add(second, extra[1])
-    below = f"({first} + {second})" if kind == "probability" else grouped(second)
-    return [f"{left} = {grouped(first)} / {below}"]
+    """The mode in words: `first` over `second` for rates and scales, shares for probabilities."""
+    if natural is not None:
+        # messages to a scale are (n, ss), so the prior's are too
+        above, *below = natural[::-1] if isinstance(step.kind, ScaleKind) else natural
+        first = _add(first, above)
+        second = _add(second, below[0]) if below else second
+    counted = "" if second else _counted(view, step)
+    return [step.kind.formula(left, first, second, counted)]
 
 
 def _counted(view: View, step: LookUp) -> str:
     use = step.uses[0]
     if use.latent is not None:
         return view.symbols[use.latent.label]
-    assert isinstance(use.part, LevelPart)
+    assert isinstance(use.part, TablePart)
     return view.counted(use.part)
 
 
-def _natural(view: View, v: Variable, kind: str) -> tuple[np.ndarray, ...] | None:
+def _natural(view: View, v: Variable, kind: ConjugateKind) -> tuple[np.ndarray, ...] | None:
     """What the prior adds to the messages, as `em` adds it."""
     family = v.family
     assert isinstance(family, Prior)
@@ -171,22 +149,22 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     over, weight = total(indices), view.weight(indices, write)
     if isinstance(part, ResidualPart):
         away, r = residual(view, part), r + view.scale(part, write)
-        if use.kind == "rate" and use.factor is not None:
-            r += write.expression(_factor(unwrapped(part.argument(part.scale_slot)), v.label)) + " "
-        squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind == 'cov' else f'{away}²')}"
-        return (f"½ {weight}", f"½ {squares}") if use.kind == "rate" else (squares, weight)
-    value = f"{part.variable.label}[{', '.join(part.variable.dims)}]"
-    if isinstance(part, LevelPart):
-        if use.kind == "probabilities":
+        if use.kind is RATE and use.factor is not None:
+            r += write.expression(_factor(unwrapped(part.scale), v.label)) + " "
+        squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}"
+        return (f"½ {weight}", f"½ {squares}") if use.kind is RATE else (squares, weight)
+    value = labelled(part.variable.label, part.variable.dims)
+    assert isinstance(part, TablePart)
+    family = part.family
+    assert isinstance(family, ConjugateFamily)
+    if not part.n_tables:
+        if family.counted is not None:
             return f"{over}{r}[{value} = {view.counted(part)}]", ""
         return f"{over}{r}{value}", f"{over}{r}(1 − {value})"
-    assert isinstance(part, TablePart)
-    family = part.distribution.family
-    assert isinstance(family, TableFamily)
     # a family's message only picks among its statistics, so it picks among their names as well
-    first, second = map(str, family.message(part.slot, _multipliers(view, part, value)))  # type: ignore[arg-type]
+    first, second = map(str, family.message(use.key, _multipliers(view, part, value)))  # type: ignore[arg-type]
     if use.factor is not None:
-        known = write.expression(_factor(part.argument(part.slot), v.label))
+        known = write.expression(_factor(part.argument(use.key), v.label))
         second = known if second == "1" else f"{second} {known}"
     sums = [f"{over}{r}{x}" if x != "1" else weight for x in (first, second)]
     return sums[0], sums[1]
@@ -194,7 +172,7 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
 
 def _assignment_messages(view: View, use: Use, kept: list[str]) -> tuple[str, str]:
     assert use.latent is not None
-    if use.kind == "probabilities":
+    if use.latent.family.counted is not None:
         return view.weight([i for i in [view.plate, *view.free()] if i not in kept]), ""
     sums = []
     for value in ("1", "0"):
@@ -205,14 +183,14 @@ def _assignment_messages(view: View, use: Use, kept: list[str]) -> tuple[str, st
 
 def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
     """What each table is multiplied by, recognised from the numbers that the family gives."""
-    family = part.distribution.family
+    family = part.family
     assert isinstance(family, TableFamily)
     rng = np.random.default_rng(2)
     x = rng.integers(0, 5, 7).astype(float)
     known: dict[str, np.ndarray] = {}
     texts: dict[str, str] = {}
-    for key in part.distribution.arguments:
-        if key != part.slot:
+    for key, argument in part.family.arguments.items():
+        if argument.fixed:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
     candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
@@ -240,27 +218,24 @@ def _left(view: View, step: LookUp) -> tuple[str, list[str]]:
 
 
 def _own(step: LookUp) -> tuple[str, tuple[str, ...]]:
-    dims = step.parameter.dims[:-2] if step.kind == "cov" else step.parameter.dims
-    return f"{step.parameter.label}[{', '.join(dims)}]" if dims else step.parameter.label, dims
+    dims = step.parameter.dims[:-2] if step.kind is COVARIANCE else step.parameter.dims
+    return labelled(step.parameter.label, dims), dims
 
 
 def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
     write: Notation = view.write
     if use.latent is not None:
-        e: Any = use.latent.arguments["p"]
-        if use.kind == "probabilities":
+        e: Any = use.latent.arguments[use.key]
+        if use.key == use.latent.family.counted:
             write = write.having(**{e.dims[-1]: view.symbols[use.latent.label]})
         return write.expression(e), tuple(write.indices(e))
     part = use.part
     assert part is not None
     write = view.of(part)
-    key = part.scale_slot if isinstance(part, ResidualPart) else part.slot if isinstance(part, TablePart) else "p"
-    e = next(x for x in walk(part.argument(key)) if looked_up(x).name == step.parameter.label)
-    drop = (
-        [d for d in e.dims if d not in part.variable.dims and d != getattr(part, "counted", None)] if step.kind == "cov" else []
-    )
-    if step.kind == "cov":
-        drop.append(part.elements[-1][0])
+    e = next(x for x in walk(part.argument(use.key)) if looked_up(x).name == step.parameter.label)
+    drop = []
+    if step.kind is COVARIANCE:
+        drop = [*(d for d in e.dims if d not in part.variable.dims), part.elements[-1][0]]
     return write.expression(e, drop), tuple(write.indices(e, drop))
 
 

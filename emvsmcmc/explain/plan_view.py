@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,36 +9,21 @@ from functools import cached_property
 import numpy as np
 
 from ..expect.coefficients import residual_rows
-from ..expect.plan import LevelPart, Part, Plan, RadialPart, ResidualPart
+from ..expect.plan import Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families.support import Covariance, Interval, Positive, Simplex
 from ..problem.problem import Problem
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
 from ..spec.variable import Switch, Variable
+from ..spec.walk import value_names
+from ..words import labelled
 
 
 def total(indices: Iterable[str]) -> str:
     """'Σ_row ', 'Σ_{row, k} ', or nothing."""
     found = list(dict.fromkeys(indices))
     return f"Σ_{found[0] if len(found) == 1 else '{' + ', '.join(found) + '}'} " if found else ""
-
-
-def outside(text: str) -> str:
-    """The text without what stands in brackets: a sum or product at its top level shows as a space in it."""
-    while (shorter := re.sub(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", "", text)) != text:
-        text = shorter
-    return text
-
-
-def bracketed(text: str) -> str:
-    """Brackets around anything but a single factor."""
-    return f"({text})" if " " in outside(text) else text
-
-
-def grouped(text: str) -> str:
-    """Brackets around a sum of terms; a single Σ needs none before a fraction's bar."""
-    return f"({text})" if re.search(" [+−] ", outside(text)) else text
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +94,7 @@ class View:
         """'r[row, k] ' with a space, or nothing where there is one configuration."""
         if not self.plan.axes:
             return f"{self.letter('w')}[{self.plate}] " if self.weighted else ""
-        return f"{self.letter('r')}[{', '.join([self.plate, *self.configuration(write)])}] "
+        return labelled(self.letter("r"), [self.plate, *self.configuration(write)]) + " "
 
     def scale(self, part: Part, write: Notation | None = None) -> str:
         """'u[row, k] ' with a space, the expected scale that weights a Student-t value; nothing for any other part."""
@@ -118,7 +102,7 @@ class View:
             return ""
         several = len({p.variable.label for p in self.plan.radials}) > 1
         name = self.letter("u") + (f"_{part.variable.label}" if several else "")
-        return f"{name}[{', '.join([self.plate, *self.elements(part), *self.configuration(write)])}] "
+        return labelled(name, [self.plate, *self.elements(part), *self.configuration(write)]) + " "
 
     def configuration(self, write: Notation | None = None) -> list[str]:
         return [(write or self.write).symbols[a] for a in self.plan.axes]
@@ -138,13 +122,13 @@ class View:
 
     def _vector(self, v: Variable, part: Part) -> str:
         dims = v.dims[: len(v.dims) - part.distribution.family.event_dims]
-        return f"{v.label}[{', '.join(dims)}]"
+        return labelled(v.label, dims)
 
     def count(self, write: Notation | None = None) -> str:
         """The sum of responsibilities of one configuration."""
         if not self.plan.axes:
             return f"{total([self.plate])}{self.responsibility()}".strip() if self.weighted else self.letter("n")
-        return f"{self.letter('N')}[{', '.join(self.configuration(write))}]"
+        return labelled(self.letter("N"), self.configuration(write))
 
     def weight(self, indices: Iterable[str], write: Notation | None = None, scale: str = "") -> str:
         """Sum of responsibilities (times a scale) over these indices, by its name where it has one."""
@@ -168,13 +152,18 @@ class View:
 
     def levels_note(self) -> list[str]:
         """Slots that depend on row data, with the number of distinct values."""
-        return [
-            f"{p.slot} of {p.variable.label} = {self.of(p).argument(p.distribution, p.slot, p.variable.dims)} depends on "
-            f"row data: {p.levels} distinct values, one row of its table each"
-            for p in self.plan.tables
-            if p.levels > 1
-        ]
+        known, lines = set(self.problem.covariates), []
+        for p in self.plan.tables:
+            read = [k for k in p.estimated if p.levels.slot is not None and value_names(p.argument(k)) & known]
+            lines += [
+                f"{k} of {p.variable.label} = {self.of(p).argument(p.distribution, k, p.variable.dims)} depends on "
+                f"row data: {p.levels.size} distinct values, one row of its table each"
+                for k in read
+            ]
+            if p.values is not None and p.values.slot is not None:
+                lines.append(f"{p.variable.label} has {p.values.size} distinct values, one row of a table of densities each")
+        return lines
 
-    def counted(self, part: LevelPart) -> str:
+    def counted(self, part: TablePart) -> str:
         """Symbol of the level that a category takes."""
         return str(part.counted) if part.counted is not None and not part.counted.startswith("_") else "level"

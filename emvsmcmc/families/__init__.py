@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import REQUIRED, Family, GaussianFamily, LevelFamily, Prior, RadialFamily, Slot, TableFamily, Twin
+from .argument import REQUIRED, Argument
+from .base import ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
 from .bernoulli import Bernoulli
 from .binomial import Binomial
 from .categorical import Categorical
@@ -42,12 +43,14 @@ __all__ = [
     "ALL",
     "BY_NAME",
     "REQUIRED",
+    "Argument",
+    "ConjugateFamily",
     "Family",
     "GaussianFamily",
-    "LevelFamily",
     "Prior",
     "RadialFamily",
-    "Slot",
+    "Restricted",
     "TableFamily",
     "Twin",
+    "ValueFamily",
 ]

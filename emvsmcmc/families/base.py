@@ -1,6 +1,6 @@
 """The contract of a family: what a distribution must offer to be a child, a Gaussian variable, or a prior.
 
-Three abilities, each an abstract class; a family inherits those it has and overrides nothing concrete.
+Abilities, each an abstract class; a family inherits those it has and overrides nothing concrete.
 `xp` is numpy or pytensor.tensor: the formulas below run on both, and under complex numbers (they are holomorphic).
 """
 
@@ -8,34 +8,36 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from .argument import Argument
+from .kinds import Kind
 from .support import Support
 
 Array = Any  # numpy.ndarray, or a PyTensor variable inside `mcmc`
-REQUIRED = object()
+FACTOR = "factor"  # the lower Cholesky factor of a covariance in its place, where one has it for many rows at once
+WHITENER, INVERSE_WHITENER = (
+    "whitener",
+    "inverse_whitener",
+)  # W with W'W the inverse of a covariance, and W^-1, where one has them
 COMPLEMENT = "complement"  # 1 - p beside a probability p, where it is known to more digits than p has left
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A parameter of a child. `kind` names the sufficient message its look-up sends; None where there is no closed form."""
-
-    kind: str | None
-    lower: float = -np.inf  # constants standing in the slot must lie strictly inside
-    upper: float = np.inf
+def as_named(xp: ModuleType, arguments: Mapping[str, Array]) -> dict[str, Array]:
+    """PyMC calls the arguments as we do."""
+    return dict(arguments)
 
 
 @dataclass(frozen=True)
 class Twin:
-    """PyMC's class of the same distribution: its name and how our arguments are called there. Data, so nothing is imported."""
+    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported."""
 
     name: str
-    arguments: Mapping[str, str] = field(default_factory=dict)
+    arguments: Callable[[ModuleType, Mapping[str, Array]], dict[str, Array]] = as_named
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,21 @@ class Parametrisation:
 
 
 class Family(ABC):
-    """A distribution. `arguments` maps each argument, in PyMC's order, to its default (`REQUIRED` where it has none)."""
+    """A distribution. `arguments` says what each argument is, in PyMC's order.
+
+    one_of : arguments of which exactly one is given (the first with its default where none is). counted : the argument over
+    whose last dim a value counts. indexes : its values may look something up. matrix : its values are covariance matrices.
+    """
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Argument]
+    one_of: tuple[str, ...] = ()
     discrete: bool = False
     mass: bool = False  # its values have probability, not density: beside a density at the same value, only it counts
+    indexes: bool = False
+    counted: str | None = None
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
-    support_reads: tuple[str, ...] = ()  # arguments on whose values the set of a parameter's values depends
+    matrix: bool = False
     twin: Twin | None = None
     parametrisations: tuple[Parametrisation, ...] = ()
 
@@ -80,10 +89,16 @@ class Family(ABC):
         """The textbook density, written apart from the engine's formulas: the oracle's only ingredient."""
 
 
-class TableFamily(ABC):
-    """A child whose log density is sum_f multiplier_f(x) table_f(parameters): counts, categories, waiting times."""
+class Restricted(ABC):
+    """A distribution with a rule that several of its arguments keep together."""
 
-    slots: Mapping[str, Slot]
+    @abstractmethod
+    def complaint(self, **known: np.ndarray) -> tuple[str, str, str] | None:
+        """(argument, what was expected, what came) of arguments whose values are known; None where nothing is wrong."""
+
+
+class TableFamily(ABC):
+    """A child whose log density has terms multiplier_f(x) table_f(arguments): counts, waiting times, exponential families."""
 
     @abstractmethod
     def multipliers(self, x: np.ndarray, **fixed: np.ndarray) -> list[np.ndarray]:
@@ -91,47 +106,74 @@ class TableFamily(ABC):
 
     @abstractmethod
     def tables(self, xp: ModuleType, **arguments: Array) -> list[Array]:
-        """One array per multiplier, from the slot arguments alone; a probability may come with its COMPLEMENT."""
+        """One array per multiplier, from the arguments that are not fixed; a probability may come with its COMPLEMENT."""
+
+
+class ValueFamily(ABC):
+    """A child whose log density has a term that is no product, but a function of the value itself: one row of a table for each
+    distinct value. `value_reads` are the arguments that it reads, fixed ones included.
+    """
+
+    value_reads: tuple[str, ...]
 
     @abstractmethod
-    def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """The increment that the tables' statistics bring to the natural parameters of the slot's conjugate prior."""
+    def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
+        """The term at each value, value and arguments broadcast. Where a value counts the last dim of an argument, that dim lies
+        where the values would, in order, and `value` is None. A probability may come with its COMPLEMENT.
+        """
 
 
-class LevelFamily(ABC):
-    """A child whose value itself is the level of one table: Categorical, Bernoulli, Dirac."""
+class ConjugateFamily(ABC):
+    """A child with an argument whose look-up has a closed form where the others are known."""
 
-    slots: Mapping[str, Slot]
+    @abstractmethod
+    def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What the sums of weights times multipliers (a ValueFamily's: of weights at each value) bring to the messages of an
+        argument's kind, given the values of the others.
+        """
 
 
 class GaussianFamily(ABC):
-    """A child that adds residual rows instead of tables: Normal, MvNormal."""
+    """A child that adds residual rows instead of tables, and a prior that makes a regression of a mean: Normal, MvNormal.
 
-    slots: Mapping[str, Slot]
+    Its arguments have one of kind MEAN, and one of a ScaleKind.
+    """
+
+    @abstractmethod
+    def precision(self, shape: tuple[int, ...], **arguments: np.ndarray) -> np.ndarray:
+        """Of values of this shape: (size,) precisions where they are independent, else (events, p, p)."""
 
 
-class RadialFamily(ABC):
-    """A child that adds residual rows whose log density is a function of their square, not the square itself: StudentT."""
+class RadialFamily:
+    """A child that adds residual rows whose log density is a function of their square, not the square itself: StudentT.
 
-    slots: Mapping[str, Slot]
+    Its arguments have one of kind MEAN, one of a ScaleKind, and one of kind TAIL. See `radial` for its formulas.
+    """
 
 
 class Prior(ABC):
-    """A distribution that may stand over a parameter."""
+    """A distribution that may stand over a parameter.
+
+    conjugate : {kind of messages to which it is conjugate: the step in words}. equations : {kind: (what it is, the equation of
+    the mode)} for kinds where `mode` has a formula although it is not; arguments stand in braces, s is the unknown.
+    """
+
+    conjugate: Mapping[Kind, str] = {}
+    equations: Mapping[Kind, tuple[str, str]] = {}
 
     @abstractmethod
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         """Log density of the parameter as declared (no Jacobian), one number per value; holomorphic in x."""
 
     @abstractmethod
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         """What the prior adds to messages of this kind where it is conjugate to them; None where it is not."""
 
     @abstractmethod
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         """Maximiser of likelihood times prior where it has a formula although the prior is not conjugate; None elsewhere.
 
-        Messages to a scale are (n, ss): log-likelihood -n log sigma - ss / (2 sigma^2).
+        `kinds` says what the messages of each kind are.
         """
 
 
@@ -144,6 +186,11 @@ def times_log(xp: ModuleType, k: Array, x: Array) -> Array:
         return k * xp.log(x)
     flat = np.broadcast_to(np.asarray(k) == 0, np.broadcast_shapes(np.shape(k), np.shape(x)))
     return np.where(flat, 0.0, k * np.log(np.where(flat, 1.0, x)))
+
+
+def same(xp: ModuleType, a: Array, b: Array) -> Array:
+    """a == b, elementwise; of symbolic arrays too, whose `==` is another question."""
+    return np.equal(a, b) if xp is np else xp.eq(a, b)
 
 
 def missing_as_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,19 +7,23 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
-from .base import COMPLEMENT, REQUIRED, Array, Family, Parametrisation, Slot, TableFamily, Twin, missing_as_zero
-from .support import Counts, Support
+from .argument import Argument
+from .base import COMPLEMENT, Array, ConjugateFamily, Family, Parametrisation, TableFamily, Twin, missing_as_zero
+from .kinds import PROBABILITY
+from .support import Counts, Interval, Support
 
 
-class Binomial(Family, TableFamily):
+class Binomial(Family, TableFamily, ConjugateFamily):
     """log p(x | n, p) = log C(n, x) + x log p + (n - x) log(1 - p); n is a constant or a covariate."""
 
     name = "Binomial"
-    arguments = {"n": REQUIRED, "p": REQUIRED}
+    arguments = {
+        "n": Argument(Counts(), fixed=True, boundary=True, decides=True),
+        "p": Argument(Interval(0.0, 1.0), PROBABILITY, boundary=True),
+    }
     discrete = True
     mass = True
-    slots = {"n": Slot(None, lower=0.0), "p": Slot("probability", lower=0.0, upper=1.0)}
-    twin = Twin("Binomial", {"n": "n", "p": "p"})
+    twin = Twin("Binomial")
     parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.sigmoid(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
@@ -46,5 +50,5 @@ class Binomial(Family, TableFamily):
         q = xp.log(arguments[COMPLEMENT]) if COMPLEMENT in arguments else xp.log1p(-p)
         return [xp.log(p), q, xp.ones_like(p)]
 
-    def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
         return statistics[0], statistics[1]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
-from .base import REQUIRED, Array, Family, LevelFamily, Parametrisation, Slot, Twin
-from .support import Counts, Support
+from .argument import Argument
+from .base import Array, ConjugateFamily, Family, Parametrisation, Twin, ValueFamily
+from .kinds import PROBABILITIES
+from .support import Counts, Simplex, Support
 
 
-class Categorical(Family, LevelFamily):
+class Categorical(Family, ValueFamily, ConjugateFamily):
     """p(x = k) = p_k; x counts the last dim of p."""
 
     name = "Categorical"
-    arguments = {"p": REQUIRED}
+    arguments = {"p": Argument(Simplex(), PROBABILITIES, event_dims=1)}
     discrete = True
     mass = True
-    slots = {"p": Slot("probabilities")}
-    twin = Twin("Categorical", {"p": "p"})
+    indexes = True
+    counted = "p"
+    value_reads = ("p",)
+    twin = Twin("Categorical")
     parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.softmax(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
@@ -31,3 +37,9 @@ class Categorical(Family, LevelFamily):
         p = np.broadcast_to(arguments["p"], (*np.shape(x), np.shape(arguments["p"])[-1]))
         with np.errstate(divide="ignore"):
             return np.log(np.take_along_axis(p, np.asarray(x, int)[..., None], -1)[..., 0])
+
+    def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
+        return xp.log(arguments["p"])  # its last dim lies where the values do
+
+    def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (statistics[0],)

@@ -9,19 +9,23 @@ import numpy as np
 from scipy import stats
 from scipy.special import gammaln, multigammaln
 
-from .base import REQUIRED, Array, Family, Prior
-from .support import Covariance, Support
+from .argument import Argument
+from .base import INVERSE_WHITENER, Array, Family, Prior, Restricted
+from .kinds import COVARIANCE, Kind
+from .support import Covariance, Positive, Support
 
 
-class InverseWishart(Family, Prior):
+class InverseWishart(Family, Restricted, Prior):
     """log p(S) = nu/2 log|scale| - nu p/2 log 2 - log Gamma_p(nu/2) - (nu + p + 1)/2 log|S| - 1/2 tr(scale S^-1).
 
     Needs nu > p - 1. PyMC has no twin: `mcmc` writes this density in W coordinates (S^-1 = W'W).
     """
 
     name = "InverseWishart"
-    arguments = {"nu": REQUIRED, "scale": REQUIRED}
+    arguments = {"nu": Argument(Positive()), "scale": Argument(Covariance(), event_dims=2)}
     event_dims = 2
+    matrix = True
+    conjugate = {COVARIANCE: "mode of an inverse Wishart"}
 
     def support(self, **arguments: Array) -> Support:
         return Covariance()
@@ -42,6 +46,15 @@ class InverseWishart(Family, Prior):
             out[at] = stats.invwishart.logpdf(x[at], float(nu[at]), scale[at])
         return out
 
+    def complaint(self, **known: np.ndarray) -> tuple[str, str, str] | None:
+        """It is proper for nu > p - 1."""
+        if not {"nu", "scale"} <= known.keys():
+            return None
+        p = np.shape(known["scale"])[-1]
+        if (np.asarray(known["nu"]) > p - 1).all():
+            return None
+        return "nu", f"more than {p - 1} degrees of freedom for a {p} x {p} matrix", str(np.asarray(known["nu"]).tolist())
+
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         """x is the whitener W of the covariance (S^-1 = W'W), which both engines carry beside the matrix."""
         nu, scale, p = arguments["nu"], arguments["scale"], int(arguments["scale"].shape[-1])
@@ -52,13 +65,13 @@ class InverseWishart(Family, Prior):
         logdet = np.linalg.slogdet(scale)[1]
         return (nu + p + 1) * half - 0.5 * trace + 0.5 * nu * logdet - 0.5 * nu * p * np.log(2.0) - multigamma
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         # messages to a covariance are (n, sum of outer products)
-        if kind != "cov":
+        if kind is not COVARIANCE:
             return None
         return arguments["nu"] + arguments["scale"].shape[-1] + 1, arguments["scale"]
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
 
 
@@ -70,8 +83,9 @@ class LKJCov(Family, Prior):
     """
 
     name = "LKJCov"
-    arguments = {"eta": REQUIRED, "sd": REQUIRED}  # sd: an unnamed scale prior, HalfNormal.dist(2)
+    arguments = {"eta": Argument(Positive()), "sd": Argument(Positive(), distribution=True)}  # sd: HalfNormal.dist(2)
     event_dims = 2
+    matrix = True
 
     def support(self, **arguments: Array) -> Support:
         return Covariance()
@@ -93,7 +107,7 @@ class LKJCov(Family, Prior):
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Any) -> Array:
         """x is the whitener W; log|R| = -2 sum log W_ii - 2 sum log s_i and s_i^2 = (W^-1 W^-1')_ii."""
         family, given = arguments["sd"]
-        inverse = np.linalg.inv(x) if xp is np else arguments["inverse_whitener"]
+        inverse = np.linalg.inv(x) if xp is np else arguments[INVERSE_WHITENER]
         s = xp.sqrt((inverse**2).sum(-1))
         static = x if isinstance(x, np.ndarray) else x.type  # a symbolic tensor keeps its static shape there
         eta, p = np.asarray(arguments["eta"]), int(static.shape[-1])
@@ -101,10 +115,10 @@ class LKJCov(Family, Prior):
         sds = family.log_prior(xp, s, **given).sum(-1)
         return (eta - 1) * logdet + sds - p * np.log(2.0) - p * xp.log(s).sum(-1) + lkj_constant(p, eta)
 
-    def natural(self, kind: str, **arguments: Any) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: Any) -> tuple[np.ndarray, ...] | None:
         return None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
-from .base import REQUIRED, Array, Family, LevelFamily, Slot, Twin
+from .argument import Argument
+from .base import Array, Family, Twin, ValueFamily, same
 from .support import Point, Real, Support
 
 
-class Dirac(Family, LevelFamily):
+class Dirac(Family, ValueFamily):
     """p(x) = 1 where x = c, else 0; c is a constant."""
 
     name = "Dirac"
-    arguments = {"c": REQUIRED}
+    arguments = {"c": Argument(fixed=True, decides=True)}
     mass = True
-    slots = {"c": Slot(None)}
-    twin = Twin("DiracDelta", {"c": "c"})
+    value_reads = ("c",)
+    twin = Twin("DiracDelta")
 
     def support(self, **arguments: Array) -> Support:
         return Point(arguments["c"]) if "c" in arguments else Real()
@@ -25,3 +28,6 @@ class Dirac(Family, LevelFamily):
 
     def logpdf(self, x: np.ndarray, **arguments: np.ndarray) -> np.ndarray:
         return np.where(np.equal(x, arguments["c"]), 0.0, -np.inf)
+
+    def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
+        return xp.where(same(xp, value, arguments["c"]), 0.0, -np.inf)

@@ -7,8 +7,10 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln
 
-from .base import REQUIRED, Array, Family, Prior, Twin, times_log
-from .support import Simplex, Support
+from .argument import Argument
+from .base import Array, Family, Prior, Twin, times_log
+from .kinds import PROBABILITIES, Kind
+from .support import Positive, Simplex, Support
 
 
 def _open(a: Array) -> np.ndarray | None:
@@ -27,10 +29,10 @@ class Dirichlet(Family, Prior):
     """
 
     name = "Dirichlet"
-    arguments = {"a": REQUIRED}
+    arguments = {"a": Argument(Positive(), boundary=True, event_dims=1, decides=True)}
     event_dims = 1
-    support_reads = ("a",)
-    twin = Twin("Dirichlet", {"a": "a"})
+    twin = Twin("Dirichlet")
+    conjugate = {PROBABILITIES: "mode of a Dirichlet"}
 
     def support(self, **arguments: Array) -> Support:
         return Simplex(_open(arguments.get("a", 1.0)))
@@ -59,11 +61,11 @@ class Dirichlet(Family, Prior):
         terms = times_log(xp, a - 1, xp.where(free, x, 1.0)) - lgamma(a)
         return xp.where(xp.logical_or(free, x.real <= 0).all(-1), terms.sum(-1) + total, -np.inf)
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
-        if kind != "probabilities":
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        if kind is not PROBABILITIES:
             return None
         a = np.asarray(arguments["a"], dtype=float)
         return (np.where(a > 0, a - 1, 0.0),)  # nothing is counted where nothing can be
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None

@@ -6,18 +6,20 @@ from types import ModuleType
 
 import numpy as np
 
-from .base import REQUIRED, Array, Family, Parametrisation, Prior, Slot, TableFamily, Twin, missing_as_zero
+from .argument import Argument
+from .base import Array, ConjugateFamily, Family, Parametrisation, Prior, TableFamily, Twin, missing_as_zero
+from .kinds import RATE, Kind
 from .support import Positive, Support
 
 
-class Exponential(Family, TableFamily, Prior):
+class Exponential(Family, TableFamily, ConjugateFamily, Prior):
     """log p(x | lam) = log lam - lam x; lam is a rate, 1 / mean."""
 
     name = "Exponential"
-    arguments = {"lam": REQUIRED}
-    slots = {"lam": Slot("rate", lower=0.0)}
-    twin = Twin("Exponential", {"lam": "lam"})
+    arguments = {"lam": Argument(Positive(), RATE, boundary=True)}
+    twin = Twin("Exponential")
     parametrisations = (Parametrisation(("scale",), ("lam",), lambda math, scale: {"lam": 1 / scale}, "scale > 0", ("scale",)),)
+    conjugate = {RATE: "mode of a Gamma"}
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -35,16 +37,16 @@ class Exponential(Family, TableFamily, Prior):
     def tables(self, xp: ModuleType, **arguments: Array) -> list[Array]:
         return [xp.log(arguments["lam"]), -arguments["lam"]]
 
-    def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
         return statistics[0], statistics[1]
 
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         return xp.log(arguments["lam"]) - arguments["lam"] * x
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
-        if kind != "rate":
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        if kind is not RATE:
             return None
         return np.zeros_like(arguments["lam"]), arguments["lam"]  # Gamma(1, lam)
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None

@@ -7,19 +7,20 @@ from types import ModuleType
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from .base import REQUIRED, Array, Family, Slot, TableFamily, Twin, missing_as_zero
-from .support import Counts, Support
+from .argument import Argument
+from .base import Array, ConjugateFamily, Family, TableFamily, Twin, missing_as_zero
+from .kinds import RATE
+from .support import Counts, Positive, Support
 
 
-class Poisson(Family, TableFamily):
+class Poisson(Family, TableFamily, ConjugateFamily):
     """log p(x | mu) = x log mu - mu - log x!"""
 
     name = "Poisson"
-    arguments = {"mu": REQUIRED}
+    arguments = {"mu": Argument(Positive(), RATE, boundary=True)}
     discrete = True
     mass = True
-    slots = {"mu": Slot("rate", lower=0.0)}
-    twin = Twin("Poisson", {"mu": "mu"})
+    twin = Twin("Poisson")
 
     def support(self, **arguments: Array) -> Support:
         return Counts()
@@ -41,5 +42,5 @@ class Poisson(Family, TableFamily):
         mu = arguments["mu"]
         return [-mu, xp.log(mu), xp.ones_like(mu)]
 
-    def message(self, slot: str, statistics: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def message(self, key: str, statistics: list[np.ndarray], **others: np.ndarray) -> tuple[np.ndarray, ...]:
         return statistics[1], statistics[0]  # Gamma: alpha - 1 grows by the events, beta by the exposure

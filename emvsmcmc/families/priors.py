@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from .base import REQUIRED, Array, Family, Parametrisation, Prior, Twin, times_log
+from .argument import Argument
+from .base import Array, Family, Parametrisation, Prior, Restricted, Twin, times_log
+from .kinds import PROBABILITY, RATE, SIGMA, VARIANCE, Kind
 from .support import Interval, Positive, Support
 
 
@@ -33,8 +35,8 @@ class Beta(Family, Prior):
     """p(x) proportional to x^(alpha - 1) (1 - x)^(beta - 1) on (0, 1)."""
 
     name = "Beta"
-    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
-    twin = Twin("Beta", {"alpha": "alpha", "beta": "beta"})
+    arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive())}
+    twin = Twin("Beta")
     parametrisations = (
         Parametrisation(
             ("mu", "sigma"), ("alpha", "beta"), _beta_by_sd, "0 < mu < 1 and 0 < sigma**2 < mu * (1 - mu)", ("mu", "sigma")
@@ -47,6 +49,7 @@ class Beta(Family, Prior):
             ("mu", "nu"),
         ),
     )
+    conjugate = {PROBABILITY: "mode of a Beta"}
 
     def support(self, **arguments: Array) -> Support:
         return Interval(0.0, 1.0)
@@ -63,20 +66,19 @@ class Beta(Family, Prior):
         constant = _lgamma(xp, a + b) - _lgamma(xp, a) - _lgamma(xp, b)
         return times_log(xp, a - 1, x) + times_log(xp, b - 1, 1 - x) + constant
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
-        return (arguments["alpha"] - 1, arguments["beta"] - 1) if kind == "probability" else None
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return (arguments["alpha"] - 1, arguments["beta"] - 1) if kind is PROBABILITY else None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
 
 
-class Uniform(Family, Prior):
+class Uniform(Family, Restricted, Prior):
     """p(x) = 1 / (upper - lower) between two constants."""
 
     name = "Uniform"
-    arguments = {"lower": 0.0, "upper": 1.0}
-    support_reads = ("lower", "upper")
-    twin = Twin("Uniform", {"lower": "lower", "upper": "upper"})
+    arguments = {"lower": Argument(default=0.0, decides=True), "upper": Argument(default=1.0, decides=True)}
+    twin = Twin("Uniform")
 
     def support(self, **arguments: Array) -> Support:
         # without its bounds, as a kind of support only
@@ -89,15 +91,21 @@ class Uniform(Family, Prior):
         inside = (x >= arguments["lower"]) & (x <= arguments["upper"])
         return np.where(inside, -np.log(arguments["upper"] - arguments["lower"]), -np.inf)
 
+    def complaint(self, **known: np.ndarray) -> tuple[str, str, str] | None:
+        if not {"lower", "upper"} <= known.keys() or np.all(np.asarray(known["lower"]) < known["upper"]):
+            return None
+        got = f"{np.asarray(known['lower']).tolist()} and {np.asarray(known['upper']).tolist()}"
+        return "lower, upper", "a lower bound below the upper one", got
+
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         return -xp.log(arguments["upper"] - arguments["lower"]) + 0.0 * x
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         # flat, and every look-up objective is unimodal: the mode is the unrestricted one moved to the nearer bound
         zero = np.zeros_like(np.asarray(arguments["lower"], float))
-        return (zero, zero) if kind in ("probability", "rate", "sigma", "variance") else None
+        return (zero, zero) if kind in (PROBABILITY, RATE, SIGMA, VARIANCE) else None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
 
 
@@ -105,8 +113,8 @@ class Gamma(Family, Prior):
     """p(x) proportional to x^(alpha - 1) exp(-beta x) on x > 0; beta is a rate."""
 
     name = "Gamma"
-    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
-    twin = Twin("Gamma", {"alpha": "alpha", "beta": "beta"})
+    arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive())}
+    twin = Twin("Gamma")
     parametrisations = (
         Parametrisation(
             ("mu", "sigma"),
@@ -116,6 +124,7 @@ class Gamma(Family, Prior):
             ("mu", "sigma"),
         ),
     )
+    conjugate = {RATE: "mode of a Gamma"}
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -131,10 +140,10 @@ class Gamma(Family, Prior):
         a, b = arguments["alpha"], arguments["beta"]
         return times_log(xp, a - 1, x) - b * x + a * xp.log(b) - _lgamma(xp, a)
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
-        return (arguments["alpha"] - 1, arguments["beta"]) if kind == "rate" else None
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        return (arguments["alpha"] - 1, arguments["beta"]) if kind is RATE else None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
 
 
@@ -142,11 +151,13 @@ class InverseGamma(Family, Prior):
     """p(x) proportional to x^(-alpha - 1) exp(-beta / x) on x > 0."""
 
     name = "InverseGamma"
-    arguments = {"alpha": REQUIRED, "beta": REQUIRED}
-    twin = Twin("InverseGamma", {"alpha": "alpha", "beta": "beta"})
+    arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive())}
+    twin = Twin("InverseGamma")
     parametrisations = (
         Parametrisation(("mu", "sigma"), ("alpha", "beta"), _inverse_gamma_by_sd, "mu > 0 and sigma > 0", ("mu", "sigma")),
     )
+    conjugate = {VARIANCE: "mode of an inverse Gamma"}
+    equations = {SIGMA: ("quadratic", "(N + {alpha} + 1) s² − {beta} s − SS = 0")}
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -162,15 +173,15 @@ class InverseGamma(Family, Prior):
         a, b = arguments["alpha"], arguments["beta"]
         return a * xp.log(b) - _lgamma(xp, a) - (a + 1) * xp.log(x) - b / x
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         # messages to a variance are (n, sum of squares): log-likelihood -n/2 log v - ss / 2v
-        return (2 * (arguments["alpha"] + 1), 2 * arguments["beta"]) if kind == "variance" else None
+        return (2 * (arguments["alpha"] + 1), 2 * arguments["beta"]) if kind is VARIANCE else None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         # on a standard deviation: (n + alpha + 1) x^2 - beta x - ss = 0
         n, ss = messages
         a, b = arguments["alpha"], arguments["beta"]
-        if kind == "sigma":
+        if kind is SIGMA:
             return (b + np.sqrt(b**2 + 4 * (n + a + 1) * ss)) / (2 * (n + a + 1))
         return None
 
@@ -179,11 +190,12 @@ class HalfNormal(Family, Prior):
     """p(x) proportional to exp(-x^2 / 2 sigma^2) on x > 0."""
 
     name = "HalfNormal"
-    arguments = {"sigma": 1.0}
-    twin = Twin("HalfNormal", {"sigma": "sigma"})
+    arguments = {"sigma": Argument(Positive(), default=1.0)}
+    twin = Twin("HalfNormal")
     parametrisations = (
         Parametrisation(("tau",), ("sigma",), lambda math, tau: {"sigma": 1 / math.sqrt(tau)}, "tau > 0", ("tau",)),
     )
+    equations = {SIGMA: ("quadratic in its square", "s⁴ / {sigma}² + N s² − SS = 0")}
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -199,14 +211,14 @@ class HalfNormal(Family, Prior):
         s = arguments["sigma"]
         return -0.5 * (x / s) ** 2 - xp.log(s) + 0.5 * np.log(2 / np.pi)
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         return None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         # -n/x + ss/x^3 - x/s^2 = 0 is a quadratic in x^2; written so that no difference of large numbers remains
         n, ss = messages
         s2 = np.asarray(arguments["sigma"], dtype=float) ** 2
-        if kind == "sigma":
+        if kind is SIGMA:
             below = n + np.sqrt(n**2 + 4 * ss / s2)
             # without rows the prior alone speaks, and it is highest at zero
             return np.sqrt(np.divide(2 * ss, below, out=np.zeros_like(below), where=below > 0))
@@ -217,8 +229,9 @@ class HalfCauchy(Family, Prior):
     """p(x) = 2 / (pi beta (1 + (x / beta)^2)) on x > 0."""
 
     name = "HalfCauchy"
-    arguments = {"beta": 1.0}
-    twin = Twin("HalfCauchy", {"beta": "beta"})
+    arguments = {"beta": Argument(Positive(), default=1.0)}
+    twin = Twin("HalfCauchy")
+    equations = {SIGMA: ("quadratic in its square", "(N + 2) s⁴ + (N {beta}² − SS) s² − SS {beta}² = 0")}
 
     def support(self, **arguments: Array) -> Support:
         return Positive()
@@ -234,14 +247,14 @@ class HalfCauchy(Family, Prior):
         b = arguments["beta"]
         return np.log(2 / np.pi) - xp.log(b) - xp.log1p((x / b) ** 2)
 
-    def natural(self, kind: str, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         return None
 
-    def mode(self, kind: str, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
+    def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         # -n/x + ss/x^3 - 2x/(b^2 + x^2) = 0 is (n + 2) v^2 + (n b^2 - ss) v - ss b^2 = 0 in v = x^2
         n, ss = messages
         b2 = np.asarray(arguments["beta"], dtype=float) ** 2
-        if kind == "sigma":
+        if kind is SIGMA:
             half = (n * b2 - ss) / 2
             root = np.sqrt(half**2 + (n + 2) * ss * b2)
             above = np.divide(ss * b2, half + root, out=np.zeros_like(root), where=half > 0)

@@ -26,6 +26,15 @@ class Support(ABC):
     def contains(self, x: np.ndarray) -> np.ndarray:
         """True for each entry (or event) inside the closed set; NaN counts as inside, it is a hole."""
 
+    def interior(self, x: np.ndarray) -> np.ndarray:
+        """True for each number of the set that does not lie on its boundary."""
+        return np.ones(np.shape(x), dtype=bool)
+
+    @property
+    def open_description(self) -> str:
+        """The set without its boundary, in words."""
+        return self.description
+
     def at(self, x: np.ndarray) -> Support:
         """The same set with the chart that suits the neighbourhood of x."""
         return self
@@ -91,9 +100,13 @@ class Positive(Support):
     """Numbers from 0 upwards; the coordinate is the logarithm."""
 
     description = "a number of at least 0"
+    open_description = "a positive number"
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         return ~((x < 0) | np.isinf(x))
+
+    def interior(self, x: np.ndarray) -> np.ndarray:
+        return ~(np.asarray(x) <= 0)
 
     def middle(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.ones(shape)
@@ -127,9 +140,19 @@ class Interval(Support):
         own = "" if len(low) == len(high) == 1 else ", each within its own bounds"
         return f"a number from {low[0]:g} to {high[-1]:g}{own}"
 
+    @property
+    def open_description(self) -> str:
+        low, high = np.unique(self.lower), np.unique(self.upper)
+        if len(low) == len(high) == 1 and low[0] == 0:
+            return f"a positive number below {high[0]:g}"
+        return f"{self.description}, its ends excluded"
+
     def contains(self, x: np.ndarray) -> np.ndarray:
         rounding = ROUNDING * (np.asarray(self.upper) - self.lower)  # a value at its bound went through the chart
         return ~((x < self.lower - rounding) | (x > self.upper + rounding))
+
+    def interior(self, x: np.ndarray) -> np.ndarray:
+        return ~((x <= self.lower) | (x >= self.upper))
 
     def middle(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.broadcast_to(0.5 * (np.asarray(self.lower) + self.upper), shape).copy()
@@ -324,19 +347,24 @@ class Point(Support):
         raise TypeError("a fixed value has no unconstrained coordinate")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Counts(Support):
-    """Whole numbers from 0 (to `upper`, where given)."""
+    """Whole numbers from `lower` (to `upper`, where given; an array where each value has an end of its own)."""
 
-    upper: float = np.inf
+    upper: float | np.ndarray = np.inf
+    lower: int = 0
+    end: str = "n"
 
     @property
     def description(self) -> str:  # type: ignore[override]
-        return "a whole number of at least 0" + (f" and at most {self.upper:g}" if np.isfinite(self.upper) else "")
+        ends = np.unique(self.upper)
+        if len(ends) > 1:
+            return f"a whole number from {self.lower} to {self.end}"
+        return f"a whole number of at least {self.lower}" + (f" and at most {ends[0]:g}" if np.isfinite(ends[0]) else "")
 
     def contains(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            return np.isnan(x) | ((x >= 0) & (x == np.floor(x)) & np.isfinite(x) & (x <= self.upper))
+            return np.isnan(x) | ((x >= self.lower) & (x == np.floor(x)) & np.isfinite(x) & (x <= self.upper))
 
     def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
         return np.zeros(x.size, dtype=bool)

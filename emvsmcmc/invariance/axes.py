@@ -15,6 +15,7 @@ import numpy as np
 
 from ..expect.coefficients import coefficients, log_prior, mean_blocks
 from ..expect.coordinates import Coordinates
+from ..expect.gaussian import eliminate
 from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
 from ..expect.plan import Plan
@@ -80,7 +81,7 @@ def _rotation(plan: Plan, latent: Variable) -> Rotation | None:
     if not in_coefficient:
         return None
     own = next(p for p in plan.gaussians if p.variable.label == latent.label)
-    in_mean = names_in(own.argument("mu")) & {v.label for v in plan.parameters}
+    in_mean = names_in(own.mean) & {v.label for v in plan.parameters}
     sizes = {d: n for d, n in own.elements if n > 1}
     by_label = {v.label: v for v in plan.parameters}
     for dim, size in [*sizes.items()] if sizes else [(None, 1)]:
@@ -106,7 +107,7 @@ def _carriers(plan: Plan, latent: Variable, env: Environment, rng: np.random.Gen
     """Parameters in the coefficient of a latent, in any mean."""
     out = set()
     for part in plan.gaussians:
-        mean = names_in(part.argument("mu"))
+        mean = names_in(part.mean)
         if latent.label not in mean:
             continue
         before = mean_blocks(plan, part, env)[latent.label]
@@ -152,8 +153,6 @@ def _same_density(plan: Plan, one: Environment, other: Environment) -> bool:
 
 def _marginal(plan: Plan, env: Environment, hidden: np.ndarray) -> tuple[np.ndarray, ...]:
     """(log constants (K,), moments of the marginal residual rows (K, o, o) in units of the columns, tables, radial rows, nu)."""
-    from ..expect.gaussian import eliminate
-
     C = coefficients(plan, env)
     e = eliminate(C.B, np.flatnonzero(~hidden), np.flatnonzero(hidden))
     scaled = e.rows * plan.scale[~hidden]

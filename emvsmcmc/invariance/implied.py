@@ -15,6 +15,7 @@ from ..expect.coefficients import coefficients
 from ..expect.heywood import hidden_latents, regular
 from ..expect.plan import Plan
 from ..spec.evaluate import Environment
+from ..words import labels_in
 
 LISTED = 12  # observed columns up to which every covariance is listed
 
@@ -76,13 +77,9 @@ def coords(plan: Plan) -> dict[str, Any]:
     labels: list[Any] = []
     parts = [p for p in plan.gaussians if p.variable not in hidden_latents(plan)]
     for p in parts:
-        cells = [
-            ", ".join(str(problem.labels(d)[i]) for (d, _), i in zip(p.elements, at, strict=True))
-            for at in np.ndindex(*[n for _, n in p.elements])
-        ]
-        labels += (
-            cells if len(parts) == 1 and p.elements else [f"{p.variable.label}[{c}]" if c else p.variable.label for c in cells]
-        )
+        dims = [d for d, _ in p.elements]
+        cells = [problem.entry(p.variable.label, dims, at) for at in np.ndindex(*[n for _, n in p.elements])]
+        labels += [labels_in(c) for c in cells] if len(parts) == 1 and p.elements else cells
     out: dict[str, Any] = {column: labels, f"{column}_bis": labels}
     for lead in _configuration_dim(plan):
         if lead in problem.sizes:

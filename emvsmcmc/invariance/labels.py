@@ -85,7 +85,7 @@ def _apart(plan: Plan, v: Variable, dim: str) -> bool:
 
 def _inside(plan: Plan, env: Environment) -> bool:
     """Whether the parameters lie in their supports, where those are more than a kind: a renaming may leave them."""
-    reading = [v for v in plan.parameters if v.family.support_reads]
+    reading = [v for v in plan.parameters if any(a.decides for a in v.family.arguments.values())]
     return all(parameter_support(v, env).contains(env.values[v.label].array).all() for v in reading)
 
 

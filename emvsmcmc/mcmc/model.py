@@ -169,14 +169,15 @@ def _sampled_assignments(plan: Plan, env: Environment) -> dict[str, Named]:
     for latent in plan.latents:
         if latent.label in problem.evidence:
             raise UnsupportedModel(latent.label, "hard labels with marginalize='none'", "soft labels", "Use marginalize='all'.")
-        p = value_of(latent.arguments["p"], env.with_values(out))
+        assert latent.family.twin is not None
+        (p,) = (value_of(e, env.with_values(out)) for e in latent.arguments.values())
         extra = [d for d in p.dims if d != plate]
         array = p.to((plate, *extra))
         given = problem.given.get(latent.label)
         mask = np.ones(problem.n, dtype=bool) if given is None else np.isnan(given.array)
         at = np.flatnonzero(mask)
         probabilities = pt.broadcast_to(array, (problem.n, *array.shape[1:]))
-        family = pm.Categorical if latent.family.name == "Categorical" else pm.Bernoulli
+        family = getattr(pm, latent.family.twin.name)
         begin = None if first is None else plan.configurations(latent.label)[first]
         if mask.all():
             value: Any = family(latent.label, p=probabilities, dims=latent.dims, initval=begin)

@@ -21,6 +21,7 @@ from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
+from .parameters import as_float
 
 
 class NativeLikelihood:
@@ -43,7 +44,7 @@ class NativeLikelihood:
     def rows(self) -> Any:
         """(n,) log-likelihood of each row, unweighted."""
         total = self._prior_of_configurations()
-        for part in (*self.plan.radials, *self.plan.tables, *self.plan.levels):
+        for part in (*self.plan.radials, *self.plan.tables):
             total = total + self._branch(part, self._child(part))
         total = total + self._gaussians()
         return pt.logsumexp(total.reshape((self.problem.n, -1)), axis=1)
@@ -112,8 +113,7 @@ class NativeLikelihood:
 
     def _broadcast(self, x: Any, part: Part) -> Any:
         x = pt.as_tensor(x)
-        dirac = part.distribution.family.name == "Dirac"
-        return x if not part.distribution.family.discrete or dirac else x.astype("int64")
+        return x.astype("int64") if part.family.discrete else x
 
     def _branch(self, part: Part, density: Any) -> Any:
         """A branch of a Switch counts only where its index has its value."""
@@ -187,10 +187,9 @@ class NativeLikelihood:
     def _noise(self, part: GaussianPart) -> Any:
         """(K, m, m) covariance of a variable around its mean."""
         plan = self.plan
-        slot = part.scale_slot
-        value = value_of(part.argument(slot), self.env.with_values(part.data))
-        if slot != "cov":
-            variance = plan.spread(value, part.elements, xp=pt) ** (2 if slot == "sigma" else 1)
+        value = value_of(part.scale, self.env.with_values(part.data))
+        if not part.scale_kind.matrix:
+            variance = plan.spread(value, part.elements, xp=pt) ** (2 // part.scale_kind.power)
             return variance[:, :, None] * np.eye(part.size)
         d, p = part.elements[-1]
         other = next(x for x in value.dims if x != d and not x.startswith("@") and x not in dict(part.elements[:-1]))
@@ -202,14 +201,8 @@ def _twin(distribution: Variable, env: Environment, dims: tuple[str, ...]) -> An
     """The PyMC distribution of the same name, its arguments over `dims`."""
     twin = distribution.family.twin
     assert twin is not None
-    arguments = argument_values(distribution, env, dims)
-    if "variance" in arguments:
-        arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
-    named = {
-        twin.arguments[k]: np.asarray(a, dtype=np.float64) if isinstance(a, np.ndarray | float | int) else a
-        for k, a in arguments.items()
-    }
-    return getattr(pm, twin.name).dist(**named)
+    known = {k: as_float(a) for k, a in argument_values(distribution, env, dims).items()}
+    return getattr(pm, twin.name).dist(**twin.arguments(pt, known))
 
 
 def _block_diagonal(blocks: list[Any], K: int) -> Any:

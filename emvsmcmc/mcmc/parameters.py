@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 
 from ..errors import UnsupportedModel
 from ..expect.plan import Plan
+from ..families.base import INVERSE_WHITENER
 from ..families.support import Covariance, Simplex, whitener
 from ..spec.arguments import argument_values, parameter_support
 from ..spec.evaluate import Environment
@@ -31,13 +32,13 @@ def declare(plan: Plan) -> Environment:
     whiteners = {
         name: Named(whitener(value.array), value.dims)
         for name, value in fixed.items()
-        if plan.problem.spec.variables[name].family.event_dims == 2
+        if plan.problem.spec.variables[name].family.matrix
     }
     for v in plan.problem.spec.variables.values():
         if v not in plan.parameters:
             continue
         env = Environment(values, whiteners, xp=pt)
-        if v.family.event_dims == 2:
+        if v.family.matrix:
             matrix, W = _covariance(plan, v, env)
             values[v.label], whiteners[v.label] = Named(matrix, v.dims), Named(W, v.dims)
         else:
@@ -49,15 +50,18 @@ def _variable(plan: Plan, v: Variable, env: Environment) -> Any:
     twin = v.family.twin
     assert twin is not None
     arguments = argument_values(v, env)
-    if "variance" in arguments:
-        arguments["sigma"] = pt.sqrt(pt.as_tensor(arguments.pop("variance")))
     if isinstance(v.family.support(), Simplex):
         shape = plan.problem.shape(v)  # a scalar stands for every entry, and its sum needs them all
         arguments = {k: (pt if _symbolic(a) else np).broadcast_to(a, shape) for k, a in arguments.items()}
         if groups := sub_simplices(plan, v):
             return _on_sub_simplices(plan, v, groups)
-    named = {twin.arguments[k]: a if _symbolic(a) else np.asarray(a, dtype=np.float64) for k, a in arguments.items()}
-    return getattr(pm, twin.name)(v.label, **named, dims=v.dims or None)
+    known = {k: as_float(a) for k, a in arguments.items()}
+    return getattr(pm, twin.name)(v.label, **twin.arguments(pt, known), dims=v.dims or None)
+
+
+def as_float(x: Any) -> Any:
+    """A constant as float64: PyTensor would make float32 of a Python 2.5, which costs 1e-7 of the log-probability."""
+    return x if _symbolic(x) else np.asarray(x, dtype=np.float64)
 
 
 def sub_simplices(plan: Plan, v: Variable) -> dict[str, np.ndarray]:
@@ -89,9 +93,9 @@ def _on_sub_simplices(plan: Plan, v: Variable, groups: dict[str, np.ndarray]) ->
         if at.shape[1] == 1:
             start[at] = 1.0
             continue
-        named = {twin.arguments[k]: np.asarray(a, dtype=np.float64).ravel()[at] for k, a in known.items()}
+        own = {k: as_float(a).ravel()[at] for k, a in known.items()}
         places.append(at.ravel())
-        free.append(getattr(pm, twin.name)(name, **named).ravel())
+        free.append(getattr(pm, twin.name)(name, **twin.arguments(pt, own)).ravel())
     whole: Any = pt.as_tensor(start)
     if free:
         whole = whole[np.concatenate(places)].set(free[0] if len(free) == 1 else pt.concatenate(free))
@@ -116,12 +120,11 @@ def _covariance(plan: Plan, v: Variable, env: Environment) -> tuple[Any, Any]:
     inverse = pt.linalg.solve_triangular(W, np.eye(p), lower=True)
     arguments = argument_values(v, env)
     for key, value in arguments.items():
-        if key != "sd" and _symbolic(value):
+        if not v.family.arguments[key].distribution and _symbolic(value):
             raise UnsupportedModel(
                 f"{v.label}.{key}", "a constant", "another parameter", "Fix the hyperparameters of a covariance."
             )
-    if v.family.name == "LKJCov":
-        arguments["inverse_whitener"] = inverse
+    arguments[INVERSE_WHITENER] = inverse
     flat = {k: _flatten(a, lead, count) for k, a in arguments.items()}
     pm.Potential(f"{v.label}_prior", v.family.log_prior(pt, W, **flat).sum())  # type: ignore[attr-defined]
     i, j = np.tril_indices(p)
@@ -161,7 +164,7 @@ def _initial(plan: Plan, v: Variable, count: int) -> np.ndarray:
     p = plan.problem.shape(v)[-1]
     scale = np.ones(p)
     for part in plan.gaussians:
-        if part.scale_slot == "cov" and v.label in {e.name for e in _bases(part.argument("cov"))}:
+        if part.scale_kind.matrix and v.label in {e.name for e in _bases(part.scale)}:
             scale = plan.scale[part.columns].reshape(-1, p)[0]
     i, j = np.tril_indices(p)
     return np.tile(np.where(i == j, -np.log(scale[i]), 0.0), (count, 1))
@@ -178,7 +181,7 @@ def starting_point(plan: Plan, env: Environment) -> dict[str, np.ndarray]:
     out = {}
     for v in plan.parameters:
         x = env.values[v.label].array
-        if v.family.event_dims == 2:
+        if v.family.matrix:
             p = x.shape[-1]
             out[f"{v.label}_whitener"] = Covariance().to_real(x).reshape(-1, p * (p + 1) // 2)
         elif groups := sub_simplices(plan, v):

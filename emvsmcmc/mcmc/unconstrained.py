@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
 
 from ..errors import BadInput, MissingData, UnknownName, WrongDims
 
@@ -55,8 +57,6 @@ class Whitening:
 
     def to_y(self, x: np.ndarray) -> np.ndarray:
         """(..., n) unconstrained -> (..., n) whitened."""
-        from scipy.linalg import solve_triangular
-
         flat = np.atleast_2d(np.asarray(x, dtype=np.float64) - self.mode).reshape(-1, self.mode.size)
         return solve_triangular(self.L, flat.T, lower=True).T.reshape(np.shape(x))
 
@@ -256,8 +256,6 @@ def whitening_at(log_density: LogDensity, x: np.ndarray, rounds: int = 6, turns:
     turns (n, g): velocities of x as the axes of latents turn, along which the density is constant and the Hessian zero. Orbits
     are curved, so a standard deviation along them counts as ALONG of those across: with the whole circle's the map bends them.
     """
-    from scipy.optimize import minimize
-
     x, scale = np.array(x, dtype=np.float64), None
     U, s, _ = np.linalg.svd(np.zeros((x.size, 0)) if turns is None else turns, full_matrices=False)
     U = U[:, s > 1e-9 * s.max(initial=0.0)]

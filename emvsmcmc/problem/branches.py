@@ -117,7 +117,7 @@ def atom_notes(spec: Spec, found: Mapping[str, tuple[int, tuple[float, ...]]], n
     for name, (rows, values) in found.items():
         if rows:
             what = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
-            mass = (b.family.name for b in spec.variables[name].branches if b.family.mass)  # type: ignore[attr-defined]
+            mass = (b.family.name for b in spec.variables[name].branches if b.family.mass)
             equal, belong = ("equals", "belongs") if rows == 1 else ("equal", "belong")
             out.append(
                 f"{name}: {rows:,} of {n:,} rows {equal} {what} and {belong} to "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFinite, OutOfSupport, TooFewRows, WrongDims
 from ..families import GaussianFamily, RadialFamily
-from ..families.support import Counts, Simplex
+from ..families.kinds import MEAN, ScaleKind
+from ..families.support import Simplex
 from ..spec.arguments import argument_dims
 from ..spec.evaluate import Environment, NotAffineHere, value_of
 from ..spec.expression import Expression, Operation
@@ -17,8 +18,9 @@ from ..spec.model import Spec
 from ..spec.named import Named
 from ..spec.notation import Notation
 from ..spec.roles import indexing_names
-from ..spec.variable import Switch, Variable
+from ..spec.variable import Variable
 from ..spec.walk import covariate_expressions, index_names, names_in, value_names
+from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
 
@@ -88,32 +90,30 @@ def normalised(problem: Problem, notes: list[str]) -> Problem:
     return replace(problem, given=given)
 
 
-def fixed_scales(problem: Problem) -> None:
-    """A fixed scale is positive; so are fixed degrees of freedom."""
-    env = Environment(problem.fixed)
-    for v in problem.row_variables:
-        for distribution in distributions(v):
-            for slot in ("sigma", "variance", "nu"):
-                scale = distribution.arguments.get(slot)
-                if scale is None or not (names := value_names(scale)) or not names <= set(problem.fixed):
-                    continue
-                if not (value_of(scale, env).array > 0).all():
-                    raise OutOfSupport(
-                        " and ".join(sorted(names)),
-                        f"positive values, the {slot} of {v.label!r}",
-                        "0",
-                        "Fix it at a positive value.",
-                    )
+def fixed_arguments(problem: Problem) -> None:
+    """Arguments that are known by fixed parameters alone lie in their set: a fixed scale is positive."""
+    for v, distribution, key, names in _arguments(problem, set(problem.fixed)):
+        argument = distribution.family.arguments[key]
+        # a matrix, or probabilities, that are fixed were held to their own support
+        value = None if argument.event_dims else _value(problem, distribution, key, v.dims)
+        if value is not None and not argument.admits(value).all():
+            got = f"{value[~argument.admits(value)][0]:g}"
+            raise OutOfSupport(
+                " and ".join(sorted(names)),
+                f"{argument.description}, the {key} of {v.label!r}",
+                got,
+                "Fix it at a value that it can have.",
+            )
 
 
 def known_scales(problem: Problem) -> None:
     """A known scale, or the known factor of one, is positive in every row."""
     env = Environment({**problem.covariates, **problem.fixed})
     for v in problem.row_variables:
-        for distribution in distributions(v):
-            for slot in ("sigma", "variance"):
-                scale = distribution.arguments.get(slot)
-                for factor in [] if scale is None else _factors(scale):
+        for distribution in v.branches:
+            for key, scale in distribution.arguments.items():
+                kind = distribution.family.arguments[key].kind
+                for factor in _factors(scale) if isinstance(kind, ScaleKind) else []:
                     names = value_names(factor)
                     if not names & set(problem.covariates) or not names <= set(env.values) or index_names(factor):
                         continue
@@ -121,7 +121,7 @@ def known_scales(problem: Problem) -> None:
                     if not (values > 0).all():
                         raise OutOfSupport(
                             " and ".join(sorted(names)),
-                            f"positive values, the {slot} of {v.label!r}",
+                            f"positive values, the {key} of {v.label!r}",
                             f"{values[~(values > 0)][0]:g}",
                             "Leave those rows out, or give their true scale.",
                         )
@@ -131,7 +131,7 @@ def covariate_columns(problem: Problem) -> None:
     """What is worked out of covariates alone is a finite number in every row: log(x) needs positive x."""
     env = Environment({**problem.covariates})
     for v in problem.row_variables:
-        for argument in (e for d in distributions(v) for e in d.arguments.values()):
+        for argument in (e for d in v.branches for e in d.arguments.values()):
             for column in covariate_expressions(argument):
                 if column.name is not None:
                     continue
@@ -147,6 +147,47 @@ def covariate_columns(problem: Problem) -> None:
                     )
 
 
+def known_arguments(problem: Problem) -> None:
+    """Arguments that the data give row by row lie in their set: trials are whole numbers, a known rate is positive."""
+    known = {*problem.covariates, *problem.fixed}
+    for v, distribution, key, names in _arguments(problem, known):
+        argument = distribution.family.arguments[key]
+        if not names & set(problem.covariates) or argument.event_dims:
+            continue
+        value = _value(problem, distribution, key, v.dims)
+        if value is None or (inside := argument.admits(value)).all():
+            continue
+        at = int(np.flatnonzero(~inside)[0])
+        where = f" in {place(value.shape, at)}" if value.shape and value.shape[0] > 1 else ""
+        raise OutOfSupport(
+            f"{v.label}.{key}",
+            argument.description,
+            f"{value.ravel()[at]:g}{where}",
+            f"Mend {' and '.join(sorted(names & set(problem.covariates)))}, or leave those rows out.",
+        )
+
+
+def _arguments(problem: Problem, known: set[str]) -> Iterator[tuple[Variable, Variable, str, set[str]]]:
+    """(variable, distribution, argument, names it reads) of every argument of row variables that reads `known` names only."""
+    for v in problem.row_variables:
+        for distribution in v.branches:
+            for key, expression in distribution.arguments.items():
+                if distribution.family.arguments[key].distribution:
+                    continue
+                names = value_names(expression)
+                if names and names <= known:
+                    yield v, distribution, key, names
+
+
+def _value(problem: Problem, distribution: Variable, key: str, dims: tuple[str, ...]) -> np.ndarray | None:
+    """An argument whose names are all known, over the variable's dims; None where it has no value for other reasons."""
+    try:
+        value = value_of(distribution.arguments[key], Environment({**problem.covariates, **problem.fixed}))
+        return np.asarray(value.to(argument_dims(distribution, key, value, dims)))
+    except (KeyError, NotAffineHere, ValueError):
+        return None
+
+
 def _factors(expression: Expression) -> list[Expression]:
     """What a product is made of."""
     if isinstance(expression, Operation) and expression.function in ("mul", "inv", "sqrt"):
@@ -160,7 +201,7 @@ def support(problem: Problem, variable: Variable) -> None:
         return  # labels were checked against their dim
     value = problem.given[variable.label]
     inside, expected = np.zeros((), dtype=bool), []
-    for distribution in distributions(variable):
+    for distribution in variable.branches:
         found, description = lives(problem, variable, distribution, value.array)
         inside = inside | found
         expected.append(f"{description} ({distribution.family.name})")
@@ -180,34 +221,17 @@ def support(problem: Problem, variable: Variable) -> None:
 
 def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
     """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
-    holes; and what that is in words). Raises OutOfSupport for known trials that are no whole numbers.
+    holes; and what that is in words).
     """
-    family = distribution.family
-    known = _known_arguments(problem, distribution, variable.dims)
-    if "n" in known:
-        trials = np.asarray(known["n"])
-        whole = Counts().contains(trials)
-        if not whole.all():
-            got = f"{trials[~whole][0]:g}"
-            raise OutOfSupport(f"{variable.label}.n", "whole numbers of at least 0", got, "n counts the trials of each row.")
-        return family.support(n=trials).contains(x), "a whole number from 0 to n"
-    found = family.support(**known)
+    found = distribution.family.support(**_deciding(problem, distribution, variable.dims))
     return found.contains(x), found.description
 
 
-def _known_arguments(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Those arguments of a distribution that depend on constants, covariates and fixed parameters only."""
-    env = Environment({**problem.covariates, **problem.fixed})
-    out: dict[str, np.ndarray] = {}
-    for key, expression in distribution.arguments.items():
-        if isinstance(expression, Variable) and expression.name is None:
-            continue  # the unnamed scale prior of an LKJCov is a distribution, not a value
-        try:
-            value = value_of(expression, env)
-            out[key] = value.to(argument_dims(distribution, key, value, dims))
-        except (KeyError, NotAffineHere, ValueError):
-            continue  # it depends on something unknown, which a support does not need
-    return out
+def _deciding(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Those arguments of a distribution that decide where it lives and are known; `p` of a category, whose length does."""
+    keys = [k for k in distribution.arguments if distribution.family.arguments[k].decides or k == distribution.family.counted]
+    found = {k: _value(problem, distribution, k, dims) for k in keys}
+    return {k: x for k, x in found.items() if x is not None}
 
 
 def enough_data(problem: Problem) -> None:
@@ -258,8 +282,7 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
 def column_name(problem: Problem, variable: Variable, column: int) -> str:
     rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
     at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
-    labels = ", ".join(f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True))
-    return f"{variable.label}[{labels}]" if labels else variable.label
+    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True)))
 
 
 def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:
@@ -282,11 +305,11 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
         return
     estimated = {v.label for v in problem.parameters}
     hidden = {v.label for v in problem.row_variables if problem.roles[v.label] == "latent"}
-    for distribution in distributions(variable):
-        scale = next((distribution.arguments[s] for s in ("sigma", "variance", "cov") if s in distribution.arguments), None)
-        if not isinstance(distribution.family, GaussianFamily | RadialFamily) or scale is None:
+    for distribution in variable.branches:
+        if not isinstance(distribution.family, GaussianFamily | RadialFamily):
             continue
-        if not names_in(scale) & estimated or not names_in(distribution.arguments["mu"]) & (estimated | hidden):
+        scale = distribution.argument_of(ScaleKind)
+        if not names_in(scale) & estimated or not names_in(distribution.argument_of(MEAN)) & (estimated | hidden):
             continue  # a known scale, or a mean that cannot follow the data onto the constant
         for column in np.flatnonzero(constant):
             if constant[_sharing(problem, variable, scale, int(column))].all():
@@ -308,8 +331,3 @@ def _sharing(problem: Problem, variable: Variable, scale: Expression, column: in
         axis = rest.index(d)
         group = group * shape[axis] + np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     return group.ravel() == group.ravel()[column]
-
-
-def distributions(variable: Variable) -> tuple[Variable, ...]:
-    """The variable itself, or the branches of a Switch."""
-    return variable.branches if isinstance(variable, Switch) else (variable,)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
@@ -306,8 +307,6 @@ def _strata(problem: Problem) -> np.ndarray:
 
 
 def _distinct(name: str, values: np.ndarray) -> list[Any]:
-    import pandas as pd
-
     found = pd.unique(values.ravel())
     if len(found) > DISTINCT:
         raise UnknownLabel(name, "labels", f"more than {DISTINCT} different values", "Is this a label?")

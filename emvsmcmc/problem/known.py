@@ -85,7 +85,7 @@ def starting_values(problem: Problem, values: Any, notes: list[str]) -> dict[str
     started = datacheck.normalised(started, notes)
     for name in names:
         datacheck.support(started, problem.spec.variables[name])
-    datacheck.fixed_scales(started)
+    datacheck.fixed_arguments(started)
     return {name: started.given[name].array.copy() for name in names}
 
 
@@ -102,9 +102,10 @@ def known_values(
     problem = covariates.without_holes(problem, list(columns))
     for variable in spec.variables.values():
         datacheck.support(problem, variable)
-    datacheck.fixed_scales(problem)
+    datacheck.fixed_arguments(problem)
     datacheck.known_scales(problem)
     datacheck.covariate_columns(problem)
+    datacheck.known_arguments(problem)
     return problem
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ..families.kinds import COVARIANCE
 from ..spec.model import Spec
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
 from ..spec.walk import names_in
+from ..words import labelled
 from . import covariates
 from .branches import atom_notes, atom_rows
-from .check import distributions
 from .labels import plain
 from .problem import Problem
 
@@ -84,10 +85,10 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
 def together(problem: Problem) -> dict[str, np.ndarray]:
     """{covariance parameter: (d, d) whether some row that counts says something of both columns}."""
     plate = problem.plate
-    estimated = {p.label for p in problem.parameters if p.family.event_dims == 2}
+    estimated = {p.label for p in problem.parameters if p.family.matrix}
     out: dict[str, np.ndarray] = {}
     for v in problem.row_variables:
-        for cov in [d.arguments["cov"] for d in distributions(v) if "cov" in d.arguments]:
+        for cov in [d.argument_of(COVARIANCE) for d in v.branches if d.has(COVARIANCE)]:
             told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
             both = _both(told.reshape(-1, told.shape[-1]))
             for name in sorted(names_in(cov) & estimated):
@@ -114,7 +115,8 @@ def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[
         pairs = [(i, j) for i, j in np.argwhere(~mask) if i < j and mask[i, i] and mask[j, j]]
         for i, j in pairs[:MAX_LISTED]:
             a, b = (str(plain(labels(dim)[k])) for k in (i, j))
-            out.append(f"{name}[{a}, {b}]: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
+            who = labelled(name, (a, b))
+            out.append(f"{who}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
         if len(pairs) > MAX_LISTED:
             out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from ..spec.expression import Expression
 from ..spec.model import Spec
 from ..spec.named import Named
 from ..spec.variable import Variable
+from ..words import labelled
 from .align import Plate, constant_size
 
 
@@ -52,6 +54,10 @@ class Problem:
     def labels(self, dim: str) -> np.ndarray:
         """Coordinate labels of a dim."""
         return self.plates[dim].labels if dim in self.plates else np.asarray(self.spec.coords[dim])
+
+    def entry(self, name: str, dims: Sequence[str], at: Iterable[Any]) -> str:
+        """What the entry at a position along `dims` is called: name[label, label]."""
+        return labelled(name, (self.labels(d)[i] for d, i in zip(dims, at, strict=True)))
 
     @property
     def plate(self) -> str:
@@ -94,7 +100,7 @@ class Problem:
             return [0, 1]
         if counts in self.sizes:
             return list(self.labels(counts))
-        return list(range(constant_size(variable.arguments["p"], counts)))  # type: ignore[attr-defined]
+        return list(range(constant_size(variable.arguments[variable.family.counted], counts)))  # type: ignore[attr-defined]
 
     def shape(self, variable: Variable) -> tuple[int, ...]:
         return tuple(self.sizes[d] for d in variable.dims)

@@ -11,11 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-
-def label_of(variable: xr.DataArray, at: tuple[int, ...]) -> str:
-    """The table's label of one position of a parameter whose draws are over (chain, draw, ...)."""
-    labels = [str(variable[d].values[i]) for d, i in zip(variable.dims[2:], at, strict=True)]
-    return f"{variable.name}[{', '.join(labels)}]" if labels else str(variable.name)
+from ..words import entry, name_of
 
 
 class View:
@@ -48,7 +44,7 @@ class View:
 
     def is_turned(self, label: str) -> bool:
         """Whether a row of the table is determined up to a rotation only, so that it decides nothing."""
-        return label.partition("[")[0] in self.about.get("turned", [])
+        return name_of(label) in self.about.get("turned", [])
 
     @cached_property
     def hard(self) -> xr.Dataset | None:
@@ -103,7 +99,7 @@ class View:
         dataset = self.tree[group].to_dataset()
         for variable in dataset.data_vars.values():
             for at in np.ndindex(*variable.shape[2:]):
-                out[label_of(variable, at)] = variable.values[(slice(None), slice(None), *at)]
+                out[entry(variable, at)] = variable.values[(slice(None), slice(None), *at)]
         return {label: out[label] for label in self.table.index}
 
     def along(self, name: str, dim: str) -> list[list[str]]:
@@ -114,7 +110,7 @@ class View:
         out = []
         for rest in np.ndindex(*shape[:at], *shape[at + 1 :]):
             places = [(*rest[:at], i, *rest[at:]) for i in range(shape[at])]
-            out.append([label_of(variable, place) for place in places])
+            out.append([entry(variable, place) for place in places])
         return [column for column in out if len(column) > 1 and set(column) <= set(self.table.index)]
 
     def role(self, *roles: str) -> list[str]:
@@ -145,7 +141,7 @@ class View:
         turned = {name for r in self.rotations for name in r["carriers"]}
         renamed = {name for dim in self.exchangeable for name in self.about["carriers"].get(dim, [])}
         names = renamed - turned or renamed
-        changed = [self.draws[k] != self.raw_draws[k] for k in self.table.index if str(k).partition("[")[0] in names]
+        changed = [self.draws[k] != self.raw_draws[k] for k in self.table.index if name_of(k) in names]
         return float(np.any(changed, axis=0).mean()) if changed else 0.0
 
     def shares(self, name: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the pages share: templates, and a file that appears whole or not at all."""
+"""What the pages share: templates, and the file that each of them is."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import Any
 
 import jinja2
 
+from ..files import write_whole
+
 FILE = "index.html"
 
 
 def write_page(html: str, folder: Path) -> Path:
     """Write `folder`/index.html and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.part"
-    try:
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(folder / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return folder / FILE
+    return write_whole(folder / FILE, lambda path: path.write_text(html, encoding="utf-8"))
 
 
 def filled(template: str, context: dict[str, Any]) -> str:

@@ -41,7 +41,9 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
     of a Dirichlet's concentration); its kind alone where `env` does not know them.
     """
     found = {}
-    for key in variable.family.support_reads:
+    for key in variable.arguments:
+        if not variable.family.arguments[key].decides:
+            continue
         try:
             value = value_of(variable.arguments[key], env)
         except KeyError:
@@ -52,14 +54,8 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
     """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
-    extra = tuple(d for d in value.dims if d not in dims and d != "#")
-    batch = ("#",) if "#" in value.dims and "#" not in dims else ()
-    if key == "cov":
-        return (*dims, *extra, *batch)
-    if variable.family.name == "Categorical":
-        return (*dims, *extra, *batch)
-    if variable.family.event_dims == 2 and key in ("nu", "eta"):
-        return (*dims[:-2], *batch)
-    if extra:
-        return (*dims, *extra, *batch)
-    return (*dims, *batch)
+    fewer = max(0, variable.family.event_dims - variable.family.arguments[key].event_dims)
+    lead = dims[: len(dims) - fewer]
+    extra = tuple(d for d in value.dims if d not in lead and d != "#")
+    batch = ("#",) if "#" in value.dims and "#" not in lead else ()
+    return (*lead, *extra, *batch)

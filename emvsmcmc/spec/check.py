@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import DuplicateName, InvalidSpec, WrongDims
-from ..families import Family
-from ..families.support import Counts, Covariance, Simplex
+from ..families import Family, Restricted
+from ..families.support import Simplex
 from .context import OpenSpec
 from .evaluate import Environment, value_of
 from .expression import Constant, Data, Expression
@@ -104,9 +104,9 @@ def coords(given: dict[str, object]) -> None:
                 raise InvalidSpec(f"coords[{dim!r}]", "distinct labels, at least one", repr(labels)[:60])
 
 
-def categorical_counts(variable: Distributed) -> None:
+def counts(variable: Distributed) -> None:
     """A Categorical counts the last dim of its p."""
-    p = variable.arguments["p"]
+    p = variable.arguments[str(variable.family.counted)]
     if not p.dims or p.dims[-1] in variable.dims:
         raise WrongDims(
             variable.label,
@@ -119,38 +119,34 @@ def categorical_counts(variable: Distributed) -> None:
 
 
 def argument_ranges(variable: Distributed) -> None:
-    """Constants standing in a slot lie in its range: a standard deviation is positive."""
-    for key, slot in getattr(variable.family, "slots", {}).items():
-        value = variable.arguments.get(key)
-        if isinstance(value, Constant) and key not in ("n",):
-            inside = (value.value >= slot.lower) & (value.value <= slot.upper)
-            if slot.kind in ("sigma", "variance"):
-                inside &= value.value > 0
-            if not inside.all():
-                raise InvalidSpec(
-                    f"{variable.label}.{key}",
-                    f"values above {slot.lower:g} and up to {slot.upper:g}",
-                    str(value.value.tolist())[:60],
-                )
-    positive = {"HalfNormal": ("sigma",), "HalfCauchy": ("beta",), "Gamma": ("alpha", "beta"), "InverseGamma": ("alpha", "beta")}
-    positive |= {
-        "Beta": ("alpha", "beta"),
-        "LKJCov": ("eta",),
-        "InverseWishart": ("nu",),
-        "StudentT": ("nu",),
-    }
-    _whole_trials_and_bounds(variable)
-    if isinstance(variable.family.support(), Simplex):
+    """Constants lie in the set of their argument: a standard deviation is positive, trials are whole numbers."""
+    family = variable.family
+    for key, given in variable.arguments.items():
+        argument = family.arguments[key]
+        if (
+            not isinstance(given, Constant)
+            or argument.distribution
+            or (argument.decides and isinstance(family.support(), Simplex))
+        ):
+            continue
+        x = given.value
+        if argument.event_dims and (x.ndim < argument.event_dims or (argument.matrix and x.shape[-1] != x.shape[-2])):
+            continue  # its dims say what is wrong
+        if not argument.admits(x).all():
+            got = str(x[~argument.admits(x)].tolist() if not argument.event_dims else x.tolist())[:60]
+            raise InvalidSpec(f"{variable.label}.{key}", argument.description, got)
+    if isinstance(family.support(), Simplex):
         _concentration(variable)
-    for key in positive.get(variable.family.name, ()):
-        value = variable.arguments[key]
-        if isinstance(value, Constant) and not (value.value > 0).all():
-            raise InvalidSpec(f"{variable.label}.{key}", "positive values", str(value.value.tolist())[:60])
+    if isinstance(family, Restricted):
+        known = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
+        if (found := family.complaint(**known)) is not None:
+            key, expected, got = found
+            raise InvalidSpec(f"{variable.label}.{key}", expected, got[:60])
 
 
 def _concentration(variable: Distributed) -> None:
     """A constant concentration is finite and at least 0 (which says that the entry is 0), with something above 0 in every row."""
-    for key in variable.family.support_reads:
+    for key in deciding(variable):
         given = variable.arguments[key]
         if names_in(given):
             continue
@@ -173,33 +169,31 @@ def _concentration(variable: Distributed) -> None:
             )
 
 
-def _whole_trials_and_bounds(variable: Distributed) -> None:
-    """Constant trials are whole numbers from 0, a constant lower bound lies below the upper one, a covariance is one."""
-    given = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
-    if "n" in given and not (Counts().contains(given["n"]) & ~np.isnan(given["n"])).all():
-        raise InvalidSpec(f"{variable.label}.n", "whole numbers of at least 0", str(given["n"].tolist())[:60])
-    if {"lower", "upper"} <= given.keys() and not np.all(given["lower"] < given["upper"]):
-        got = f"{given['lower'].tolist()} and {given['upper'].tolist()}"[:60]
-        raise InvalidSpec(f"{variable.label}: lower, upper", "a lower bound below the upper one", got, "Exchange them.")
-    cov = given.get("cov")
-    if cov is not None and cov.ndim > 1 and cov.shape[-1] == cov.shape[-2] and not Covariance().contains(cov).all():
-        raise InvalidSpec(f"{variable.label}.cov", Covariance.description, str(cov.tolist())[:60])
+def deciding(variable: Distributed) -> list[str]:
+    """Arguments on whose values the set of a variable's values depends."""
+    return [key for key in variable.arguments if variable.family.arguments[key].decides]
 
 
 def argument_dims(variable: Distributed) -> None:
     """A dim that the variable does not have, and no latent indexes, would be an outer product: an error."""
     for key, value in variable.arguments.items():
-        _dims(variable, key, value, variable.dims, variable.counts)
+        _dims(variable, variable, key, value)
 
 
-def _dims(variable: Distributed, key: str, value: Expression, dims: tuple[str, ...], counts: str | None) -> None:
+def _dims(variable: Distributed, distribution: Distributed, key: str, value: Expression) -> None:
+    """An argument broadcasts into the variable's dims, but for the dims of one value that are the argument's own."""
     if value.name is None and hasattr(value, "family"):
         return
-    extra = [d for d in value.dims if d not in dims and not (key == "p" and d == counts)]
-    if key == "cov":
+    family = distribution.family
+    argument = family.arguments[key]
+    fewer = max(0, family.event_dims - argument.event_dims)
+    dims = variable.dims[: len(variable.dims) - fewer]
+    own = variable.counts if key == family.counted else None
+    extra = [d for d in value.dims if d not in dims and d != own]
+    if argument.matrix and not family.matrix:
         if len(extra) != 1 or not dims or dims[-1] not in value.dims:
             raise WrongDims(
-                f"{variable.label}.cov",
+                f"{variable.label}.{key}",
                 f"a matrix over {dims[-1] if dims else 'the last dim'!r} and one more dim",
                 f"dims {value.dims}",
                 f'Declare it with dims=(..., "{dims[-1]}", "{dims[-1]}_bis").' if dims else "Give the variable a last dim.",
@@ -231,12 +225,12 @@ def switch(variable: Switching) -> None:
 def branch(variable: Switching, distribution: Distributed) -> None:
     """Branches broadcast into the dims of the Switch."""
     for key, value in distribution.arguments.items():
-        _dims(variable, key, value, variable.dims, None)
+        _dims(variable, distribution, key, value)
 
 
 def matrix_dims(spec: OpenSpec, variable: Distributed) -> None:
     """A matrix takes two dims of equal size with different names; the second takes the first's coords."""
-    if variable.family.event_dims != 2:
+    if not variable.family.matrix:
         return
     if len(variable.dims) < 2:
         raise WrongDims(variable.label, "two trailing dims, such as ('feature', 'feature_bis')", f"dims {variable.dims}")
@@ -251,25 +245,14 @@ def matrix_dims(spec: OpenSpec, variable: Distributed) -> None:
         )
 
 
-def matrix_prior(spec: OpenSpec, variable: Distributed) -> None:
-    """An InverseWishart is proper for nu > p - 1 and a positive definite scale."""
-    if variable.family.name != "InverseWishart":
+def matrix_arguments(spec: OpenSpec, variable: Distributed) -> None:
+    """A constant matrix in the prior of a matrix has the size of that matrix."""
+    if not variable.family.matrix:
         return
-    p, nu, scale = len(spec.coords[variable.dims[-2]]), variable.arguments["nu"], variable.arguments["scale"]
-    if isinstance(nu, Constant) and not (nu.value > p - 1).all():
-        raise InvalidSpec(
-            f"{variable.label}.nu", f"more than {p - 1} degrees of freedom for a {p} x {p} matrix", str(nu.value.tolist())
-        )
-    if isinstance(scale, Constant):
-        v = scale.value
-        if (
-            v.ndim < 2
-            or v.shape[-1] != p
-            or v.shape[-2] != p
-            or not np.allclose(v, v.swapaxes(-1, -2))
-            or np.linalg.eigvalsh(v).min() <= 0
-        ):
-            raise InvalidSpec(f"{variable.label}.scale", f"a positive definite {p} x {p} matrix", f"shape {v.shape}")
+    p = len(spec.coords[variable.dims[-2]])
+    for key, x in variable.arguments.items():
+        if variable.family.arguments[key].matrix and isinstance(x, Constant) and x.value.shape[-2:] != (p, p):
+            raise InvalidSpec(f"{variable.label}.{key}", f"a positive definite {p} x {p} matrix", f"shape {x.value.shape}")
 
 
 def dim_sizes(spec: OpenSpec, variable: Distributed) -> None:

@@ -97,17 +97,15 @@ class Constructor:
         chosen = self._parametrisation(label, given)
         if chosen is not None:
             given = _canonical(label, chosen, given, dims)
-        for key, default in self.family.arguments.items():
-            if key in given or default is None:
+        together = [k for k in self.family.one_of if k in given]
+        if len(together) > 1:
+            raise InvalidSpec(label, f"either {' or '.join(self.family.one_of)}", "both", "Keep one of them.")
+        for key, argument in self.family.arguments.items():
+            if key in given or argument.default is None or (together and key in self.family.one_of):
                 continue
-            if default is REQUIRED:
+            if argument.default is REQUIRED:
                 raise InvalidSpec(label, f"argument {key!r} of {self.family.name}", "nothing", f"Arguments are {names}.")
-            given[key] = default
-        if "variance" in self.family.arguments:
-            if "sigma" in given and "variance" in given:
-                raise InvalidSpec(label, "either sigma or variance", "both", "Keep one of them.")
-            if "sigma" not in given and "variance" not in given:
-                given["sigma"] = 1.0
+            given[key] = argument.default
         kept = {k: v for k, v in given.items() if chosen is None or k not in chosen.replaces}
         return Bound(given, None if chosen is None else kept | {k: written[k] for k in chosen.arguments})
 
@@ -153,9 +151,10 @@ def signature(family: Family) -> inspect.Signature:
     replaced = {k for p in family.parametrisations for k in p.replaces}
     parameters = [inspect.Parameter("name", kind)]
     optional = False
-    for key, default in family.arguments.items():
-        optional = optional or default is not REQUIRED or key in replaced
-        shown = {"default": None if default is REQUIRED else default} if optional else {}
+    for key, argument in family.arguments.items():
+        optional = optional or argument.default is not REQUIRED or key in replaced
+        default = None if argument.default is REQUIRED or key in family.one_of else argument.default
+        shown = {"default": default} if optional else {}
         parameters.append(inspect.Parameter(key, kind, **shown))
     others = dict.fromkeys(k for p in family.parametrisations for k in p.arguments if k not in family.arguments)
     parameters += [inspect.Parameter(key, named, default=None) for key in others]

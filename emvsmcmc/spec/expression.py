@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidSpec, WrongDims
+from ..words import labelled
 from .context import current_spec
 
 
@@ -259,7 +260,7 @@ def _checked_power(base: Expression, exponent: Expression) -> None:
 def _no_index(got: Any) -> tuple[str, str]:
     """What stands where an index should, and the way out."""
     if isinstance(got, Index):
-        inner = f"{getattr(got.base, 'name', None) or 'something'}[{', '.join(str(i.name) for i in got.index)}]"
+        inner = labelled(getattr(got.base, "name", None) or "something", (i.name for i in got.index))
         return f"{inner}, itself a look-up", "Work it out beforehand and pass it as an integer ev.Data."
     if isinstance(got, Expression):
         return "an expression", "Work it out beforehand and pass it as an integer ev.Data."

@@ -76,9 +76,9 @@ class Spec:
     def add_variable(self, variable: Variable) -> None:
         check.name(self, variable.label)
         check.name_is_no_dim(self, variable)
-        if variable.family.event_dims == 2 and variable.dims[-1] not in self.coords:
+        if variable.family.matrix and variable.dims[-1] not in self.coords:
             self.coords[variable.dims[-1]] = list(self.coords[variable.dims[-2]])
-        check.matrix_prior(self, variable)
+        check.matrix_arguments(self, variable)
         check.dim_sizes(self, variable)
         self.variables[variable.label] = variable
 

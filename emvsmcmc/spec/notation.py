@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation, Softmax, Stack, Take
 from .functions import ELEMENTWISE
-from .variable import Switch, Variable
+from .variable import Variable
 from .walk import looked_up
 
 MAX_SHOWN = 6  # entries of a constant array that are written out
@@ -60,7 +61,7 @@ class Notation:
             if key not in (d.arguments if d.declared is None else d.declared):
                 continue
             text = self.argument(d, key, dims)
-            out.append(f"{key}={text}" if key == "variance" or key not in d.family.arguments else text)
+            out.append(f"{key}={text}" if key in d.family.one_of[1:] or key not in d.family.arguments else text)
         return out
 
     def argument(self, d: Variable, key: str, dims: Sequence[str]) -> str:
@@ -123,10 +124,10 @@ class Notation:
 def event_dims(d: Variable, key: str, dims: Sequence[str]) -> list[str]:
     """Dims of an argument that belong to one value: a mean vector, a covariance matrix, the probabilities of a category."""
     family, own = d.family, d.arguments[key].dims
-    if key == "p" and family.name == "Categorical":
+    if key == family.counted:
         return [own[-1]]
     event = list(dims[len(dims) - family.event_dims :]) if family.event_dims else []
-    if key == "cov":
+    if family.arguments[key].matrix:
         event += [x for x in own if x not in dims]
     return event
 
@@ -138,12 +139,8 @@ def subscripted(v: Variable | Data, notation: Notation | None = None) -> str:
     return f"{v.name}" + _subscript((notation or Notation()).indices(v, drop))
 
 
-def branches(v: Variable) -> tuple[Variable, ...]:
-    return v.branches if isinstance(v, Switch) else (v,)
-
-
 def _subscript(indices: Sequence[str]) -> str:
-    return f"[{', '.join(indices)}]" if indices else ""
+    return labelled("", indices)
 
 
 def _shown(dim: str, drop: Sequence[str]) -> bool:

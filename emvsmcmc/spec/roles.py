@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from .expression import Expression, Index
 from .model import Spec
-from .notation import branches
 from .variable import Switch
 from .walk import value_names, walk
 
@@ -27,6 +26,6 @@ def indexing_names(spec: Spec) -> set[str]:
 def usually_hidden(spec: Spec) -> set[str]:
     """Row variables that data usually leave out: those that choose or feed other row variables."""
     rows = [v for v in spec.variables.values() if spec.plates_of(v)]
-    fed = set().union(*[value_names(a) for v in rows for b in branches(v) for a in b.arguments.values()], set())
+    fed = set().union(*[value_names(a) for v in rows for b in v.branches for a in b.arguments.values()], set())
     chosen = indexing_names(spec)
     return {v.label for v in rows if v.label in (chosen if v.discrete else fed)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..families import Family
+from ..families.kinds import Kind
 from . import check
 from .context import current_spec
 from .expression import Constant, Expression, as_dims
@@ -18,7 +19,8 @@ class Variable(Expression):
     """A random variable of the joint distribution: a family, its arguments, and its dims.
 
     `counts` is the dim that a Categorical counts (None for a Bernoulli, which counts 0 and 1, and for everything continuous).
-    `declared` are the arguments as they were written, where that is another parametrisation than the family's own.
+    `branches` are its distributions: itself, or those of a Switch. `declared` are the arguments as they were written, where that
+    is another parametrisation than the family's own.
     """
 
     declared: dict[str, Expression] | None = None
@@ -39,36 +41,47 @@ class Variable(Expression):
         if declared is not None:
             self.declared = {k: v if isinstance(v, Expression) else self._constant(k, v) for k, v in declared.items()}
         self.children = tuple(a for a in self.arguments.values() if not _is_dist(a))
+        self.branches: tuple[Variable, ...] = (self,)
         self.counts: str | None = None
-        if family.name == "Categorical":
-            check.categorical_counts(self)
-            self.counts = self.arguments["p"].dims[-1]
+        if family.counted is not None:
+            check.counts(self)
+            self.counts = self.arguments[family.counted].dims[-1]
         check.argument_ranges(self)
         if name is not None:
             check.matrix_dims(current_spec(), self)
             check.argument_dims(self)
             current_spec().add_variable(self)
 
+    def keys_of(self, kind: Kind | type[Kind]) -> list[str]:
+        """Its arguments of a kind."""
+        kinds = {key: self.family.arguments[key].kind for key in self.arguments}
+        return [key for key, own in kinds.items() if own is kind or (isinstance(kind, type) and isinstance(own, kind))]
+
+    def has(self, kind: Kind | type[Kind]) -> bool:
+        return bool(self.keys_of(kind))
+
+    def argument_of(self, kind: Kind | type[Kind]) -> Expression:
+        """The expression in the only argument of a kind: MEAN, TAIL, or any ScaleKind."""
+        (key,) = self.keys_of(kind)
+        return self.arguments[key]
+
     @property
     def discrete(self) -> bool:
-        """True for Categorical and Bernoulli, the variables that may index; False for continuous ones."""
-        return self.family.name in ("Categorical", "Bernoulli")
+        """True for variables whose values may index (Categorical and Bernoulli)."""
+        return self.family.indexes
 
     def _constant(self, key: str, value: Any) -> Constant:
         """An unnamed array takes the trailing dims of its variable (a covariance, the last dim twice)."""
-        array = np.asarray(value)
-        if array.ndim == 0:
-            return Constant(value)
-        if key == "cov" and self.dims:
-            d = self.dims[-1]
-            return (
-                Constant(value, (*self.dims[len(self.dims) - array.ndim + 1 :], f"{d}_bis"))
-                if array.ndim <= len(self.dims) + 1
-                else Constant(value)
-            )
-        if self.family.name == "Categorical" or array.ndim > len(self.dims):
-            return Constant(value)
-        return Constant(value, self.dims[len(self.dims) - array.ndim :])
+        array, family = np.asarray(value), self.family
+        if key not in family.arguments:  # of another parametrisation: shaped as what it stands for
+            key = next(p.replaces[0] for p in family.parametrisations if key in p.arguments)
+        argument = family.arguments[key]
+        lead = self.dims[: len(self.dims) - max(0, family.event_dims - argument.event_dims)]
+        if argument.event_dims > family.event_dims:
+            if not argument.matrix or not lead or not 0 < array.ndim <= len(lead) + 1:
+                return Constant(value)
+            return Constant(value, (*lead[len(lead) - array.ndim + 1 :], f"{lead[-1]}_bis"))
+        return Constant(value) if array.ndim > len(lead) or not array.ndim else Constant(value, lead[len(lead) - array.ndim :])
 
     def __repr__(self) -> str:
         return f"{self.family.name}({self.label!r}, dims={self.dims})"

@@ -6,10 +6,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ...errors import BadInput
+from ..files import check_folder, read_data, write_folder
 from ..model import chosen
-from ..options import Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import (
+    Chains,
+    Draws,
+    EachStarts,
+    EachTune,
+    Json,
+    ModelName,
+    RetryFailed,
+    Scheduler,
+    Seed,
+    Store,
+    Workers,
+    as_typed,
+    stdout_kept,
+    watched,
+)
+from ..show import console, number, print_json, say, table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,24 +57,19 @@ def calibrate(
         int, typer.Option("--bootstrap", min=0, help="Replicates of EM's bootstrap, 39 or more; 0 for none.")
     ] = 100,
     ranked: Annotated[int, typer.Option("--ranked", min=1, help="Draws among which the truth is ranked.")] = 99,
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 200,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    starts: EachStarts = 10,
+    draws: Draws = 250,
+    tune: EachTune = 200,
+    chains: Chains = 2,
+    store: Store = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    retry_failed: RetryFailed = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of ranks and coverage.")] = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Simulate parameters and data, fit both engines, and see whether what they say holds the truth."""
-    from ..files import check_folder, read_data, write_folder
-    from ..show import print_json, say
-
     found, options = chosen(model, context.args)
     if report is not None:
         check_folder(report)
@@ -89,9 +102,7 @@ def calibrate(
         )
         result.attrs["command"], result.attrs["title"] = as_typed(), found.title
         if report is not None:
-            from ...report.calibration import write
-
-            write_folder(report, lambda folder: _written(result, folder, write))
+            write_folder(report, lambda folder: _written(result, folder))
     page = None if report is None else report / "index.html"
     said = findings(result)
     if as_json:
@@ -102,10 +113,10 @@ def calibrate(
         say(f"Page: {page}")
 
 
-def _written(result: xr.Dataset, folder: Path, write: Any) -> None:
+def _written(result: xr.Dataset, folder: Path) -> None:
     """The page, and every number that it shows."""
     result.to_netcdf(folder / SIMULATIONS, engine="h5netcdf")
-    write(result, folder)
+    result.ev.report(folder)
 
 
 def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, Any]:
@@ -129,10 +140,6 @@ def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, A
 
 def show(said: Any) -> None:
     """Ranks, coverage at 95%, and what both say."""
-    from rich.markup import escape
-
-    from ..show import console, number, say, table
-
     rows = [
         [q, str(n), str(int(r["count"])), number(r["chi2_p"], 3), number(r["ecdf_p"], 4), number(r["holm"], 3)]
         for (q, n), r in said.uniformity.iterrows()

@@ -1,14 +1,20 @@
-"""What `emvsmcmc choose` reads off the command line and prints: several models, or one under several values of its options."""
+"""`emvsmcmc choose`: several models of the same data, or one under several values of its options."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
 
 from ...errors import BadInput, DuplicateName
+from ..files import read_data
 from ..model import converted, unknown_option
+from ..options import FAILED, Chains, Data, Draws, Json, Seed, Starts, Tune, stdout_kept, watched
+from ..show import console, number, print_json, say, table, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +39,37 @@ COLUMNS = {  # column of Choice.table -> heading, digits
 FEW = 2
 
 
+def choose(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL...", help="Names of the gallery or paths to Python files.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=A,B", help="Values of a model's option; or as --NAME A,B.")
+    ] = None,
+    data: Data = None,
+    mcmc: Annotated[bool, typer.Option("--mcmc/--no-mcmc", help="LOO from the posterior, beside AIC, BIC and ICL.")] = True,
+    starts: Starts = 20,
+    draws: Draws = 1000,
+    tune: Tune = 1000,
+    chains: Chains = 4,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Choose among several models of the same data, or one under several values of an option: --option components=1,2,3."""
+    problems = candidates([model, *context.args], option or [], data)
+    from ...comparison.choice.choose import choose as judge
+
+    with stdout_kept():
+        choice = judge(
+            problems, mcmc=mcmc, starts=starts, draws=draws, tune=tune, chains=chains, random_seed=seed, progress=watched()
+        )
+    if as_json:
+        print_json(choice.to_dict())
+    else:
+        show_choice(choice)
+    if not any(choice.best.values()):
+        raise typer.Exit(FAILED)
+
+
 def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) -> dict[str, Problem]:
     """{name: Problem} of every model named in `words`, under every combination of the values listed for its options.
 
@@ -41,8 +78,6 @@ def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) 
     model nor an option of one, for fewer than two models, and DuplicateName for one that is there twice.
     """
     from ... import gallery
-    from ..files import read_data
-    from ..show import warn
 
     for text in options:
         if "=" not in text:
@@ -112,12 +147,8 @@ def _called(model: Model, options: dict[str, Any], several: bool, varied: set[st
 
 def show_choice(choice: Choice) -> None:
     """The table, then the sentences."""
-    from rich.markup import escape
-
-    from ..show import console, number, say, table
-
     columns = {c: told for c, told in COLUMNS.items() if c in choice.table}
-    rows = [[str(name), *_cells(row, columns, number)] for name, row in choice.table.iterrows()]
+    rows = [[str(name), *_cells(row, columns)] for name, row in choice.table.iterrows()]
     table("Model choice", ["model", *[heading for heading, _ in columns.values()], "EM"], rows)
     first, *others = choice.sentences
     console().print(f"[bold]{escape(first)}[/bold]", soft_wrap=True)
@@ -125,5 +156,5 @@ def show_choice(choice: Choice) -> None:
         say(sentence)
 
 
-def _cells(row: pd.Series, columns: dict[str, tuple[str, int]], number: Any) -> list[str]:
+def _cells(row: pd.Series, columns: dict[str, tuple[str, int]]) -> list[str]:
     return [*[number(float(row[c]), digits) for c, (_, digits) in columns.items()], str(row["status"])]

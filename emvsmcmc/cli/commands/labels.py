@@ -6,10 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ...errors import BadInput, MissingData
+from ..files import check_folder, read_data, write_folder
 from ..model import chosen
-from ..options import FAILED, Data, Json, ModelName, Seed, as_typed, stdout_kept, watched
+from ..options import (
+    FAILED,
+    Chains,
+    Data,
+    Draws,
+    EachStarts,
+    EachTune,
+    Json,
+    ModelName,
+    RetryFailed,
+    Scheduler,
+    Seed,
+    Store,
+    Workers,
+    as_typed,
+    stdout_kept,
+    watched,
+)
+from ..show import console, number, print_json, say, table
+from .suggest import suggest_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,8 +67,6 @@ def labelled_data(model: Model, options: dict[str, Any], data: Path | None) -> A
     """Data with every label: those of the file, or the model's own with its option `labels` at 100. Raises MissingData where a
     model has no data, BadInput where the option is given."""
     if data is not None:
-        from ..files import read_data
-
         return read_data(data)
     if GALLERY_OPTION in model.options:
         if GALLERY_OPTION in options:
@@ -75,16 +94,14 @@ def labels(
     objective: Annotated[
         str, typer.Option("--objective", help="ml or map, of EM and of the supervised fit (--suggest: map unless told).")
     ] = "ml",
-    starts: Annotated[int, typer.Option("--starts", min=1, help="Random starts of each EM fit.")] = 10,
-    draws: Annotated[int, typer.Option("--draws", min=4, help="Draws kept of each chain.")] = 250,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws that tune the sampler.")] = 250,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="Chains.")] = 2,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Keep results there; a stopped run resumes.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="tcp://...", help="Run on a Dask cluster.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Local processes; else one a core.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run recorded failures again.")] = False,
+    starts: EachStarts = 10,
+    draws: Draws = 250,
+    tune: EachTune = 250,
+    chains: Chains = 2,
+    store: Store = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    retry_failed: RetryFailed = False,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write a page of learning curves.")] = None,
     suggest: Annotated[
         int | None,
@@ -97,13 +114,8 @@ def labels(
     as_json: Json = False,
 ) -> None:
     """How well EM, NUTS and the labelled rows alone label rows, by how many labels they see."""
-    from ..files import check_folder, write_folder
-    from ..show import print_json, say
-
     found, options = chosen(model, context.args)
     if suggest is not None:
-        from .suggest import suggest_rows
-
         source = context.get_parameter_source("objective")
         goal = "map" if source is None or source.name == "DEFAULT" else objective
         engines = words_of(methods)
@@ -153,9 +165,7 @@ def labels(
         )
         curves.attrs["command"], curves.attrs["title"] = as_typed(), found.title
         if report is not None:
-            from ...report.labels import write
-
-            write_folder(report, lambda folder: _written(curves, folder, write))
+            write_folder(report, lambda folder: _written(curves, folder))
     page = None if report is None else report / "index.html"
     if as_json:
         print_json(result_dict(curves, page))
@@ -167,10 +177,10 @@ def labels(
         raise typer.Exit(FAILED)
 
 
-def _written(curves: xr.Dataset, folder: Path, write: Any) -> None:
+def _written(curves: xr.Dataset, folder: Path) -> None:
     """The page, and the figures that it shows."""
     curves.to_netcdf(folder / CURVES, engine="h5netcdf")
-    write(curves, folder)
+    curves.ev.report(folder)
 
 
 def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
@@ -198,10 +208,7 @@ def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
 
 def show(curves: xr.Dataset) -> None:
     """What the curves say, then a table a set of rows."""
-    from rich.markup import escape
-
     from ...experiments.labels.findings import WHERE, findings, percent
-    from ..show import console, number, say, table
 
     repeats = curves.sizes["repeat"]
     for evaluation in curves["evaluation"].values:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import problem_of
 from ..options import stdout_kept, watched
+from ..show import number, print_json, say, table, warn
 
 if TYPE_CHECKING:
     from ...experiments.suggest.suggest import Suggestions
@@ -38,8 +39,6 @@ def suggest_rows(
     as_json: bool,
 ) -> None:
     """Rank the rows without a label of the model's data, or of a file, and print the n to label next by each engine."""
-    from ..show import print_json
-
     problem = problem_of(model, options, data)
     from ...experiments.suggest.suggest import suggest  # PyMC loads here, after bad input has been refused
 
@@ -56,8 +55,6 @@ def suggest_rows(
 
 def show(found: Suggestions) -> None:
     """A table an engine, best row first."""
-    from ..show import number, say, table, warn
-
     say(f"Rows to label next, by {BY[found.by]}. The gain of a row is what it adds to those above it.")
     for engine, part in found.rows.groupby("method", sort=False):
         measures = [m for m in BY if part[m].notna().any()]

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from ...em.fit import FINISHED, fit_em
+from ...em.fit import fit_em
 from ...em.result import EMFit
 from ...errors import BadInput, Degenerate, FitFailed, MissingData, SamplingFailed, Status, UnknownName
 from ...expect.coefficients import coefficients
@@ -216,7 +216,7 @@ def _fit(problem: Problem, starts: int, seed: int | None, progress: bool) -> tup
     except FitFailed as error:
         return None, (error.status.value, str(error).rstrip("."))
     # iterations that ran out have not shown the maximum
-    usable = fit.status in FINISHED and np.isfinite(fit.log_likelihood)
+    usable = fit.status.finished and np.isfinite(fit.log_likelihood)
     return fit, (fit.status.value, "" if usable else fit.sentence.rstrip("."))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 
 import numpy as np
@@ -59,7 +59,7 @@ def _columns(problem: Problem) -> list[tuple[bytes, str]]:
             for at in np.ndindex(*values.shape[1:]):
                 column = values[(slice(None), *at)]
                 if not np.isnan(column).all():
-                    out.append((_fingerprint(_labelled(problem, v, column)), _name(problem, v, dims, at)))
+                    out.append((_fingerprint(_labelled(problem, v, column)), problem.entry(v.label, dims, at)))
         if v.label in problem.evidence:
             log = problem.evidence[v.label].array
             out += [(_fingerprint(x), f"soft labels of {v.label}") for x in np.moveaxis(log, -1, 0)]
@@ -81,11 +81,3 @@ def _fingerprint(values: np.ndarray | list[str]) -> bytes:
         return sha256("\x1f".join(values).encode()).digest()
     plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
     return sha256(np.ascontiguousarray(plain).tobytes()).digest()
-
-
-def _name(problem: Problem, variable: Variable, dims: list[str], at: tuple[int, ...]) -> str:
-    return f"{variable.label}[{', '.join(_labels(problem, dims, at))}]" if at else variable.label
-
-
-def _labels(problem: Problem, dims: list[str], at: tuple[int, ...]) -> Iterator[str]:
-    return (str(problem.labels(d)[i]) for d, i in zip(dims, at, strict=True))

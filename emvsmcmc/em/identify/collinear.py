@@ -41,7 +41,7 @@ def means(plan: Plan, rows: CompleteData, regressions: Sequence[Regression]) -> 
     known = {tuple(p.label for p in r.parameters): r for r in regressions}
     for parts, names in mean_parameters(plan):
         # a parameter that has another use (a mean that is its own variance) is informed there as well
-        if any(degree(part.argument("mu"), names) > 1 for part in parts):
+        if any(degree(part.mean, names) > 1 for part in parts):
             continue  # no regression: what it leaves open is looked for at the estimate
         own = [v for v in plan.parameters if v.label in names and uses_of(plan, v) == []]
         if own:
@@ -120,8 +120,7 @@ def _name(plan: Plan, column: int) -> str:
 def labelled(plan: Plan, name: str, own: Sequence[tuple[str, int]], position: int) -> str:
     """design[b]: one position of a covariate that has dims of its own."""
     at = np.unravel_index(position, [n for _, n in own]) if own else ()
-    labels = ", ".join(str(plan.problem.labels(d)[i]) for (d, _), i in zip(own, at, strict=True))
-    return f"{name}[{labels}]" if labels else name
+    return plan.problem.entry(name, [d for d, _ in own], at)
 
 
 def collinear(columns: list[Column], intercept: bool, written: str, where: str) -> BadInput:
@@ -185,10 +184,10 @@ def unidentified(parameters: Sequence[Variable], sizes: Sequence[int], u: np.nda
 def links(plan: Plan, rows: CompleteData) -> None:
     """The same for coefficients inside a link (exp), from the derivative of the tables at a parameter value like any other."""
     elsewhere = [e for part in plan.parts if not isinstance(part, TablePart) for e in part.distribution.arguments.values()]
-    elsewhere += [latent.arguments["p"] for latent in plan.latents]
+    elsewhere += [e for latent in plan.latents for e in latent.arguments.values()]
     others = set().union(*[value_names(e) for e in elsewhere])
     names = {v.label for v in plan.parameters if uses_of(plan, v) is None} - others
-    parts = [part for part in plan.tables if value_names(part.argument(part.slot)) & names]
+    parts = [part for part in plan.tables if part.reads & names]
     if not parts:
         return
     chart = anywhere(plan, names)
@@ -205,8 +204,9 @@ def links(plan: Plan, rows: CompleteData) -> None:
     columns = [c for part, change in zip(parts, changes, strict=True) for c in _involved(plan, part, change, chart, u)]
     if columns:
         raise collinear(columns, len(columns) == 1 and bool(columns[0].values.any()), "a combination that is zero", "")
-    cells = [(c.reshape(p.n_tables, p.size, p.levels, plan.K, -1) @ np.abs(u)) != 0 for p, c in zip(parts, changes, strict=True)]
-    where = [(p, c.any(axis=(0, 2)).T & p.on[:, None]) for p, c in zip(parts, cells, strict=True)]
+    moved = [p.blocks(c @ np.abs(u)) for p, c in zip(parts, changes, strict=True)]
+    cells = [np.any([(b != 0).any(axis=(0, 2)) for b in blocks], axis=0) for blocks in moved]
+    where = [(p, c.T & p.on[:, None]) for p, c in zip(parts, cells, strict=True)]
     variables, sizes = [b.variable for b in chart.blocks], [b.where.stop - b.where.start for b in chart.blocks]
     if np.count_nonzero(u) == 1 and any(mask.any() for _, mask in where):
         raise nothing_said(plan, rows, list(where))
@@ -223,13 +223,16 @@ def _change(plan: Plan, part: TablePart, chart: Coordinates, steps: np.ndarray) 
 def _involved(plan: Plan, part: TablePart, change: np.ndarray, chart: Coordinates, u: np.ndarray) -> list[Column]:
     """The covariates that keep a direction flat: with noise in their place it would change some row."""
     found, rng = [], np.random.default_rng(0)
-    for name, value in part.data.items():
+    groups = [x for x in (part.levels, part.values) if x is not None]
+    for own_levels, (name, value) in [(x, item) for x in groups for item in x.data.items()]:
         levels = value.array.reshape(len(value.array), -1)
         own = [(d, n) for d, n in value.sizes.items() if d != value.dims[0]]
         for j in range(levels.shape[1]):
             noise = levels.copy()
             noise[:, j] = rng.normal(size=len(levels)) * (np.abs(levels[:, j]).max() or 1.0)
-            other = replace(part, data={**part.data, name: Named(noise.reshape(value.array.shape), value.dims)})
+            data = {**own_levels.data, name: Named(noise.reshape(value.array.shape), value.dims)}
+            changed = replace(own_levels, data=data)
+            other = replace(part, levels=changed) if own_levels is part.levels else replace(part, values=changed)
             moved = np.abs(_change(plan, other, chart, COMPLEX_STEP * u[:, None])[..., 0] * part.on).max()
             if moved > SHARE * max(float((np.abs(change) @ np.abs(u)).max()), moved * SHARE):
                 found.append(Column(labelled(plan, name, own, j), levels[:, j]))

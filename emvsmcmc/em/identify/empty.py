@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import EmptyClass, EmptyColumn
 from ...expect.coordinates import Coordinates
 from ...expect.inside import possible_configurations, typical
-from ...expect.plan import LevelPart, Part, Plan, TablePart
+from ...expect.plan import Part, Plan, ResidualPart, TablePart
 from ...expect.rows import add_tables
 from ...families.support import Simplex
 from ...numerics import root_of_moments
@@ -113,7 +113,7 @@ def every_element(plan: Plan, rows: CompleteData) -> None:
     estimated = {v.label for v in plan.parameters}
     open_ = possible_configurations(plan)
     for latent in plan.latents:
-        if value_names(latent.arguments["p"]) & estimated:
+        if set().union(*[value_names(e) for e in latent.arguments.values()]) & estimated:
             value = plan.configurations(latent.label)
             empty = [k for k in range(plan.axes[latent.label]) if not rows.N[value == k].any()]
             labelled = latent.label in plan.problem.given or latent.label in plan.problem.evidence
@@ -121,8 +121,7 @@ def every_element(plan: Plan, rows: CompleteData) -> None:
             empty = [k for k in empty if open_[value == k].any()]
             if empty and labelled:
                 raise empty_class(plan, rows, np.isin(value, empty))
-    residual = [part for part in plan.parts if not isinstance(part, TablePart | LevelPart)]
-    means = set().union(*[names_in(part.argument("mu")) for part in residual])
+    means = set().union(*[names_in(part.mean) for part in plan.parts if isinstance(part, ResidualPart)])
     for v in plan.parameters:
         uses = uses_of(plan, v)
         if uses and v.label not in means:
@@ -131,7 +130,7 @@ def every_element(plan: Plan, rows: CompleteData) -> None:
 
 def _looked_up(plan: Plan, rows: CompleteData, v: Variable, uses: list[Use]) -> None:
     shape = plan.problem.shape(v)
-    elements = prod(shape[: len(shape) - 2] if v.family.event_dims == 2 else shape)
+    elements = prod(shape[: len(shape) - 2] if v.family.matrix else shape)
     used, told = np.zeros(elements, dtype=bool), np.zeros(elements, dtype=bool)
     for use in uses:
         used[use.index] = True
@@ -158,13 +157,13 @@ def _told(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
     part = use.part
     if part is None:
         return np.broadcast_to((rows.N > 0).reshape(-1, *[1] * (use.index.ndim - 1)), use.index.shape)
-    if isinstance(part, TablePart | LevelPart):
-        n_tables = part.n_tables if isinstance(part, TablePart) else 1
-        block = rows.S[part.offset : part.offset + part.height].reshape(n_tables, part.size, part.levels, plan.K)
-        found = (block != 0).any(axis=0).transpose(2, 0, 1) & part.on[:, None, None]
-        if use.index.ndim == 2 or isinstance(part, LevelPart):
-            found = found.any(axis=2)
-        return found if found.ndim == use.index.ndim else np.broadcast_to(found[..., None], use.index.shape)
+    if isinstance(part, TablePart):
+        blocks = part.blocks(rows.S[part.offset : part.offset + part.height])
+        at_levels = [(b != 0).any(axis=0).transpose(2, 0, 1) & part.on[:, None, None] for b in blocks]
+        if part.n_tables and at_levels[0].shape == use.index.shape:
+            return at_levels[0]
+        told = np.any([x.any(axis=2) for x in at_levels], axis=0)  # a value says something of the probabilities of all
+        return np.broadcast_to(told[..., None], use.index.shape)
     live = rows.live(part)
     return live.reshape(plan.K, use.index.shape[1], -1).all(axis=2)
 

@@ -163,8 +163,7 @@ def entries(chart: Coordinates, flat: np.ndarray) -> list[str]:
         scale = np.linalg.norm(jacobian[b.variable.label], axis=-1)
         for index in np.argwhere(moved > SHARE * np.where(scale > 0, scale, np.inf)):
             name = b.variable.label
-            if len(index) == 2 and b.variable.family.event_dims == 2 and index[0] > index[1]:
+            if len(index) == 2 and b.variable.family.matrix and index[0] > index[1]:
                 continue  # the other half of a symmetric matrix
-            labels = ", ".join(str(problem.labels(d)[i]) for d, i in zip(b.variable.dims, index, strict=True))
-            out.append(f"{name}[{labels}]" if labels else name)
+            out.append(problem.entry(name, b.variable.dims, index))
     return out

@@ -19,16 +19,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import Degenerate, UnsupportedModel
-from ...families.base import TableFamily
 from ...numerics import root_of_moments
 from ...problem.blocks import Block, Refused, tried
 from ...problem.chunked import Reader
-from ...spec.walk import value_names
+from ..distinct import Slot, scale_names
 from ..layout import Coefficients, Collapsed, Conventions, Layout, Statistics
 from ..plan import Plan
 from ..planner import make_plan
 from ..rowdata import moments
-from ..scales import scale_names
 
 GENERAL, COMPILED = "rows", "packed"  # how the rows of a block are kept: for numpy, for the compiled pass
 
@@ -247,23 +245,18 @@ def prepared(recipe: Recipe, number: int, store: Store, kind: str) -> Patterns |
 
 
 @tried
-def levels_of(recipe: Recipe, slots: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], np.ndarray] | Refused:
-    """{covariates of a slot: their distinct values in this block}."""
+def levels_of(recipe: Recipe, slots: Sequence[Slot]) -> dict[Slot, np.ndarray] | Refused:
+    """{slot: its distinct values in this block}."""
     problem, _, _ = recipe.reader.problem(recipe.block)
-    plate = problem.plate
-    out = {}
-    for names in slots:
-        given = [problem.given[name] for name in names]
-        blocks = [x.to((plate, *[d for d in x.dims if d != plate])).reshape(problem.n, -1) for x in given]
-        out[names] = np.unique(np.hstack(blocks), axis=0)
-    return out
+    return {slot: slot.found(problem, problem.plate) for slot in slots}
 
 
-def slots_of(plan: Plan) -> list[tuple[str, ...]]:
-    """The covariates of each slot whose value depends on row data."""
-    found = [tuple(sorted(value_names(p.argument(p.slot)) & set(plan.problem.covariates))) for p in plan.tables]
-    assert all(isinstance(p.distribution.family, TableFamily) for p in plan.tables)
-    return list(dict.fromkeys(names for names in [*found, tuple(scale_names(plan.problem))] if names))
+def slots_of(plan: Plan) -> list[Slot]:
+    """What tables and known scales depend on row by row."""
+    levels = [x for p in plan.tables for x in (p.levels, p.values) if x is not None]
+    scales = tuple(scale_names(plan.problem))
+    found = [x.slot for x in levels if x.slot is not None] + ([Slot(scales)] if scales else [])
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -201,12 +201,10 @@ def _all_levels(parts: list[Any]) -> Any:
     for part in parts:
         if isinstance(part, Refused):
             return part
-    out = {names: np.unique(np.vstack([p[names] for p in parts]), axis=0) for names in parts[0]}
-    for names, found in out.items():
+    out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
+    for slot, found in out.items():
         if len(found) > LEVELS:
-            return Refused(
-                UnsupportedModel,
-                (", ".join(names), f"at most {LEVELS} different values where a rate depends on them, for rows in chunks",
-                 f"more than {LEVELS}", "Round them, or read the rows into memory."),
-            )  # fmt: skip
+            who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
+            wanted = f"at most {LEVELS} different values where a density depends on them, for rows in chunks"
+            return Refused(UnsupportedModel, (who, wanted, f"more than {LEVELS}", "Round them, or read the rows into memory."))
     return out

@@ -14,7 +14,7 @@ from ...comparison.align import align
 from ...comparison.invariant import errors_at, values_at, values_of_draws
 from ...comparison.metrics import scalar_names
 from ...comparison.starting import chain_starts, within_reach
-from ...em.fit import FINISHED, fit_em
+from ...em.fit import fit_em
 from ...em.result import EMFit, parameter_dataset
 from ...em.uncertainty import bootstrap
 from ...errors import EmvsmcmcError, FitFailed, Status
@@ -149,7 +149,7 @@ def _flat_quantities(plan: Plan, draws: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _scalars(plan: Plan, dataset: xr.Dataset) -> list[tuple[str, str, tuple[int, ...]]]:
-    matrices = {v.label for v in plan.parameters if v.family.event_dims == 2}
+    matrices = {v.label for v in plan.parameters if v.family.matrix}
     return scalar_names(dataset.isel(chain=0, draw=0, drop=True), matrices, fixed_entries(plan.problem))
 
 
@@ -182,7 +182,7 @@ def _maximum_likelihood(problem: Problem, options: Mapping[str, Any], seed: int)
         fit = fit_em(problem, "ml", **{**options, "random_seed": seed, "progress": False})
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
-    usable = fit.status in FINISHED
+    usable = fit.status.finished
     return fit if usable else None, fit.status.value, "" if fit.status is Status.CONVERGED else fit.sentence
 
 

@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ...errors import Status
 from .judge import LEAST, coverage, honest_from, uniformity
 
-GOOD = {"em_status": ("converged", "stalled"), "mcmc_status": ("sampled",), "bootstrap_status": ("done", "none")}
+WANTED = {  # a Heywood case is an optimum, but one without standard errors: it is told
+    "em_status": (Status.CONVERGED.value, Status.STALLED.value),
+    "mcmc_status": ("sampled",),
+    "bootstrap_status": ("done", "none"),
+}
 ENGINES = {"em_status": "EM", "bootstrap_status": "The bootstrap", "mcmc_status": "MCMC"}
 INTERVALS = {
     "wald": "EM's 95% Wald interval",
@@ -135,7 +140,7 @@ def _of_failures(result: xr.Dataset) -> list[str]:
         parts = []
         for n in result["size"].values:
             counts = Counter(str(s) for s in result[name].sel(size=n).values)
-            odd = {s: c for s, c in sorted(counts.items()) if s not in GOOD[name] and s}
+            odd = {s: c for s, c in sorted(counts.items()) if s not in WANTED[name] and s}
             if odd:
                 parts.append(f"n = {n}: " + ", ".join(f"{c} {s}" for s, c in odd.items()))
         if parts:
@@ -158,7 +163,7 @@ def failures(result: xr.Dataset) -> list[dict[str, object]]:
         for n in result["size"].values:
             part = result[[name, name.replace("status", "message")]].sel(size=n)
             for status, count in sorted(Counter(str(s) for s in part[name].values).items()):
-                if status in GOOD[name] or not status:
+                if status in WANTED[name] or not status:
                     continue
                 first = int(np.argmax(part[name].values == status))
                 message = str(part[name.replace("status", "message")].values[first])

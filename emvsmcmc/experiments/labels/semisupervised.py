@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -311,8 +312,6 @@ def _checked(
 
 def _options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Options passed on. Raises BadInput for those that the experiment itself decides or that nobody knows."""
-    import inspect
-
     from ...comparison.run import fit_mcmc
 
     function = fit_em if name == "em_options" else fit_mcmc

@@ -13,6 +13,7 @@ import xarray as xr
 from ...em.fit import fit_em
 from ...em.result import EMFit
 from ...errors import BadInput
+from ...expect.planner import make_plan
 from ...numerics import checked_seed
 from ...problem.condition import condition
 from ...problem.problem import Problem
@@ -181,8 +182,6 @@ def hide(problem: Problem, label: str, rows: np.ndarray) -> Problem:
 
 def score(fit: EMFit, test: Problem, label: str) -> tuple[float, float]:
     """(mean log probability of the true labels, nats; accuracy) of rows whose labels the fit did not see."""
-    from ...expect.planner import make_plan
-
     blind = make_plan(hide(test, label, np.ones(test.n, dtype=bool)))
     values = {str(k): v.values[None] for k, v in fit.estimate.data_vars.items()}
     lp = label_log_probabilities(blind, label, values)[0]

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from ...errors import BadInput, DifferentSweep, StoreBusy
+from ...files import unfinished, write_whole
 from ...version import __version__
 from .fingerprint import digest
 from .task import Outcome, Task, plain
@@ -25,9 +26,9 @@ except ImportError:  # Windows has no advisory locks; two sweeps in one folder a
     fcntl = None  # type: ignore[assignment]
 
 SWEEP, LOG, LOCK, RESULTS = "sweep.json", "log.jsonl", "lock", "results"
-SUFFIX, TEMPORARY = ".npz", ".tmp"
+SUFFIX = ".npz"
 STATUS, MESSAGE = "__status__", "__message__"
-LONGEST = 200  # characters of a quoted name: with the suffix of a temporary file it must fit into 255 bytes
+LONGEST = 200  # characters of a quoted name: with what a temporary file adds it must fit into 255 bytes
 
 
 class Store:
@@ -98,7 +99,7 @@ class Store:
                         "Wait for it, or give another folder; reading needs no waiting.",
                     ) from None
             self._claim(fingerprint(tasks))
-            for path in [*(self.folder / RESULTS).glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}")]:
+            for path in [*unfinished(self.folder / RESULTS), *unfinished(self.folder)]:
                 path.unlink(missing_ok=True)
             yield
 
@@ -109,7 +110,7 @@ class Store:
         content = io.BytesIO()
         arrays = {STATUS: outcome.status, MESSAGE: outcome.message, **outcome.values}
         np.savez(content, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
-        _write(self._path(outcome.name), content.getvalue())
+        write_whole(self._path(outcome.name), lambda path: path.write_bytes(content.getvalue()), durable=True)
 
     def note(self, event: str, task: str, **more: Any) -> None:
         """Append a line to the record."""
@@ -146,7 +147,7 @@ class Store:
                 )
             if old == new:
                 return
-        _write(path, json.dumps(new, indent=0).encode())
+        write_whole(path, lambda draft: draft.write_bytes(json.dumps(new, indent=0).encode()), durable=True)
 
 
 def fingerprint(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -189,19 +190,3 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             if parts.get(part) != other.get(part):
                 return f"another {part} for the task {name!r}"
     return ""
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Wholly or not at all, and still there after a crash of the machine."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

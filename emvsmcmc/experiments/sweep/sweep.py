@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
 from ...errors import BadInput
+from .cluster import connected, run_on
 from .folder import Store, file_name
 from .pool import cores, run_local
 from .task import Outcome, Task, execute
@@ -84,8 +89,6 @@ def seed_of(random_seed: int | None, *key: int) -> int:
 
     Numpy's SeedSequence with the key as spawn key. Give `random_seed` a number wherever a store is to be resumed.
     """
-    import numpy as np
-
     return int(np.random.SeedSequence(random_seed, spawn_key=key).generate_state(1, np.uint32)[0])
 
 
@@ -105,8 +108,6 @@ def _engine(client: Any, workers: int | None, tasks: list[Task], note: Callable[
         yield iter(())
         return
     if client is not None:
-        from .cluster import connected, run_on
-
         with connected(client) as found:
             outcomes = run_on(found, tasks, AHEAD, note)
             try:
@@ -136,9 +137,6 @@ def _bar(progress: bool, total: int, found: list[Outcome]) -> Iterator[Callable[
     if not progress or not sys.stderr.isatty() or len(found) == total:
         yield lambda outcome: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     text = TextColumn("{task.fields[done]} done, {task.fields[failed]} failed, {task.fields[left]} left")
     with Progress(BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         row = bar.add_task("", total=total, completed=len(found), done=done, failed=failed, left=total - len(found))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import xarray as xr
 
 from ...errors import BadInput, SamplingFailed, WrongDims
 from ..unconstrained import (
@@ -37,8 +38,6 @@ from .nutpie import import_nutpie
 
 if TYPE_CHECKING:
     import pymc as pm
-    import xarray as xr
-
 log = logging.getLogger(__name__)
 _FALLBACK_REASONS: set[str] = set()
 _MACHINES: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()  # model -> what was compiled of it, machine code
@@ -205,8 +204,6 @@ def sample(
     give the same draws. Ctrl-C stops the chains and is raised again. Raises BadInput, WrongDims, UnknownName, and SamplingFailed
     where a chain cannot start or fails.
     """
-    import xarray as xr
-
     for name, value, least in (("draws", draws, 1), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:
             raise BadInput(name, f"at least {least}", str(value))
@@ -348,8 +345,6 @@ def _is_number(kind: Any) -> bool:
 
 def _labelled(model: pm.Model, values: Mapping[str, np.ndarray], sample_shape: tuple[int, ...]) -> xr.Dataset:
     """The variables with the model's dims and coords; a dim without a name is called <variable>_dim_<i>."""
-    import xarray as xr
-
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     for name, value in values.items():

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from ...words import entry, name_of
 from ..svg import DATA, EM, INK, MCMC, PAPER, Drawing, compound, dots, drawing, plain
 from ..tree_view import View
 
@@ -26,7 +27,7 @@ def over_data(view: View) -> list[Drawing]:
     gaussian = view.dataset("fitted/gaussian")
     if gaussian is not None:
         out += _ellipses(gaussian)
-        covered = {str(c).split("[")[0] for c in gaussian["column"].values}
+        covered = {name_of(c) for c in gaussian["column"].values}
     for name in view.observed:
         curves = view.dataset(f"fitted/{name}")
         if curves is not None and name not in covered:
@@ -211,8 +212,7 @@ def _checks(view: View, name: str) -> list[Drawing]:
         return [_shares(name, observed, copies)]
     out: list[Drawing] = []
     for at in cells[:MAX_CHECKS]:
-        labels = ", ".join(str(observed[d].values[i]) for d, i in zip(observed.dims[1:], at, strict=True))
-        drawn = _check(view, f"{name}[{labels}]" if at else name, observed.values[(slice(None), *at)], copies[(..., *at)])
+        drawn = _check(view, entry(observed, at), observed.values[(slice(None), *at)], copies[(..., *at)])
         out.append(replace(drawn, caption="") if out else drawn)  # said once
     return out
 

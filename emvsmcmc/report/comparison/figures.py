@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ...words import name_of
 from ..svg import EM, INK, MCMC, MUTED, OTHER, PAPER, POWERS, Drawing, Sheet, drawing, joined, plain
 from ..tree_view import View
 
@@ -177,7 +178,7 @@ def _turned(view: View) -> list[str]:
     groups: list[list[str]] = []
     for r in view.rotations:
         for name in r["carriers"] if shares.get(r["latent"], 0.0) else []:
-            labels = [str(k) for k in view.table.index if str(k).partition("[")[0] == name]
+            labels = [str(k) for k in view.table.index if name_of(k) == name]
             several = r["dim"] is not None and r["dim"] in view.array("posterior", name).dims
             groups += view.along(name, r["dim"]) if several else [[k] for k in labels]
     change = {k: view.raw_draws[k].std() / (view.draws[k].std() or 1.0) for g in groups for k in g}

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...errors import Status
+from ...words import entry, name_of
 from ..svg import EM, INK, MCMC, MUTED, OTHER, POWERS, RULE, Drawing, drawing, plain
-from ..tree_view import View, label_of
+from ..tree_view import View
 from ..words import short
 from .figures import spaced
 from .hidden import collapses, vanishing
@@ -122,7 +123,7 @@ def coefficients(view: View) -> list[Drawing]:
             dims = variable.dims[2:]
             axis = dims.index(rotation["dim"]) if rotation["dim"] in dims else None
             positions = range(variable.shape[2 + axis]) if axis is not None else [None]
-            t = view.table[[str(k).partition("[")[0] == name for k in view.table.index]]
+            t = view.table[[name_of(k) == name for k in view.table.index]]
             reach = t[[c for c in ("em", "hdi_lower", "hdi_upper", "truth") if c in t]].to_numpy()
             ends = min(0.0, np.nanmin(reach)), max(0.0, np.nanmax(reach))
             for k in positions:
@@ -137,7 +138,7 @@ def _item(variable: xr.DataArray, at: tuple[int, ...], axis: int | None) -> tupl
     """(label in the figure, label in the table)"""
     dims = [(n, d) for n, d in enumerate(variable.dims[2:]) if n != axis and variable.sizes[d] > 1]
     own = [str(variable[d].values[at[n]]) for n, d in dims]
-    return ", ".join(own), label_of(variable, at)
+    return ", ".join(own), entry(variable, at)
 
 
 def _forest(view: View, title: str, items: list[tuple[str, str]], ends: tuple[float, float]) -> Drawing:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...invariance.axes import DETERMINED
+from ...words import name_of
 from ..tree_view import View
 from ..words import listed, number, percent
 
@@ -76,7 +77,7 @@ def _s(words: list[str]) -> str:
 
 
 def _mixing(view: View, carriers: list[str]) -> str:
-    t = view.table[[str(k).partition("[")[0] in carriers for k in view.table.index]]
+    t = view.table[[name_of(k) in carriers for k in view.table.index]]
     before, after = t["r_hat_unaligned"].max(), t["r_hat"].max()
     if not np.isfinite([before, after]).all():
         return ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
+from ...words import name_of
 from .. import svg as canvas
 from .. import words as content
 from ..tree_view import View
@@ -16,17 +17,12 @@ from . import data_figures, figures, hidden, tables
 from . import hard_path as paths
 from . import invariance as turns
 
-if TYPE_CHECKING:
-    from ...comparison.result import Comparison
 
+def write(tree: xr.DataTree, folder: str | os.PathLike[str]) -> Path:
+    """Write `folder`/index.html and return its path. It appears whole or not at all.
 
-def write(comparison: Comparison | xr.DataTree, folder: str | os.PathLike[str]) -> Path:
-    """Write `folder`/index.html and return its path.
-
-    comparison : a Comparison, or the tree that `comparison.result.load` read from a file; both give the same page. The file
-    appears whole or not at all.
+    tree : `Comparison.to_datatree()`, or what `comparison.result.load` read from a file; both give the same page.
     """
-    tree = comparison if isinstance(comparison, xr.DataTree) else comparison.to_datatree()
     return write_page(render(tree), Path(folder))
 
 
@@ -52,7 +48,7 @@ def _context(view: View) -> dict[str, Any]:
         "rows": tables.parameter_rows(view),
         "missing_information": hidden.missing_information(view),
         "trouble": hidden.trouble(view),
-        "turned": sorted({str(k).partition("[")[0] for k in view.table.index if view.is_turned(str(k))}),
+        "turned": sorted({name_of(k) for k in view.table.index if view.is_turned(str(k))}),
         "invariant": turns.invariant(view),
         "invariant_blocks": tables.invariant_blocks(view) if len(view.invariant) else [],
         "coefficients": paths.coefficients(view),

@@ -10,6 +10,7 @@ from ..spec.model import Spec
 from ..spec.notation import MAX_SHOWN, Notation, subscripted
 from ..spec.roles import usually_hidden
 from ..spec.variable import Switch, Variable
+from ..words import labelled
 
 
 def model_lines(spec: Spec) -> list[str]:
@@ -24,10 +25,7 @@ def model_lines(spec: Spec) -> list[str]:
                 rows.append((subscripted(v) if value == 0 else "", f"{text.ljust(width)}  where {v.index.label} = {value}"))
         else:
             rows.append((subscripted(v), write.distribution(v, v.dims)))
-    functions = [
-        (f"{d.name}[{', '.join(d.dims)}]" if d.dims else d.name, write.expression(d.expression))
-        for d in spec.deterministics.values()
-    ]
+    functions = [(labelled(d.name, d.dims), write.expression(d.expression)) for d in spec.deterministics.values()]
     width = max((len(left) for left, _ in (*rows, *functions)), default=0)
     lines = [f"{left.rjust(width)} {'~' if left else ' '} {right}" for left, right in rows]
     lines += [f"{left.rjust(width)} = {right}" for left, right in functions]

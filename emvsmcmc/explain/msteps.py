@@ -152,7 +152,7 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
         if use.kind is RATE and use.factor is not None:
             r += write.expression(_factor(unwrapped(part.scale), v.label)) + " "
         squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}"
-        return (f"½ {weight}", f"½ {squares}") if use.kind is RATE else (squares, weight)
+        return (f"(½ {weight})", f"(½ {squares})") if use.kind is RATE else (squares, weight)
     value = labelled(part.variable.label, part.variable.dims)
     assert isinstance(part, TablePart)
     family = part.family

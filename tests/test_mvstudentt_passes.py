@@ -27,7 +27,6 @@ from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.radial import log_less_excess, nu_gradient
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.store.compiled import expect_compiled_plan, packed_rows
 from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.pooled_op import PooledExpectation
 
@@ -89,7 +88,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
         _, S, rows = expect(plan, C, rows=True)
         np.testing.assert_allclose(rows.log_likelihood, oracle, rtol=1e-10, atol=1e-10)
         for hard in (False, True):
-            (value, a), (compiled, b) = expect(plan, C, hard), expect_compiled_plan(plan, C, hard)
+            (value, a), (compiled, b) = expect(plan, C, hard), plan.store.packed.expect(C, hard)
             assert compiled == pytest.approx(value, rel=1e-12)
             for name in ("N", "M", "S", "U", "L"):
                 left, right = getattr(a, name), getattr(b, name)
@@ -135,14 +134,14 @@ def test_gradients_of_the_pass() -> None:
     """With respect to c, B (radial rows are its last), T and nu, against differences of the value alone."""
     plan = make_plan(mixed())
     arguments = packed_coefficients(plan, somewhere(plan)[2])
-    value, *gradient = expected_gradient(packed_rows(plan), *arguments[:3], nu=arguments[3])
+    value, *gradient = expected_gradient(plan.store.packed.whole, *arguments[:3], nu=arguments[3])
     assert arguments[3].shape == (2, 4)
     assert value == pytest.approx(expect(plan, coefficients(plan, somewhere(plan)[2]))[0], rel=1e-12)
     for i in range(4):
 
         def f(x: np.ndarray, i: int = i) -> float:
             changed = [x if j == i else a for j, a in enumerate(arguments)]
-            return expected_gradient(packed_rows(plan), *changed[:3], nu=changed[3])[0]
+            return expected_gradient(plan.store.packed.whole, *changed[:3], nu=changed[3])[0]
 
         reads = plan.layout.radial.reads[plan.layout.radial.group]  # elsewhere a radial row has no coefficient to vary
         found, wanted = gradient[i], differences(f, arguments[i])
@@ -189,7 +188,7 @@ def test_many_rows_and_far_clusters() -> None:
     plan = make_plan(ev.condition(spec, {"y": truth[z] + r.standard_t(4, (3000, 2))}))
     env = plan.environment({"weight": np.array([0.5, 0.5]), "mean": truth + 0.3})
     c, B, T, nu = packed_coefficients(plan, env)
-    value, dc, dB, _, _ = expected_gradient(packed_rows(plan), c, B, T, nu=nu)
+    value, dc, dB, _, _ = expected_gradient(plan.store.packed.whole, c, B, T, nu=nu)
     assert value == pytest.approx(expect(plan, coefficients(plan, env))[0], rel=1e-9)
     y = plan.problem.given["y"].array
     e = y - (truth + 0.3)[z]
@@ -204,7 +203,7 @@ def test_the_work_memory_is_large_enough() -> None:
     c, B, T, nu = packed_coefficients(plan, somewhere(plan)[2])
     B = B.copy()
     B[:, :, 1:] *= 1e3  # far enough for the second pass of the gradient, which uses all of it
-    floats, ints = packed_rows(plan)
+    floats, ints = plan.store.packed.whole
     (K, R, d), g, L = B.shape, nu.shape[1], len(T)
     size = loops.work_size(K, d, R, int(ints[loops.BLOCK]))
     behind = np.full(64, 12345.0)
@@ -223,12 +222,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     c, B, T, nu = packed_coefficients(plan, somewhere(plan)[2])
     for wrong in (None, nu[1:], np.repeat(nu, 2, axis=1)):
         with pytest.raises(ValueError, match="the rows take nu"):
-            expected_gradient(packed_rows(plan), c, B, T, nu=wrong)
+            expected_gradient(plan.store.packed.whole, c, B, T, nu=wrong)
 
 
 def test_the_op_equals_the_pass_in_every_mode() -> None:
     plan = make_plan(mixed())
-    floats, ints = packed_rows(plan)
+    floats, ints = plan.store.packed.whole
     values = [floats, ints, *packed_coefficients(plan, somewhere(plan)[2])]
     inputs = [kind() for kind in (pt.dvector, pt.lvector, pt.dvector, pt.dtensor3, pt.dmatrix, pt.dmatrix)]
     value = Expectation(radial=True)(*inputs)[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from ..errors import BadInput
+from ..expect.derived import with_derived
 from ..expect.store.chunks import chunked_plan
 from ..mcmc.options import NUTSOptions
 from ..problem.chunked import ChunkedProblem
@@ -42,8 +43,8 @@ def sample_chunks(
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
-        "posterior": unflattened(done.posterior, found.draws),
-        "posterior_unaligned": done.posterior,
+        "posterior": with_derived(plan.problem, unflattened(done.posterior, found.draws)),
+        "posterior_unaligned": with_derived(plan.problem, done.posterior),
         "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)

@@ -16,6 +16,8 @@ from ..em.options import EMOptions, Errors
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
 from ..errors import FitFailed, MissingData, OutOfSupport
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived, with_derived
+from ..expect.derived import values as derived_values
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
@@ -30,6 +32,7 @@ from ..problem.covariates import as_given
 from ..problem.problem import Problem
 from ..simulation import draw_prior, replicate
 from ..spec.evaluate import Environment
+from ..spec.walk import names_in
 from ..words import name_of
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
@@ -105,7 +108,8 @@ def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environ
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     found = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), options)
+    draws = with_derived(problem, unflattened(done.posterior, found.draws))
+    tree = _tree(problem, plan, done, found, draws, options)
     tree.attrs |= {
         "modes": modes,
         "chains_of_mode": alike,
@@ -139,7 +143,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
     tree = xr.DataTree.from_dict(
         {
             "posterior": aligned,
-            "posterior_unaligned": done.posterior,
+            "posterior_unaligned": with_derived(problem, done.posterior),
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
             "log_prior": _log_prior(plan, found, aligned),
@@ -224,6 +228,7 @@ def _compared(
         modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
+    turned |= {d.name for d in derived(problem) if names_in(d.expression) & turned and em.standard_error[d.name].isnull().any()}
     deciding = pd.concat([t for t in (numbers[[name_of(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
@@ -272,20 +277,22 @@ def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]
     if not {v.label for v in em.plan.parameters} <= set(values):
         return values
     one = {v.label: values[v.label][None] for v in em.plan.parameters}
-    return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    aligned = {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    return aligned | derived_values(em.plan.problem, em.plan.environment(aligned))
 
 
 def _map_from(problem: Problem, em: EMFit, options: EMOptions) -> EMFit:
     """The MAP optimum of EM's own mode, from EM's estimate and with its axes turned to it: the decomposition of the gap compares
     like with like.
     """
-    values = {str(k): v.values for k, v in em.estimate.data_vars.items()}
+    values = {v.label: em.estimate[v.label].values for v in em.plan.parameters}
     found = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
     if not rotations(em.plan):
         return found
     aligned = align(em.plan, {v.label: found.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
     turned = {k: x[0] for k, x in aligned.draws.items()}
-    return replace(found, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+    env = em.plan.environment(turned)
+    return replace(found, environment=env, estimate=parameter_dataset(problem, turned | derived_values(problem, env)))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

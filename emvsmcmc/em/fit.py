@@ -26,6 +26,7 @@ from ..problem.known import starting_values
 from ..spec.arguments import parents
 from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
+from .derived import at_estimate
 from .identify.check import identified
 from .loop import Loop
 from .mstep import MStep
@@ -214,11 +215,12 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
         log_likelihood = float("nan")
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
+    functions = at_estimate(plan, env, found)
     return EMFit(
         problem=fitting.problem,
-        estimate=parameter_dataset(plan.problem, values),
-        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
-        reasons=found.reasons,
+        estimate=parameter_dataset(plan.problem, values | functions.estimate),
+        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error, **functions.standard_error}),
+        reasons=found.reasons | functions.reasons,
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
@@ -230,7 +232,7 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing}),
+        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing, **functions.missing}),
         n_parameters=found.n_parameters,
         uncertainty=found,
         environment=env,

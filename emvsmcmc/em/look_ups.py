@@ -11,12 +11,12 @@ from ..expect.coefficients import at_levels, residual_rows
 from ..expect.layout import Statistics
 from ..expect.plan import LEVELS, Levels, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import ConjugateFamily
-from ..families.kinds import COVARIANCE, SIGMA, VARIANCE, ConjugateKind
+from ..families.kinds import COVARIANCE, RATE, SIGMA, VARIANCE, ConjugateKind, Kind
 from ..spec.evaluate import Environment, value_of
-from ..spec.expression import Expression, Index, Operation
+from ..spec.expression import Expression, Operation
 from ..spec.named import Named
 from ..spec.variable import Variable
-from ..spec.walk import names_in, value_names
+from ..spec.walk import looked_up, names_in, value_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
 def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expression) -> Use | None:
     kind = part.family.arguments[key].kind
     factor: Expression | None = None
-    if kind is SIGMA and isinstance(expression, Operation) and expression.function == "sqrt":
-        kind, expression = VARIANCE, expression.children[0]
+    kind, expression = _unwrapped_scale(kind, expression)
     if not isinstance(kind, ConjugateKind):
         return None
     if kind.takes_factor and isinstance(expression, Operation) and expression.function == "mul":
@@ -102,8 +101,28 @@ def _levels(part: TablePart) -> Levels:
     return part.values
 
 
+def _unwrapped_scale(kind: Kind | None, expression: Expression) -> tuple[Kind | None, Expression]:
+    """A scale that is written in a variance or a precision, as the slot of that: sqrt(v) in sigma is v in variance, 1 / tau in
+    variance is a rate, whose log-likelihood is N/2 log tau - tau SS/2.
+    """
+    function = expression.function if isinstance(expression, Operation) else ""
+    inner = expression.children[0] if function else expression
+    if kind is SIGMA and function == "sqrt":
+        return _unwrapped_scale(VARIANCE, inner)
+    if kind is SIGMA and function == "inv" and isinstance(inner, Operation) and inner.function == "sqrt":
+        return RATE, inner.children[0]
+    return (RATE, inner) if kind is VARIANCE and function == "inv" else (kind, expression)
+
+
+def unwrapped(expression: Expression) -> Expression:
+    """What stands inside the square roots and inverses of a scale."""
+    while isinstance(expression, Operation) and expression.function in ("sqrt", "inv"):
+        expression = expression.children[0]
+    return expression
+
+
 def _is_look_up(expression: Expression, name: str) -> bool:
-    base = expression.base if isinstance(expression, Index) else expression
+    base = looked_up(expression)
     return base.name == name and isinstance(base, Variable)
 
 
@@ -161,7 +180,8 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
-        A = A / (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
+        known = (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
+        A = A * known if use.kind is RATE else A / known
     N, M, root = np.where(part.on, S.N, 0.0)[:, None], S.M[:, None], S.root
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales
@@ -172,7 +192,7 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
             SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ M)[:, :, 0], A)
         else:
             SS = ((A @ root.swapaxes(1, 2)) ** 2).sum(axis=2)
-        return [gather(N), gather(SS * part.on[:, None])]
+        return _halved(use, [gather(N), gather(SS * part.on[:, None])])
     p = part.elements[-1][1]
     A = A.reshape(plan.K, -1, p, plan.d)
     left = A @ M if root is None else A @ root.swapaxes(1, 2)[:, None]
@@ -183,6 +203,11 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
     total = np.zeros((prod(lead), p, p))
     np.add.at(total, use.index.ravel(), SS.reshape(-1, p, p))
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
+
+
+def _halved(use: Use, found: list[np.ndarray]) -> list[np.ndarray]:
+    """(n, ss) as they are for a scale, halved for a precision, which they reach as events over exposure."""
+    return [0.5 * np.maximum(x, 0.0) for x in found] if use.kind is RATE else found
 
 
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from ..errors import Degenerate
-from ..expect.coefficients import at_levels
+from ..expect.coefficients import at_levels, inverse_scale
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
@@ -21,7 +21,7 @@ from ..spec.arguments import argument_values, parameter_support
 from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
-from ..spec.walk import value_names
+from ..spec.walk import degree, value_names
 from .limits import Endless, at_best, endless_entries
 from .look_ups import Use, mean_parameters, messages, uses_of
 from .modes import mode
@@ -57,7 +57,8 @@ class MStep:
         means: set[str] = set()
         for parts, names in mean_parameters(plan):
             means |= names
-            solvable = {n for n in names if self._is_linear(by_name[n])}
+            affine = all(degree(p.mean, names) <= 1 for p in parts)
+            solvable = {n for n in names if affine and self._is_linear(by_name[n])}
             rest |= names - solvable
             if solvable:
                 self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
@@ -80,7 +81,13 @@ class MStep:
         self.look_ups += scales
         self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
         self.collapsing = [p for p in plan.tables if isinstance(p.family, CollapsingFamily) and p.reads & set(by_name)]
+        self.derived = [(p, names) for p in plan.residual_parts if (names := self._unwatched(p))]
         self.numeric = self._groups(rest)
+
+    def _unwatched(self, part: ResidualPart) -> set[str]:
+        """Parameters in a scale that is worked out from them, none of which has a floor of its own."""
+        names = value_names(part.scale) & {v.label for v in self.plan.parameters}
+        return names if not part.scale_kind.matrix and not names & set(self.floors) else set()
 
     def _is_linear(self, v: Variable) -> bool:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
@@ -155,6 +162,8 @@ class MStep:
             self._not_collapsed(step, env.values[step.parameter.label].array)
         for part in self.collapsing:
             self._not_narrow(part, env)
+        for residual, names in self.derived:
+            self._not_derived_zero(residual, names, env)
         return env
 
     def _ahead(self, env: Environment, S: Statistics) -> Environment:
@@ -235,6 +244,13 @@ class MStep:
         if (found[part.on] < NARROW).any():
             names = [v.label for v in self.plan.parameters if v.label in part.reads]
             raise Degenerate(", ".join(names), f"a component collapsed on a point, {part.variable.label} hardly varies in it")
+
+    def _not_derived_zero(self, part: ResidualPart, names: set[str], env: Environment) -> None:
+        """A scale that is worked out from parameters has not collapsed where its configurations count."""
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = np.broadcast_to(inverse_scale(self.plan, part, env), (self.plan.K, part.size))[part.on]
+        if (inverse * self.plan.scale[part.columns] >= 1 / COLLAPSED).any():
+            raise Degenerate(", ".join(sorted(names)), "a component collapsed on a point")
 
 
 def _floor(plan: Plan, step: LookUp) -> np.ndarray:

@@ -183,11 +183,11 @@ class EMFit:
 
 
 def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dataset:
-    """Parameter values as a Dataset in their dims and coords."""
-    variables = {v.label: v for v in problem.parameters}
-    dims = {d for v in variables.values() for d in v.dims}
+    """Values of parameters, and of named functions of them, as a Dataset in their dims and coords."""
+    own = {v.label: v.dims for v in problem.parameters} | {d.name: d.dims for d in problem.spec.deterministics.values()}
+    dims = {d for v in problem.parameters for d in v.dims} | {d for name in values for d in own[name]}
     return xr.Dataset(
-        {name: (variables[name].dims, np.asarray(value, dtype=float)) for name, value in values.items()},
+        {name: (own[name], np.asarray(value, dtype=float)) for name, value in values.items()},
         coords={d: problem.labels(d) for d in sorted(dims)},
     )
 

@@ -16,9 +16,10 @@ from ..families.support import whitener
 from ..numerics import LOG_2PI
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, complement, evaluate, value_of
-from ..spec.expression import Constant, Expression, Index
+from ..spec.expression import Constant, Expression, Index, Take
 from ..spec.named import Named, lift
 from ..spec.variable import Variable
+from ..spec.walk import with_children
 from .layout import Coefficients
 from .plan import BATCH, LEVELS, Levels, Plan, RadialPart, ResidualPart, TablePart
 
@@ -209,8 +210,8 @@ def _constant_whitener(expression: Any) -> Any:
     """The same look-up with a constant covariance replaced by its whitener."""
     if isinstance(expression, Constant):
         return Constant(whitener(expression.value), expression.dims)
-    if isinstance(expression, Index) and isinstance(expression.base, Constant):
-        return Index(Constant(whitener(expression.base.value), expression.base.dims), expression.index)
+    if isinstance(expression, Index | Take):
+        return with_children(expression, (_constant_whitener(expression.base), *expression.children[1:]))
     return expression
 
 

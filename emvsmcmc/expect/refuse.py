@@ -15,11 +15,11 @@ from ..families.support import Interval, Positive, Real, Simplex
 from ..problem.problem import Problem
 from ..spec.arguments import parameter_support, parents
 from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
-from ..spec.expression import Constant, Data, Expression, Index
+from ..spec.expression import Constant, Data, Expression
 from ..spec.named import Named
 from ..spec.roles import look_ups
 from ..spec.variable import Switch, Variable
-from ..spec.walk import degree, value_names
+from ..spec.walk import degree, looked_up, value_names
 from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
@@ -247,7 +247,7 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
 
 def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
     """A positive argument without a closed form is positive wherever the prior of a parameter that stands for it lies."""
-    base = nu.base if isinstance(nu, Index) else nu
+    base = looked_up(nu)
     if not isinstance(base, Variable):
         return
     support = parameter_support(base, Environment({}))
@@ -261,8 +261,7 @@ def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
 
 
 def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:
-    base = cov.base if isinstance(cov, Index) else cov
-    if not isinstance(base, (Variable, Constant)):
+    if not isinstance(looked_up(cov), (Variable, Constant)):
         raise UnsupportedModel(
             f"{variable.label}: {key}",
             "a covariance parameter or constant, indexed or not",
@@ -272,16 +271,18 @@ def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:
 
 
 def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
-    """A mean is jointly affine in all parameters it holds: `a[z] * b` has no weighted regression."""
+    """A mean is no product of parameters: `a[z] * b` looks affine wherever one of them is zero, and its factors have no sizes of
+    their own. A function of parameters, exp(a) * x, is maximised numerically.
+    """
     names = {v.label for v in problem.parameters}
     for part in parts:
         mean = part.mean
-        if degree(mean, names) > 1:
+        if 1 < degree(mean, names) < np.inf:
             involved = sorted(value_names(mean) & names)
             raise NotAffine(
                 f"{part.variable.label}: mean",
                 f"a mean that is jointly affine in {involved}",
-                "a product or a nonlinear function of parameters",
+                "a product of parameters",
                 "Declare the product as one parameter, or fix one factor by giving it in the data.",
             )
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from ..em.look_ups import Use, uses_of
+from ..em.look_ups import Use, unwrapped, uses_of
 from ..em.mstep import LookUp, MStep
 from ..expect.plan import ResidualPart, TablePart
 from ..families import ConjugateFamily, Prior, TableFamily
-from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
+from ..families.kinds import COVARIANCE, RATE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Real, Simplex
 from ..families.writing import Text, bracketed
 from ..spec.arguments import argument_values, parameter_support, parents
-from ..spec.expression import Expression, Index, Operation
+from ..spec.expression import Expression, Operation
 from ..spec.notation import Notation
 from ..spec.variable import Variable
-from ..spec.walk import value_names, walk
+from ..spec.walk import degree, looked_up, value_names, walk
 from ..words import labelled
 from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, total
@@ -53,6 +53,9 @@ def _why(view: View, v: Variable, prior: bool) -> str:
     if tails:
         return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
     if stands_in_mean(view, v):
+        curved = [p for p in view.plan.residual_parts if degree(p.mean, {n.label for n in view.plan.parameters}) > 1]
+        if any(v.label in value_names(p.mean) for p in curved):
+            return f"the mean of {curved[0].variable.label} is not affine in its parameters"
         if uses != []:
             return "it stands in a mean and in another slot"
         if prior and isinstance(v.family.support(), Real):
@@ -83,7 +86,7 @@ def _without_a_form(view: View, v: Variable) -> str | None:
             estimated = {p.label for p in view.plan.parameters}
             moving = [k for k in part.estimated if k != key and value_names(part.argument(k)) & estimated]
             alone = part.argument(key)
-            if moving and (alone.base if isinstance(alone, Index) else alone) is v:
+            if moving and looked_up(alone) is v:
                 return f"{slot} has a closed form only where its {' and '.join(moving)} is known"
     return None
 
@@ -167,7 +170,10 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     over, weight = total(indices), view.weight(indices, write)
     if isinstance(part, ResidualPart):
         away, r = residual(view, part), r + view.scale(part, write)
-        return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}", weight
+        if use.kind is RATE and use.factor is not None:
+            r += write.expression(_factor(unwrapped(part.scale), v.label)) + " "
+        squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}"
+        return (f"(½ {weight})", f"(½ {squares})") if use.kind is RATE else (squares, weight)
     value = labelled(part.variable.label, part.variable.dims)
     assert isinstance(part, TablePart)
     family = part.family
@@ -261,7 +267,7 @@ def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
     part = use.part
     assert part is not None
     write = view.of(part)
-    e = next(x for x in walk(part.argument(use.key)) if (x.base if isinstance(x, Index) else x).name == step.parameter.label)
+    e = next(x for x in walk(part.argument(use.key)) if looked_up(x).name == step.parameter.label)
     drop = []
     if step.kind is COVARIANCE:
         drop = [*(d for d in e.dims if d not in part.variable.dims), part.elements[-1][0]]

@@ -44,6 +44,23 @@ class Twin:
     sized: bool = False
 
 
+@dataclass(frozen=True)
+class Parametrisation:
+    """Another set of arguments of a family, by PyMC's names, and what the family's own are in terms of them.
+
+    canonical : (math, **arguments) -> {own argument: value}. `math` has exp, log, sqrt, sigmoid and softmax (over the last dim),
+    of numbers or of expressions as the arguments are. replaces : the own arguments that it gives, which may not be written beside
+    it. positive : those of `arguments` that must be positive. holds : what must hold of numbers, in words, where not all make a
+    distribution; the own arguments are then positive and finite.
+    """
+
+    arguments: tuple[str, ...]
+    replaces: tuple[str, ...]
+    canonical: Callable[..., Mapping[str, Any]]
+    holds: str = ""
+    positive: tuple[str, ...] = ()
+
+
 class Family(ABC):
     """A distribution. `arguments` says what each argument is, in PyMC's order.
 
@@ -62,6 +79,7 @@ class Family(ABC):
     matrix: bool = False
     open_support: bool = False
     twin: Twin | None = None
+    parametrisations: tuple[Parametrisation, ...] = ()
 
     @abstractmethod
     def support(self, **arguments: Array) -> Support:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.special import betaln
 
 from .argument import Argument
-from .base import Array, CollapsingFamily, Family, Prior, TableFamily, Twin, inside_or_one, times_log
+from .base import Array, CollapsingFamily, Family, Parametrisation, Prior, TableFamily, Twin, inside_or_one, times_log
 from .kinds import PROBABILITY, Kind
 from .special import log_beta, log_gamma
 from .support import Interval, Positive, Support
+
+
+def _by_sd(math: Any, mu: Any, sigma: Any) -> dict[str, Any]:
+    nu = mu * (1 - mu) / sigma**2 - 1
+    return {"alpha": mu * nu, "beta": (1 - mu) * nu}
 
 
 class Beta(Family, TableFamily, CollapsingFamily, Prior):
@@ -21,6 +27,18 @@ class Beta(Family, TableFamily, CollapsingFamily, Prior):
     arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive())}
     open_support = True
     twin = Twin("Beta")
+    parametrisations = (
+        Parametrisation(
+            ("mu", "sigma"), ("alpha", "beta"), _by_sd, "0 < mu < 1 and 0 < sigma**2 < mu * (1 - mu)", ("mu", "sigma")
+        ),
+        Parametrisation(
+            ("mu", "nu"),
+            ("alpha", "beta"),
+            lambda math, mu, nu: {"alpha": mu * nu, "beta": (1 - mu) * nu},
+            "0 < mu < 1 and nu > 0",
+            ("mu", "nu"),
+        ),
+    )
     conjugate = {PROBABILITY: "mode of a Beta"}
 
     def support(self, **arguments: Array) -> Support:

@@ -13,6 +13,7 @@ from .base import (
     CollapsingFamily,
     ConjugateFamily,
     Family,
+    Parametrisation,
     Prior,
     TableFamily,
     Twin,
@@ -31,6 +32,15 @@ class Gamma(Family, TableFamily, ConjugateFamily, CollapsingFamily, Prior):
     arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive(), RATE)}
     open_support = True
     twin = Twin("Gamma")
+    parametrisations = (
+        Parametrisation(
+            ("mu", "sigma"),
+            ("alpha", "beta"),
+            lambda math, mu, sigma: {"alpha": mu**2 / sigma**2, "beta": mu / sigma**2},
+            "mu > 0 and sigma > 0",
+            ("mu", "sigma"),
+        ),
+    )
     conjugate = {RATE: "mode of a Gamma"}
 
     def support(self, **arguments: Array) -> Support:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
 
 from .argument import Argument
-from .base import Array, CollapsingFamily, ConjugateFamily, Family, Prior, TableFamily, Twin, inside_or_one
+from .base import Array, CollapsingFamily, ConjugateFamily, Family, Parametrisation, Prior, TableFamily, Twin, inside_or_one
 from .kinds import RATE, SIGMA, VARIANCE, Kind
 from .special import log_gamma
 from .support import Positive, Support
+
+
+def _by_sd(math: Any, mu: Any, sigma: Any) -> dict[str, Any]:
+    alpha = 2 + mu**2 / sigma**2
+    return {"alpha": alpha, "beta": mu * (alpha - 1)}
 
 
 class InverseGamma(Family, TableFamily, ConjugateFamily, CollapsingFamily, Prior):
@@ -21,6 +27,7 @@ class InverseGamma(Family, TableFamily, ConjugateFamily, CollapsingFamily, Prior
     arguments = {"alpha": Argument(Positive()), "beta": Argument(Positive(), RATE)}
     open_support = True
     twin = Twin("InverseGamma")
+    parametrisations = (Parametrisation(("mu", "sigma"), ("alpha", "beta"), _by_sd, "mu > 0 and sigma > 0", ("mu", "sigma")),)
     conjugate = {VARIANCE: "mode of an inverse Gamma"}
     equations = {SIGMA: ("quadratic", "(N + {alpha} + 1) s² − {beta} s − SS = 0")}
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from .argument import Argument
-from .base import Array, Family, Prior, Twin
+from .base import Array, Family, Parametrisation, Prior, Twin
 from .kinds import SIGMA, Kind
 from .support import Positive, Support
 
@@ -18,6 +18,9 @@ class HalfNormal(Family, Prior):
     name = "HalfNormal"
     arguments = {"sigma": Argument(Positive(), default=1.0)}
     twin = Twin("HalfNormal")
+    parametrisations = (
+        Parametrisation(("tau",), ("sigma",), lambda math, tau: {"sigma": 1 / math.sqrt(tau)}, "tau > 0", ("tau",)),
+    )
     equations = {SIGMA: ("quadratic in its square", "s⁴ / {sigma}² + N s² − SS = 0")}
 
     def support(self, **arguments: Array) -> Support:

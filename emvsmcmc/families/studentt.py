@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from .argument import Argument
-from .base import Array, Family, Limiting, Prior, RadialFamily, Twin
+from .base import Array, Family, Limiting, Parametrisation, Prior, RadialFamily, Twin
 from .kinds import MEAN, SIGMA, TAIL, Kind
 from .radial import LARGEST_NU, log_constant
 from .support import Interval, Positive, Real, Support
@@ -32,6 +32,9 @@ class StudentT(Family, RadialFamily, Limiting, Prior):
     limit = "no heavier tails than a Normal"
     departure_reads = ("nu",)
     twin = Twin("StudentT")
+    parametrisations = (
+        Parametrisation(("lam",), ("sigma",), lambda math, lam: {"sigma": 1 / math.sqrt(lam)}, "lam > 0", ("lam",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Real()

@@ -14,11 +14,11 @@ from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..families.support import Positive, Real, Simplex
 from ..spec.arguments import parameter_support
-from ..spec.evaluate import Environment
-from ..spec.expression import Constant, Expression, Index
+from ..spec.evaluate import Environment, value_of
+from ..spec.expression import Constant, Expression, Index, Stack, Take
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
-from ..spec.walk import walk
+from ..spec.walk import names_in, walk
 
 EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
 SAME = 1e-9  # nats by which another naming must be better to be preferred
@@ -66,6 +66,8 @@ def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
         if not prior and v in plan.parameters:
             continue
         for leaf in _leaves(v):
+            if isinstance(leaf, Stack | Take) and leaf.dim == dim:
+                return f"{v.label} tells its positions apart, one by one"
             if _varies(leaf, dim, counting):
                 return f"a constant of {v.label} varies along it"
     return None
@@ -100,9 +102,10 @@ def _leaves(variable: Variable) -> list[Expression]:
 def _varies(leaf: Expression, dim: str, counting: set[str]) -> bool:
     if isinstance(leaf, Constant) and dim in leaf.dims:
         return bool(np.ptp(leaf.value, axis=leaf.dims.index(dim)).max() > 0)
-    if isinstance(leaf, Index) and isinstance(leaf.base, Constant):
+    if isinstance(leaf, Index) and not names_in(leaf.base):
+        table = value_of(leaf.base, Environment({})).to(leaf.base.dims)
         axes = [a for a, i in enumerate(leaf.index) if i.name in counting]
-        return any(bool(np.ptp(leaf.base.value, axis=a).max() > 0) for a in axes)
+        return any(bool(np.ptp(table, axis=a).max() > 0) for a in axes)
     return False
 
 
@@ -121,7 +124,8 @@ def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int] | np.nd
 
 def canonical(plan: Plan, env: Environment) -> Environment:
     """The relabelling that is reported: components in ascending order of the first real parameter that has the dim (else of
-    the first positive one, else in descending order of the probabilities), so that runs with other seeds read alike."""
+    the first positive one, else in descending order of the probabilities), or of what the spec states, so that runs with other
+    seeds read alike."""
     for dim, reason in exchangeable(plan).items():
         if reason is None and (order := _order(plan, env, dim)) is not None:
             env = permute(plan, env, dim, order)
@@ -192,7 +196,23 @@ def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
     return True
 
 
+def stated_order(plan: Plan, env: Environment, dim: str, lead: Sequence[str] = ()) -> np.ndarray | None:
+    """(*lead, size) positions of a dim in increasing order of what the spec states (`Spec.ordered`); None where it states
+    nothing. `env` may have the dims `lead`.
+    """
+    name = plan.problem.spec.ordered.get(dim)
+    if name is None:
+        return None
+    function = plan.problem.spec.deterministics.get(name)
+    value = env.values[name] if function is None else value_of(function.expression, env)
+    rest = [d for d in value.dims if d != dim and d not in lead]
+    by = value.to((*lead, dim, *rest))
+    return np.argsort(by.reshape((*by.shape[: len(lead) + 1], -1))[..., 0], axis=-1, kind="stable")
+
+
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:
+    if (stated := stated_order(plan, env, dim)) is not None:
+        return stated
     for kind, sign in ((Real, 1.0), (Positive, 1.0), (Simplex, -1.0)):
         for v in plan.parameters:
             if dim in v.dims and isinstance(v.family.support(), kind):

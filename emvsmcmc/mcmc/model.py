@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived
 from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
@@ -40,9 +41,19 @@ def to_pymc(problem: AnyProblem, likelihood: Likelihood = "native", marginalize:
     "<name>_whitener", with its density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
     Probabilities with entries that are zero by declaration are a Deterministic over free variables "<name>_open_<m>", one for the
     rows with m entries that are not.
+    Named functions of parameters (`ev.Deterministic`) are Deterministics.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
     """
-    return build_model(make_plan(problem), likelihood, marginalize)
+    plan = make_plan(problem)
+    problem = plan.problem
+    model = build_model(plan, likelihood, marginalize)
+    parameters = {v.label: Named(model[v.label], v.dims) for v in problem.parameters}
+    env = Environment({**problem.fixed, **parameters}, xp=pt)
+    with model:
+        for d in derived(problem):
+            shape = tuple(problem.sizes[x] for x in d.dims)
+            pm.Deterministic(d.name, pt.broadcast_to(value_of(d.expression, env).to(d.dims), shape), dims=d.dims or None)
+    return model
 
 
 def build_model(

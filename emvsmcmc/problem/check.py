@@ -16,9 +16,10 @@ from ..spec.evaluate import Environment, NotAffineHere, value_of
 from ..spec.expression import Expression, Operation
 from ..spec.model import Spec
 from ..spec.named import Named
+from ..spec.notation import Notation
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
-from ..spec.walk import index_names, names_in, value_names
+from ..spec.walk import covariate_expressions, index_names, names_in, value_names
 from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
@@ -124,6 +125,26 @@ def known_scales(problem: Problem) -> None:
                             f"{values[~(values > 0)][0]:g}",
                             "Leave those rows out, or give their true scale.",
                         )
+
+
+def covariate_columns(problem: Problem) -> None:
+    """What is worked out of covariates alone is a finite number in every row: log(x) needs positive x."""
+    env = Environment({**problem.covariates})
+    for v in problem.row_variables:
+        for argument in (e for d in v.branches for e in d.arguments.values()):
+            for column in covariate_expressions(argument):
+                if column.name is not None:
+                    continue
+                with np.errstate(all="ignore"):
+                    values = value_of(column, env).array
+                if not np.isfinite(values).all():
+                    i = int(np.flatnonzero(~np.isfinite(values))[0])
+                    raise OutOfSupport(
+                        Notation().expression(column, column.dims),
+                        f"a finite number in every row, as {v.label!r} needs it",
+                        f"{values.ravel()[i]:g} in {place(values.shape, i)}",
+                        "Leave those rows out, or change the expression.",
+                    )
 
 
 def known_arguments(problem: Problem) -> None:

@@ -17,6 +17,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import MAP
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
@@ -33,7 +34,7 @@ STEPPED = {"gamma_mixture": 1e-5, "beta_mixture": 1e-5}
 def start(problem: ev.Problem) -> tuple[Plan, dict[str, np.ndarray]]:
     """A plan in memory, and parameter values like any other."""
     plan = make_plan(problem)
-    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    env = random_start(plan, MStep(plan, MAP), np.random.default_rng(3))
     return plan, {v.label: env.values[v.label].array for v in plan.parameters}
 
 
@@ -85,7 +86,7 @@ def test_a_sample_is_only_a_start(name: str) -> None:
             value, S = expect(plan, coefficients(plan, env))
             chart = Coordinates(plan, env)
             units = np.concatenate([b.unit[b.free] for b in chart.blocks])
-            found.append((value, chart.score(chart.pack(env), S, True) / units))
+            found.append((value, chart.score(chart.pack(env), S, MAP) / units))
         if problem.n > 20:
             assert parts.sample.problem.n < problem.n
         assert np.isclose(parts.problem.weights.sum(), problem.weights.sum(), rtol=1e-12)

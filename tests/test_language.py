@@ -17,6 +17,7 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import MAP, ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
@@ -64,7 +65,7 @@ def test_the_score_is_exact(name: str) -> None:
     _, S = expect(plan, coefficients(plan, chart.unpack(u)))
     h = 1e-5
     differences = np.array([(objective(u + h * e) - objective(u - h * e)) / (2 * h) for e in np.eye(len(u))])
-    assert np.allclose(chart.score(u, S, prior=True), differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
+    assert np.allclose(chart.score(u, S, MAP), differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
 
 
 @EVERY
@@ -100,7 +101,7 @@ def test_a_sigmoid_keeps_its_digits_on_both_sides() -> None:
         exact = combinations - (trials.sum() * np.logaddexp(0, -a) + (30 - trials.sum()) * np.logaddexp(0, a))
         assert value == pytest.approx(exact, rel=1e-14)
         chart = Coordinates(plan, env)
-        slope = float(chart.score(chart.pack(env), S, False)[0]) / chart.blocks[0].unit[0]
+        slope = float(chart.score(chart.pack(env), S, ML)[0]) / chart.blocks[0].unit[0]
         assert slope == pytest.approx(13 - 30 / (1 + np.exp(-a)), rel=1e-12)
 
 

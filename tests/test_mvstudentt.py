@@ -21,6 +21,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.families import BY_NAME, RadialFamily
@@ -229,7 +230,7 @@ def test_the_optimum_catches_wrong_weights(wrong: type[MStep]) -> None:
         away = [np.abs(env.values[k].array - fit.environment.values[k].array) / e.values for k, e in fit.standard_error.items()]
         return max(float(x.max()) for x in away)
 
-    assert moved(MStep(fit.plan, False)) < 1e-5
+    assert moved(MStep(fit.plan, ML)) < 1e-5
     assert moved(wrong(fit.plan, False)) > 0.1
 
 
@@ -238,7 +239,7 @@ def test_outliers_do_not_take_the_starts() -> None:
     y = problem.given["y"].array.copy()
     y[[0, 150]] = [[5000.0, 0.0], [0.0, -9000.0]]
     plan = make_plan(ev.condition(problem.spec, {"y": y}))
-    starts = [random_start(plan, MStep(plan, False), np.random.default_rng(s)) for s in range(6)]
+    starts = [random_start(plan, MStep(plan, ML), np.random.default_rng(s)) for s in range(6)]
     assert sum(np.abs(s.values["mean"].array).max() < 20 for s in starts) >= 5  # one begins with an outlier of its own
     assert np.std([s.values["nu"].array for s in starts]) > 1
 

@@ -18,15 +18,17 @@ import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.em.loop import Loop
 from emvsmcmc.em.mstep import MStep
+from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.draws import joint_log_densities
 from emvsmcmc.expect.kernel import loops
 from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
+from emvsmcmc.expect.objective import MAP, ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.radial import log_less_excess, nu_gradient
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.mcmc.fused_op import Expectation
 from emvsmcmc.mcmc.pooled_op import PooledExpectation
 
@@ -85,7 +87,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
         rho = np.random.default_rng(seed).normal(size=(plan.K, plan.d))
         rho[:, 0] = 0
         C = coefficients(plan, env, rho)
-        _, S, rows = expect(plan, C, rows=True)
+        _, S, rows = expect_rows(plan, C)
         np.testing.assert_allclose(rows.log_likelihood, oracle, rtol=1e-10, atol=1e-10)
         for hard in (False, True):
             (value, a), (compiled, b) = expect(plan, C, hard), plan.store.packed.expect(C, hard)
@@ -93,7 +95,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
             for name in ("N", "M", "S", "U", "L"):
                 left, right = getattr(a, name), getattr(b, name)
                 np.testing.assert_allclose(right, left, rtol=0, atol=1e-10 * max(1.0, np.abs(left).max()), err_msg=name)
-        score = chart.score(u, S, False)
+        score = chart.score(u, S, ML)
 
         def objective(at: np.ndarray, chart: Coordinates = chart, rho: np.ndarray = rho) -> float:
             return expect(plan, coefficients(plan, chart.unpack(at), rho))[0]
@@ -112,7 +114,7 @@ def test_a_mixed_model_is_fitted() -> None:
     assert fit.converged
     chart = Coordinates(fit.plan, fit.environment)
     _, S = expect(fit.plan, coefficients(fit.plan, fit.environment))
-    step = np.linalg.solve(fit.information, chart.score(chart.pack(fit.environment), S, True))
+    step = np.linalg.solve(fit.information, chart.score(chart.pack(fit.environment), S, MAP))
     assert np.abs(step / np.sqrt(np.diag(np.linalg.inv(fit.information)))).max() < 1e-5
 
 
@@ -246,10 +248,12 @@ def two_components() -> ev.Problem:
 
 def test_hard_assignment_leaves_the_scales_integrated_out() -> None:
     plan = make_plan(two_components())
-    env = random_start(plan, MStep(plan, False), np.random.default_rng(0))
+    env = random_start(plan, MStep(plan, ML), np.random.default_rng(0))
     table = density.log_table(plan.problem, {v.label: env.values[v.label] for v in plan.parameters}).array
     assert expect(plan, coefficients(plan, env), hard=True)[0] == pytest.approx(table.max(axis=1).sum(), rel=1e-12)
-    run = Loop(plan, MStep(plan, True), True, 1e-9, 500, False).run(env)
+    run = Loop(
+        plan, MStep(plan, MAP), EMOptions(objective="map", assignment="hard", tol=1e-9, max_iter=500, accelerate=False)
+    ).run(env)
     assert run.status is ev.Status.CONVERGED
     assert (np.diff(run.path) > -1e-9).all()
 

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from ..expect.draws import joint_log_densities
+from ..expect.objective import MAP
 from ..expect.plan import Plan
 from ..expect.scaling import natural_units
 from ..invariance.axes import DETERMINED, Turn, as_rows, nearest, oriented, rotations, turned
@@ -104,7 +105,9 @@ def best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> 
     """The draw of highest density as the reference of alignment, in canonical order."""
     name = "logp" if "logp" in stats else "lp"
     best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
-    return oriented(plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), prior=True)
+    return oriented(
+        plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), objective=MAP
+    )
 
 
 def to_axes(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:

@@ -22,7 +22,7 @@ from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
 from ..mcmc.options import Init, Likelihood, Marginalize, NUTSOptions
@@ -299,7 +299,7 @@ def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
     """Which of EM's optima each chain sits in: the one whose row log-likelihoods are nearest to the chain's mean."""
     fingerprints = []
     for env in em.optima:
-        _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
+        _, _, rows = expect_rows(em.plan, coefficients(em.plan, env))
         fingerprints.append(rows.log_likelihood)
     means = rowwise(posterior).values.mean(axis=1)
     return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

@@ -13,7 +13,7 @@ from ..em.result import EMFit
 from ..errors import FitFailed
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..invariance.labels import by_prior_alone, named_alike, namings
 from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment
@@ -46,7 +46,7 @@ def other_naming(plan: Plan, a: Environment, b: Environment) -> bool:
     """Whether two optima are one under names that only the prior tells apart."""
     if not by_prior_alone(plan) or named_alike(plan, a, b):
         return False
-    one, two = (expect(plan, coefficients(plan, env), rows=True)[2].log_likelihood for env in (a, b))
+    one, two = (expect_rows(plan, coefficients(plan, env))[2].log_likelihood for env in (a, b))
     return bool(np.abs(one - two).max() < SAME_ROWS)
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import NO_COMPONENTS, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
+from ..expect.objective import OBJECTIVES, Objective
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
@@ -99,10 +100,11 @@ def run_em(
     plan = plan_rows(problem)
     if checkpoint is not None:
         plan.store.remember(checkpoint, [v.label for v in plan.parameters])
-    if not options.prior:
+    maximised = OBJECTIVES[options.objective]
+    if not maximised.prior:
         _identified(plan)
-    mstep = MStep(plan, options.prior)
-    if not options.prior:
+    mstep = MStep(plan, maximised)
+    if not maximised.prior:
         identified(plan, mstep.regressions)
     *seeds, last = np.random.SeedSequence(options.random_seed).spawn(options.starts + 1)
     fitting = _Fitting(problem, plan, Loop(plan, mstep, options), options, np.random.default_rng(last), given=init is not None)
@@ -141,6 +143,11 @@ class _Fitting:
     given: bool
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def objective(self) -> Objective:
+        """What is maximised."""
+        return self.loop.mstep.objective
+
 
 @dataclass(frozen=True)
 class _Settled:
@@ -162,12 +169,12 @@ def _searched(fitting: _Fitting, seeds: list[np.random.SeedSequence]) -> list[Ru
     loop = Loop(start, fitting.loop.mstep, options) if sampled(plan) else fitting.loop
     with _progress(options.progress, "EM", options.starts) as tick:
         runs = from_starts(loop, start, seeds, tick)
-        if options.prior and (ended := [r for r in runs if r.status.usable]):
+        if fitting.objective.prior and (ended := [r for r in runs if r.status.usable]):
             # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
             top = max(ended, key=lambda r: r.objective).environment
             runs += [loop.run(env) for env in namings(start, top)]
         if sampled(plan):
-            runs = refined(fitting.loop, runs, group(start, candidates(runs), options.prior))
+            runs = refined(fitting.loop, runs, group(start, candidates(runs), fitting.objective))
     return runs
 
 
@@ -175,13 +182,13 @@ def _named_optima(fitting: _Fitting, runs: list[Run], best: Run) -> list[Environ
     """The optima that runs reached, best first. A run keeps the labels its start happened to have; what is reported, of the best
     run too, does not depend on them.
     """
-    plan, prior = fitting.plan, fitting.options.prior
-    optima = group(plan, candidates(runs), prior)
+    plan, objective = fitting.plan, fitting.objective
+    optima = group(plan, candidates(runs), objective)
     if fitting.given:
         return optima
 
     def name(env: Environment) -> Environment:
-        return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
+        return oriented(plan, canonical(plan, env if objective.prior else preferred(plan, env)), objective)
 
     best.environment, optima = name(best.environment), [name(env) for env in optima]
     return optima
@@ -191,7 +198,7 @@ def _settle(fitting: _Fitting, run: Run) -> _Settled:
     """Whether a run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
     plan, loop, options = fitting.plan, fitting.loop, fitting.options
     endless = None
-    if not options.prior:
+    if not fitting.objective.prior:
         endless = recede(plan, loop.mstep.unbounded, run, options.hard, options.max_iter, loop.run)
     return _Settled(_uncertainty(fitting, run, endless), endless)
 
@@ -200,11 +207,11 @@ def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Unce
     plan, options, env = fitting.plan, fitting.options, run.environment
     usable = run.status.usable or endless is not None
     if options.standard_errors == "observed" and usable:
-        return observed(plan, env, None, options.prior, endless)
+        return observed(plan, env, None, fitting.objective, endless)
     if options.standard_errors == "bootstrap" and usable:
         with _progress(options.progress, "bootstrap", REPLICATES) as tick:
-            return bootstrap(plan, env, options.prior, options.tol, fitting.rng, tick=tick, endless=endless)
-    return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, options.prior, endless)
+            return bootstrap(plan, env, fitting.objective, options.tol, fitting.rng, tick=tick, endless=endless)
+    return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, fitting.objective, endless)
 
 
 def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:

@@ -11,10 +11,10 @@ from math import prod
 
 import numpy as np
 
-from ..expect.coefficients import log_prior
 from ..expect.coordinates import pairing
 from ..expect.layout import Statistics
 from ..expect.limits import TOLD, departures, entries_read, stands
+from ..expect.objective import Objective
 from ..expect.plan import Plan, TablePart
 from ..families import Limiting
 from ..spec.evaluate import Environment
@@ -69,7 +69,7 @@ def endless_entries(plan: Plan) -> list[Endless]:
     return out
 
 
-def at_best(plan: Plan, entries: list[Endless], env: Environment, S: Statistics, prior: bool) -> Environment:
+def at_best(plan: Plan, entries: list[Endless], env: Environment, S: Statistics, objective: Objective) -> Environment:
     """The environment with those entries at their limit where Q is no lower there, and away from it where Q is higher."""
     rows = max(1.0, float(plan.problem.weights.sum()))
     here: float | None = None
@@ -78,19 +78,19 @@ def at_best(plan: Plan, entries: list[Endless], env: Environment, S: Statistics,
         away = rows * float(far[np.broadcast_to(entry.at, far.shape)].max())
         if not 0 < away < FAR:
             continue
-        here = _objective(plan, env, S, prior) if here is None else here
+        here = _value(plan, env, S, objective) if here is None else here
         goal, least = (BACK, RISE) if away < TOLD else (WITHIN, 0.0)
         tried = _scaled(env, entry, away / goal)
-        there = _objective(plan, tried, S, prior)
+        there = _value(plan, tried, S, objective)
         if there >= here + least:
             env, here = tried, there
     return env
 
 
-def _objective(plan: Plan, env: Environment, S: Statistics, prior: bool) -> float:
+def _value(plan: Plan, env: Environment, S: Statistics, objective: Objective) -> float:
     with np.errstate(all="ignore"):
         value = pairing(plan, env, S)
-        return value + (float(log_prior(plan, env)) if prior else 0.0)
+        return value + float(objective.log_prior(plan, env))
 
 
 def _scaled(env: Environment, entry: Endless, factor: float) -> Environment:

@@ -13,6 +13,7 @@ from ..expect.coefficients import at_levels, inverse_scale
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
+from ..expect.objective import Objective
 from ..expect.plan import Plan, ResidualPart, TablePart, whitened
 from ..families import CollapsingFamily, GaussianFamily, Limiting, Prior
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
@@ -48,8 +49,8 @@ class MStep:
     Attributes tell how each parameter is updated: `regressions`, `look_ups`, `numeric` (groups of names that share a child).
     """
 
-    def __init__(self, plan: Plan, prior: bool) -> None:
-        self.plan, self.prior = plan, prior
+    def __init__(self, plan: Plan, objective: Objective) -> None:
+        self.plan, self.objective = plan, objective
         by_name = {v.label: v for v in plan.parameters}
         self.regressions: list[Regression] = []
         self.look_ups: list[LookUp] = []
@@ -93,12 +94,12 @@ class MStep:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
         if uses_of(self.plan, v) != []:
             return False
-        return isinstance(v.family.support(), Real) and (not self.prior or isinstance(v.family, GaussianFamily))
+        return isinstance(v.family.support(), Real) and (not self.objective.prior or isinstance(v.family, GaussianFamily))
 
     def _has_mode(self, v: Variable, kind: ConjugateKind) -> bool:
         family = v.family
         assert isinstance(family, Prior)
-        if not self.prior:
+        if not self.objective.prior:
             return True
         ones = self.plan.environment({p.label: typical(p, self.plan) for p in self.plan.parameters})
         arguments = argument_values(v, ones)
@@ -147,16 +148,16 @@ class MStep:
     def __call__(self, env: Environment, S: Statistics) -> Environment:
         """New parameter values. Raises Degenerate where a component collapsed or lost its rows."""
         for regression in self.regressions:
-            env = _with(env, regression.solve(env, S, self.prior))
+            env = _with(env, regression.solve(env, S, self.objective))
         for step in self.look_ups:
             env = _with(env, {step.parameter.label: self._mode(step, env, S)})
             if step.kind is COVARIANCE:
                 env = whitened(self.plan, env)
         env = self._ahead(env, S)
         if self.endless:
-            env = at_best(self.plan, self.endless, env, S, self.prior)
+            env = at_best(self.plan, self.endless, env, S, self.objective)
         for names in self.numeric:
-            env = maximise(Coordinates(self.plan, env, names), S, self.prior)
+            env = maximise(Coordinates(self.plan, env, names), S, self.objective)
             env = env.having(batch=None)
         for step in self.watched:
             self._not_collapsed(step, env.values[step.parameter.label].array)
@@ -187,7 +188,7 @@ class MStep:
         try:
             tried = whitened(self.plan, _with(env, values))
             here, there = (Coordinates(self.plan, e, set(values)) for e in (env, tried))
-            better = there.value(there.pack(tried), S, self.prior) > here.value(here.pack(env), S, self.prior)
+            better = there.value(there.pack(tried), S, self.objective) > here.value(here.pack(env), S, self.objective)
         except (Degenerate, np.linalg.LinAlgError):
             return env
         return tried if better else env
@@ -201,7 +202,7 @@ class MStep:
         family, support = v.family, parameter_support(v, env)
         assert isinstance(family, Prior)
         value = None
-        if self.prior:
+        if self.objective.prior:
             arguments = argument_values(v, env)
             natural = family.natural(step.kind, **arguments)
             if natural is None:
@@ -220,7 +221,7 @@ class MStep:
         return value
 
     def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
-        if not self.prior and isinstance(step.kind, ScaleKind) and (found[0] <= EMPTY * total).any():
+        if not self.objective.prior and isinstance(step.kind, ScaleKind) and (found[0] <= EMPTY * total).any():
             raise Degenerate(step.parameter.label, "a component has no rows left")
 
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..expect.store.base import Groups
 from ..expect.store.chunks import plan_rows
 from ..problem.chunked import AnyProblem
@@ -202,7 +202,7 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
 
 def row_output(plan: Plan, values: Mapping[str, np.ndarray]) -> RowOutput:
     """What is of the size of the data, at parameter values in declared shape."""
-    return expect(plan, coefficients(plan, plan.environment(dict(values))), rows=True)[2]
+    return expect_rows(plan, coefficients(plan, plan.environment(dict(values))))[2]
 
 
 def hidden_variables(values: Mapping[str, np.ndarray], gaussians: list[str], plan: Plan) -> Groups:

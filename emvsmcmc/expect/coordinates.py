@@ -12,11 +12,12 @@ from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
-from .coefficients import coefficients, log_prior
+from .coefficients import coefficients
 from .freedom import complete
 from .heywood import zero_uniquenesses
 from .layout import Statistics
 from .limits import at_limit
+from .objective import Objective
 from .plan import BATCH, Plan
 from .radial import row_moments
 from .scaling import natural_units, power_of_two
@@ -110,28 +111,28 @@ class Coordinates:
         """
         return u[:, None] + 1j * COMPLEX_STEP * np.eye(len(u))
 
-    def score(self, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+    def score(self, u: np.ndarray, S: Statistics, objective: Objective) -> np.ndarray:
         """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
         if not self.size:
             return np.zeros(0)
-        return self._slopes(u[:, None], S, prior, np.eye(self.size))
+        return self._slopes(u[:, None], S, objective, np.eye(self.size))
 
-    def scores(self, points: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+    def scores(self, points: np.ndarray, S: Statistics, objective: Objective) -> np.ndarray:
         """(size, m) scores at the columns of points (size, m), as many at a time as keep arrays small."""
         out = np.empty(points.shape)
         some = max(1, TOGETHER // max(1, self.size))
         for at in range(0, points.shape[1], some):
             part = points[:, at : at + some]
             along = np.tile(np.eye(self.size), part.shape[1])
-            found = self._slopes(np.repeat(part, self.size, axis=1), S, prior, along)
+            found = self._slopes(np.repeat(part, self.size, axis=1), S, objective, along)
             out[:, at : at + some] = found.reshape(-1, self.size).T
         return out
 
-    def slope(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> float:
+    def slope(self, u: np.ndarray, S: Statistics, objective: Objective, along: np.ndarray) -> float:
         """score . along, at the price of one evaluation of the coefficients."""
-        return float(self._slopes(u[:, None], S, prior, along[:, None])[0]) if self.size else 0.0
+        return float(self._slopes(u[:, None], S, objective, along[:, None])[0]) if self.size else 0.0
 
-    def _slopes(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> np.ndarray:
+    def _slopes(self, u: np.ndarray, S: Statistics, objective: Objective, along: np.ndarray) -> np.ndarray:
         """(batch,) derivatives of Q( . ; S) along the columns of `along` (size, batch), each at its column of u, or all at the
         same one (size, 1).
         """
@@ -154,16 +155,16 @@ class Coordinates:
             read = S.S != 0
             T = np.broadcast_to(C.T, (*S.S.shape, batch))
             gradient = gradient + S.S[read] @ _imaginary(T[read])
-        if prior:
-            gradient = gradient + _imaginary(np.broadcast_to(log_prior(self.plan, env), (batch,)))
+        if objective.prior:
+            gradient = gradient + _imaginary(np.broadcast_to(objective.log_prior(self.plan, env), (batch,)))
         return gradient
 
-    def value(self, u: np.ndarray, S: Statistics, prior: bool) -> float:
+    def value(self, u: np.ndarray, S: Statistics, objective: Objective) -> float:
         """Q(u; S) = <coefficients, S> (+ log prior)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             env = self.unpack(u)
             q = pairing(self.plan, env, S)
-        return q + (float(log_prior(self.plan, env)) if prior else 0.0)
+        return q + float(objective.log_prior(self.plan, env))
 
 
 def pairing(plan: Plan, env: Environment, S: Statistics) -> float:

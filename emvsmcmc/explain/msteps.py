@@ -8,6 +8,7 @@ import numpy as np
 
 from ..em.look_ups import Use, unwrapped, uses_of
 from ..em.mstep import LookUp, MStep
+from ..expect.objective import Objective
 from ..expect.plan import ResidualPart, TablePart
 from ..families import ConjugateFamily, Prior, TableFamily
 from ..families.kinds import COVARIANCE, RATE, ConjugateKind, ScaleKind
@@ -23,31 +24,31 @@ from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, total
 
 
-def m_step(view: View, prior: bool) -> list[str]:
+def m_step(view: View, objective: Objective) -> list[str]:
     """Numbered lines in the order in which the steps are taken."""
-    step = MStep(view.plan, prior)
+    step = MStep(view.plan, objective)
     used = set().union(*[parents(v) for v in view.problem.row_variables], set())
-    blocks = [mean_step(view, r, prior) for r in step.regressions]
-    blocks += [_look_up(view, s, prior) for s in step.look_ups]
-    blocks += [_numeric(view, sorted(names), prior) for names in step.numeric if prior or names & used]
+    blocks = [mean_step(view, r, objective) for r in step.regressions]
+    blocks += [_look_up(view, s, objective) for s in step.look_ups]
+    blocks += [_numeric(view, sorted(names), objective) for names in step.numeric if objective.prior or names & used]
     lines = []
     for i, (title, *rest) in enumerate(blocks, 1):
         lines += [f"{i}. {title}", *[f"     {line}" for line in rest]]
     idle = [v.label for v in view.plan.parameters if v.label not in used]
-    if idle and not prior:
+    if idle and not objective.prior:
         them = "them" if len(idle) > 1 else "it"
         lines.append(f"refused: {', '.join(idle)} in priors only, so that the likelihood says nothing of {them}")
     return lines or ["every parameter is given"]
 
 
-def _numeric(view: View, names: list[str], prior: bool) -> list[str]:
-    where = f"{', '.join(names)}: no closed form; safeguarded Newton on Q{' + log prior' if prior else ''}"
+def _numeric(view: View, names: list[str], objective: Objective) -> list[str]:
+    where = f"{', '.join(names)}: no closed form; safeguarded Newton on {objective.words}"
     if len(names) > 1:
         where += ", together"
-    return [where, *[f"{name}: {_why(view, view.problem.spec.variables[name], prior)}" for name in names]]
+    return [where, *[f"{name}: {_why(view, view.problem.spec.variables[name], objective)}" for name in names]]
 
 
-def _why(view: View, v: Variable, prior: bool) -> str:
+def _why(view: View, v: Variable, objective: Objective) -> str:
     uses = uses_of(view.plan, v)
     tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.tail)]
     if tails:
@@ -58,7 +59,7 @@ def _why(view: View, v: Variable, prior: bool) -> str:
             return f"the mean of {curved[0].variable.label} is not affine in its parameters"
         if uses != []:
             return "it stands in a mean and in another slot"
-        if prior and isinstance(v.family.support(), Real):
+        if objective.prior and isinstance(v.family.support(), Real):
             return f"its {v.family.name} prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
     if (open_ := _without_a_form(view, v)) is not None:
@@ -70,7 +71,7 @@ def _why(view: View, v: Variable, prior: bool) -> str:
     kinds = sorted({u.kind.name for u in uses})
     if len(kinds) > 1:
         return f"it stands in slots of different kinds ({', '.join(kinds)})"
-    return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
+    return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if objective.prior else "its slot has no closed form"
 
 
 def _without_a_form(view: View, v: Variable) -> str | None:
@@ -91,12 +92,12 @@ def _without_a_form(view: View, v: Variable) -> str | None:
     return None
 
 
-def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
+def _look_up(view: View, step: LookUp, objective: Objective) -> list[str]:
     v, kind = step.parameter, step.kind
     left, kept = _left(view, step)
     pairs = [_messages(view, v, use, kept) for use in step.uses]
     first, second = (_plus([p[i] for p in pairs]) for i in (0, 1))
-    if not prior:
+    if not objective.prior:
         lines = [f"{v.label}: {kind.title}", *_formula(view, step, left, first, second, None)]
     else:
         natural = _natural(view, v, kind)

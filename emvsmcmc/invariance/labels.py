@@ -10,8 +10,9 @@ from scipy.optimize import linear_sum_assignment
 
 from ..expect.coefficients import coefficients, log_prior
 from ..expect.inside import fixed_entries, typical
+from ..expect.objective import MAP, ML, Objective
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..families.support import Positive, Real, Simplex
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment, value_of
@@ -24,16 +25,17 @@ EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps o
 SAME = 1e-9  # nats by which another naming must be better to be preferred
 
 
-def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
+def exchangeable(plan: Plan, objective: Objective = MAP) -> dict[str, str | None]:
     """{dim counted by a discrete latent: None where its positions may be permuted, else what tells them apart}.
 
     A dim is exchangeable iff no leaf tells its positions apart, since everything else broadcasts by name: a constant that
     varies along it, given data that carry it, labels of a latent that counts it, the branches of a Switch.
 
-    prior : of the posterior; False for the likelihood alone, which constants in the priors of parameters do not concern.
+    objective : MAP speaks of the posterior, ML of the likelihood alone, which constants in the priors of parameters do not
+    concern.
     """
     return {
-        d: _what_distinguishes(plan, d, prior)
+        d: _what_distinguishes(plan, d, objective)
         for d in dict.fromkeys(z.counts for z in plan.latents)
         if d is not None and not d.startswith("_")
     }
@@ -42,10 +44,10 @@ def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
 def by_prior_alone(plan: Plan) -> list[str]:
     """Dims whose positions the likelihood cannot tell apart but the prior can: each naming is a mode of its own."""
     posterior = exchangeable(plan)
-    return [d for d, reason in exchangeable(plan, prior=False).items() if reason is None and posterior[d] is not None]
+    return [d for d, reason in exchangeable(plan, objective=ML).items() if reason is None and posterior[d] is not None]
 
 
-def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
+def _what_distinguishes(plan: Plan, dim: str, objective: Objective) -> str | None:
     problem = plan.problem
     counting = {z.label for z in plan.latents if z.counts == dim}
     for name in sorted(counting):
@@ -63,7 +65,7 @@ def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
             return f"{v.label} carries it"
         if dim in v.dims and _apart(plan, v, dim):
             return f"what is zero by declaration in {v.label} differs along it"
-        if not prior and v in plan.parameters:
+        if not objective.prior and v in plan.parameters:
             continue
         for leaf in _leaves(v):
             if isinstance(leaf, Stack | Take) and leaf.dim == dim:
@@ -184,7 +186,7 @@ def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
     dims = by_prior_alone(plan)
     if not dims:
         return True
-    r, s = (expect(plan, coefficients(plan, env), rows=True)[2].responsibility for env in (a, b))
+    r, s = (expect_rows(plan, coefficients(plan, env))[2].responsibility for env in (a, b))
     for dim in dims:
         agreement = np.zeros((plan.problem.sizes[dim],) * 2)
         for z in plan.latents:

@@ -20,6 +20,7 @@ from protocol import Findings, Timed
 import emvsmcmc as ev
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
@@ -46,7 +47,7 @@ def problem(rows: int) -> ev.Problem:
 
 def iteration(plan: Plan) -> Callable[[], Any]:
     """One EM iteration from the same parameters each time."""
-    mstep = MStep(plan, False)
+    mstep = MStep(plan, ML)
     start = ev.fit_em(plan.problem, starts=1, max_iter=3, standard_errors=None, random_seed=0, progress=False).environment
 
     def run() -> Any:

@@ -18,7 +18,7 @@ from ...em.result import EMFit
 from ...errors import BadInput, Degenerate, FitFailed, MissingData, SamplingFailed, Status, UnknownName
 from ...expect.coefficients import coefficients
 from ...expect.planner import make_plan
-from ...expect.rows import expect
+from ...expect.rows import expect_rows
 from ...mcmc.options import NUTSOptions
 from ...problem.align import declared, plate_dims
 from ...problem.chunked import AnyProblem, in_memory
@@ -226,7 +226,7 @@ def _fit(problem: Problem, options: EMOptions) -> tuple[EMFit | None, tuple[str,
 
 def assignment_entropy(fit: EMFit) -> float:
     """sum_n w_n H(r_n) in nats at the estimate, r_n the probabilities of row n's joint assignment of all discrete latents."""
-    _, _, rows = expect(fit.plan, coefficients(fit.plan, fit.environment), rows=True)
+    _, _, rows = expect_rows(fit.plan, coefficients(fit.plan, fit.environment))
     r = rows.responsibility
     own = -(r * np.log(np.where(r > 0, r, 1.0))).sum(axis=1)
     return float(in_memory(fit.problem, "ICL").heard @ own)  # of a row without a value nothing is known, and nothing lost

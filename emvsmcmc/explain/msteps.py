@@ -180,14 +180,14 @@ def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
     family = part.family
     assert isinstance(family, TableFamily)
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 5, 7).astype(float)
+    x = rng.integers(1, 6, 7).astype(float)  # what every family of numbers can have
     known: dict[str, np.ndarray] = {}
     texts: dict[str, str] = {}
     for key, argument in part.family.arguments.items():
         if argument.fixed:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
-    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
+    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x), (f"{value}²", x**2), (f"log {value}", np.log(x))]
     candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
     return [
         next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")

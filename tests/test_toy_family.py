@@ -20,7 +20,7 @@ from emvsmcmc.families import Argument, ConjugateFamily, Family, TableFamily, Tw
 from emvsmcmc.families.base import Array, missing_as_zero
 from emvsmcmc.families.kinds import RATE
 from emvsmcmc.families.support import Positive, Support
-from emvsmcmc.spec.variable import Constructor
+from emvsmcmc.spec.constructors import Constructor
 
 
 def as_weibull(xp: ModuleType, arguments: Mapping[str, Array]) -> dict[str, Array]:

@@ -145,7 +145,7 @@ def bad() -> dict[str, tuple[Callable[[], object], type[Exception], str]]:
             errors.TooFewRows,
             "model 'y', kind: expected at least 9 rows",
         ),
-        "starts": (lambda: ev.choose(two, data, starts=0), errors.BadInput, "model '1', starts"),
+        "starts": (lambda: ev.choose(two, data, starts=0), errors.BadInput, "starts, max_iter, tol"),
     }
 
 

@@ -153,6 +153,6 @@ def test_a_prior_on_negative_numbers_and_a_switch_of_vectors_are_refused() -> No
 
 def test_explain_says_what_has_no_closed_form() -> None:
     text = str(negative_binomials().spec.explain())
-    assert "alpha: the alpha of y (NegativeBinomial) has no closed form" in text
+    assert "alpha: the alpha of y, which is NegativeBinomial, has no closed form" in text
     assert "p[k] = N[k] / (N[k] + Σ_row r[row, k] (y[row] − 1))" in str(geometrics().spec.explain())
     assert "p[k, category] = Σ_row r[row, k] y[row, category] / Σ_category" in str(multinomials().spec.explain())

@@ -232,7 +232,7 @@ ML, MAP = "M-step, maximum likelihood", "M-step, posterior mode (MAP)"
         (
             "classes",
             ML,
-            ["Σ_person r[person, k] hits[person] + Σ_person r[person, k] u[person]", "(trials[person] − hits[person])"],
+            ["Σ_person r[person, k] u[person] + Σ_person r[person, k] hits[person]", "(trials[person] − hits[person])"],
         ),
         ("classes", ML, ["lam[k] = N[k] / Σ_person r[person, k] wait[person]"]),
         ("classes", MAP, ["lam[k] = N[k] / (Σ_person r[person, k] wait[person] + 1)"]),

@@ -212,10 +212,10 @@ def test_trials_are_not_estimated():
 def test_the_branch_that_is_no_child_is_the_one_named():
     def declare():
         z = ev.Bernoulli("z", 0.5, dims="row")
-        ev.Switch("y", z, [ev.Normal.dist(ev.Normal("m", 0, 1), 1.0), ev.Uniform.dist(0, 1)], dims="row")
+        ev.Switch("y", z, [ev.Normal.dist(ev.Normal("m", 0, 1), 1.0), ev.HalfNormal.dist(1)], dims="row")
 
     words = refused(declare, {"y": np.linspace(0, 1, 20)})
-    assert "Uniform, which serves as a prior" in words
+    assert "HalfNormal, which serves as a prior" in words
 
 
 def test_effects_of_groups_are_named_for_what_they_are():

@@ -79,7 +79,7 @@ def test_em_is_stationary_with_standard_errors(name: str, objective: str) -> Non
     plan, env = fit.plan, fit.environment
     _, S = expect(plan, coefficients(plan, env))
     chart = Coordinates(plan, env)
-    score, covariance = chart.score(chart.pack(env), S, objective == "map"), fit.uncertainty.covariance
+    score, covariance = chart.score(chart.pack(env), S, MAP if objective == "map" else ML), fit.uncertainty.covariance
     assert covariance is not None
     told = np.diag(covariance) > 0  # softmax_weights leaves eta[0] open under maximum likelihood: every class shares it
     assert told.all() or (name, objective) == ("softmax_weights", "ml")

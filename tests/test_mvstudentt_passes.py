@@ -262,12 +262,13 @@ def test_a_wrong_length_is_another_density() -> None:
     """Negative control: with one row fewer in a group's exponent the oracle disagrees."""
     plan = make_plan(two_components())
     env = somewhere(plan)[2]
-    C, layout = coefficients(plan, env), plan.layout
+    C, layout = coefficients(plan, env), plan.store.layout
     oracle = density.log_likelihood(plan.problem, {v.label: env.values[v.label] for v in plan.parameters}).sum()
     assert expect(plan, C)[0] == pytest.approx(oracle, rel=1e-12)
     wrong = dataclasses.replace(layout.radial)
     wrong.__dict__["lengths"] = layout.radial.lengths - [0, 1]
-    assert abs(expect(dataclasses.replace(plan, layout=dataclasses.replace(layout, radial=wrong)), C)[0] - oracle) > 1
+    store = dataclasses.replace(plan.store, layout=dataclasses.replace(layout, radial=wrong))
+    assert abs(expect(dataclasses.replace(plan, store=store), C)[0] - oracle) > 1
 
 
 def test_a_switch_between_vectors() -> None:

@@ -115,5 +115,5 @@ def test_simplexes_and_matrices_are_judged_whole() -> None:
 
 @pytest.mark.parametrize("name", ["to_real", "from_real"])
 def test_counts_have_no_coordinates(name: str) -> None:
-    with pytest.raises(TypeError, match="count"):
+    with pytest.raises(TypeError, match="whole number"):
         getattr(Counts(), name)(*([np.zeros(1)] if name == "to_real" else [np.zeros(1), (1,)]))

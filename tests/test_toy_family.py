@@ -32,7 +32,8 @@ class Rayleigh(Family, TableFamily, ConjugateFamily):
 
     name = "Rayleigh"
     arguments = {"lam": Argument(Positive(), RATE)}
-    twin = Twin("Weibull", as_weibull)
+    open_support = True
+    twin = Twin("Weibull", as_weibull, sized=True)
 
     def support(self, **arguments: Array) -> Support:
         return Positive()

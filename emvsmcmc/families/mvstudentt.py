@@ -9,13 +9,13 @@ import numpy as np
 from scipy.special import gammaln
 
 from .argument import Argument
-from .base import FACTOR, WHITENER, Array, Family, Prior, RadialFamily, Twin
+from .base import FACTOR, WHITENER, Array, Family, Limiting, Prior, RadialFamily, Twin
 from .kinds import COVARIANCE, MEAN, TAIL, Kind
 from .radial import LARGEST_NU, log_constant
 from .support import Covariance, Interval, Real, Support, whitener
 
 
-class MvStudentT(Family, RadialFamily, Prior):
+class MvStudentT(Family, RadialFamily, Limiting, Prior):
     """log p(x | nu, mu, scale) = log G((nu + p)/2) - log G(nu/2) - p/2 log(nu pi) - 1/2 log det scale
     - (nu + p)/2 log(1 + e^2 / nu), x over the last dim, of length p.
 
@@ -31,6 +31,9 @@ class MvStudentT(Family, RadialFamily, Prior):
         "scale": Argument(Covariance(), COVARIANCE, event_dims=2),
     }
     event_dims = 1
+    endless = ("nu",)
+    limit = "no heavier tails than a Normal"
+    departure_reads = ("nu",)
     twin = Twin("MvStudentT")
 
     def support(self, **arguments: Array) -> Support:
@@ -49,6 +52,9 @@ class MvStudentT(Family, RadialFamily, Prior):
         square = (residual * np.linalg.solve(scale, residual[..., None])[..., 0]).sum(-1)
         constant = gammaln((nu + p) / 2) - gammaln(nu / 2) - p / 2 * np.log(nu * np.pi)
         return constant - 0.5 * np.linalg.slogdet(scale)[1] - (nu + p) / 2 * np.log1p(square / nu)
+
+    def departure(self, **arguments: np.ndarray) -> np.ndarray:
+        return 1.0 / arguments["nu"]
 
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         # the scale of a prior is a constant or another parameter's value; its whitener keeps the formula holomorphic in x

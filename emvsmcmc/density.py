@@ -21,6 +21,7 @@ from .problem.problem import Problem
 from .spec.arguments import argument_dims, argument_values
 from .spec.evaluate import Environment, value_of
 from .spec.named import Named
+from .spec.private_dims import configuration_dim
 from .spec.roles import indexing_names
 from .spec.variable import Switch, Variable
 
@@ -79,7 +80,7 @@ def log_table(problem: Problem, parameters: Values) -> Named:
         with np.errstate(invalid="ignore"):  # impossible values under a configuration that is ruled out
             row = _given_configuration(problem, env.with_values(codes))
         table[:, *k] = np.where(np.isneginf(allowed), -np.inf, row + allowed)
-    return Named(table, (plate, *[f"@{v.label}" for v in latents]))
+    return Named(table, (plate, *[configuration_dim(v.label) for v in latents]))
 
 
 def environment(problem: Problem, values: Values) -> Environment:

@@ -22,9 +22,9 @@ from .spec.arguments import argument_values
 from .spec.evaluate import Environment
 from .spec.model import Spec
 from .spec.named import Named
+from .spec.private_dims import SAMPLE
 from .spec.variable import Switch, Variable
 
-SAMPLE = "%sample"  # leading dim of all draws; no declared dim can be called so
 CHUNK = 4_000_000  # numbers drawn at a time for one variable
 
 

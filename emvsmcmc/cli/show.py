@@ -56,6 +56,7 @@ def console(error: bool = False) -> Console:
 
 
 def say(text: str = "") -> None:
+    """A line on standard output, brackets as they stand; it wraps where the terminal ends."""
     console().print(escape(text), soft_wrap=True)
 
 
@@ -83,6 +84,7 @@ def clean(x: Any) -> Any:
 
 
 def number(x: float, digits: int) -> str:
+    """x to `digits` decimals, never a negative zero; – for None and NaN, ∞ and −∞."""
     if x is None or math.isnan(x):
         return "–"
     return f"{round(x, digits) + 0.0:.{digits}f}" if math.isfinite(x) else "−∞" if x < 0 else "∞"  # no minus zero

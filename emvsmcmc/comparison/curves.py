@@ -16,6 +16,7 @@ from ..families.support import Interval, Positive, Support
 from ..numerics import logsumexp
 from ..problem.condition import condition
 from ..problem.problem import Problem
+from ..spec.private_dims import second_dim
 from ..spec.roles import indexing_names
 from ..spec.variable import Switch, Variable
 
@@ -142,7 +143,7 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     dims = ("configuration", "sample", "column")
     coords = {"configuration": configurations, "column": labels}
     return xr.Dataset(
-        {"mean": (dims, mean), "cov": ((*dims, "column_bis"), cov), "data": (("row", "column"), given)}, coords=coords
+        {"mean": (dims, mean), "cov": ((*dims, second_dim("column")), cov), "data": (("row", "column"), given)}, coords=coords
     )
 
 

@@ -17,10 +17,11 @@ from ..expect.gaussian import eliminate
 from ..expect.inside import typical
 from ..expect.kernel.plain import add_lifted
 from ..expect.layout import Statistics
-from ..expect.plan import BATCH, GaussianPart, Plan, kept
+from ..expect.plan import GaussianPart, Plan, kept
 from ..families.support import Real
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from ..spec.walk import names_in
 from .mstep import MStep

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..expect.coefficients import at_levels, residual_rows
 from ..expect.layout import Statistics
-from ..expect.plan import LEVELS, Levels, Part, Plan, RadialPart, ResidualPart, TablePart
+from ..expect.plan import Levels, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import ConjugateFamily
 from ..families.kinds import COVARIANCE, SIGMA, VARIANCE, ConjugateKind
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Index, Operation
 from ..spec.named import Named
+from ..spec.private_dims import LEVELS, configuration_dim
 from ..spec.variable import Variable
 from ..spec.walk import names_in, value_names
 
@@ -44,7 +45,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
                 return None
             value = value_of(expression, _positions(plan, parameter))
             if key == latent.family.counted:
-                value = value.rename({expression.dims[-1]: f"@{latent.label}"})
+                value = value.rename({expression.dims[-1]: configuration_dim(latent.label)})
             out.append(Use(kind, None, latent, plan.spread(value)[:, 0].astype(np.int64), key))
     for part in plan.parts:
         for key, expression in part.distribution.arguments.items():

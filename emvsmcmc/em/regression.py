@@ -17,6 +17,7 @@ from ..numerics import scaled_inverse
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from .block_systems import Weighted, systems
 from .look_ups import moments
@@ -49,7 +50,7 @@ class Regression:
         base = residual_rows(plan, part, Environment(values), zero)
         at, unit = 0, np.eye(self.P)
         for p, s, n in zip(self.parameters, self.shapes, self.sizes, strict=True):
-            values[p.label] = Named(unit[at : at + n].reshape((*s, self.P)), (*p.dims, "#"))
+            values[p.label] = Named(unit[at : at + n].reshape((*s, self.P)), (*p.dims, BATCH))
             at += n
         return base[..., None] - residual_rows(plan, part, Environment(values, batch=self.P), zero)
 

@@ -21,6 +21,7 @@ from ..problem.condition import condition
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment
+from ..spec.private_dims import is_unnamed
 from .recession import Recession
 from .uncertainty import Uncertainty
 
@@ -227,7 +228,7 @@ def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     for latent in plan.latents:
         axis = list(plan.axes).index(latent.label)
         marginal = joint.sum(axis=tuple(i + 1 for i in range(len(plan.shape)) if i != axis))
-        dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{latent.label}_value"
+        dim = latent.counts if latent.counts is not None and not is_unnamed(latent.counts) else f"{latent.label}_value"
         out[latent.label] = ((plate, dim), marginal)
         coords[dim] = problem.labels(dim) if dim in problem.sizes else np.arange(marginal.shape[1])
     return xr.Dataset(out, coords=coords)

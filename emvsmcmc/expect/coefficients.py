@@ -18,9 +18,10 @@ from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, complement, evaluate, value_of
 from ..spec.expression import Constant, Expression, Index
 from ..spec.named import Named, lift
+from ..spec.private_dims import BATCH, LEVELS, configuration_dim, coordinate_dim, is_configuration
 from ..spec.variable import Variable
 from .layout import Coefficients
-from .plan import BATCH, LEVELS, Levels, Plan, RadialPart, ResidualPart, TablePart
+from .plan import Levels, Plan, RadialPart, ResidualPart, TablePart
 
 
 def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: Any | None = None) -> Coefficients:
@@ -96,7 +97,7 @@ def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
 
 def log_probabilities(latent: Variable, env: Environment) -> Named:
     """log p of an assignment over its own axis "@latent" and those of its parents."""
-    family, axis = latent.family, f"@{latent.label}"
+    family, axis = latent.family, configuration_dim(latent.label)
     assert isinstance(family, ValueFamily)
     found: dict[str, Named] = {}
     for key, expression in latent.arguments.items():
@@ -126,7 +127,7 @@ def mean_blocks(plan: Plan, part: ResidualPart, env: Environment) -> dict[Any, A
     """{coordinate: (K, m, width[, batch])} coefficients of the mean on the row; key None is the intercept, of width 1."""
     out = {}
     for key, value in evaluate(part.mean, env, plan.coordinates).items():
-        own = [(f"~{d}", n) for d, n in plan.coordinates[key]] if key is not None else []
+        own = [(coordinate_dim(d), n) for d, n in plan.coordinates[key]] if key is not None else []
         block = _spread(plan, value, env, part.elements, own)
         width = prod(n for _, n in own)
         batch = () if env.batch is None else (block.shape[-1],)
@@ -201,7 +202,7 @@ def whiteners(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     expression = part.scale
     lead = part.elements[:-1]
     value = value_of(_constant_whitener(expression), env.having(values={**env.values, **env.whiteners}))
-    other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not x.startswith("@"))
+    other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not is_configuration(x))
     return _spread(plan, value, env, lead, [(d, p), (other, p)])
 
 

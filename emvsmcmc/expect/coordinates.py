@@ -11,12 +11,13 @@ from ..numerics import COMPLEX_STEP
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from .coefficients import coefficients, log_prior
 from .freedom import complete, normal_tails
 from .heywood import zero_uniquenesses
 from .layout import Statistics
-from .plan import BATCH, Plan
+from .plan import Plan
 from .scaling import natural_units, power_of_two
 
 TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes

@@ -10,10 +10,9 @@ from ..families.kinds import ScaleKind
 from ..problem.branches import inside_cells
 from ..problem.problem import Problem
 from ..spec.named import Named
+from ..spec.private_dims import DISTINCT, configuration_dim
 from ..spec.walk import value_names
 from .layout import Conventions
-
-DISTINCT = "distinct "  # starts the name of their axis, which no variable can have: it holds a space
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def scale_levels(problem: Problem, plate: str, conventions: Conventions | None) 
     if not names:
         return ScaleLevels()
     axis = f"{DISTINCT}{', '.join(names)}"
-    found = distinct(Slot(tuple(names)), problem, plate, conventions, f"@{axis}")
+    found = distinct(Slot(tuple(names)), problem, plate, conventions, configuration_dim(axis))
     return ScaleLevels({axis: found.codes}, found.size, found.data)
 
 

@@ -20,14 +20,12 @@ from ..problem.problem import Problem
 from ..spec.evaluate import Environment
 from ..spec.expression import Expression
 from ..spec.named import Named
+from ..spec.private_dims import BATCH, configuration_dim
 from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .distinct import Slot
 from .layout import Layout
 from .store.base import Groups, Store
-
-BATCH = "#"  # trailing dim of all derivatives in one evaluation
-LEVELS = "%"  # distinct values of the row data that a slot depends on
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +216,7 @@ class Plan:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Dims of the configuration axes."""
-        return tuple(f"@{a}" for a in self.axes)
+        return tuple(configuration_dim(a) for a in self.axes)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

@@ -15,10 +15,11 @@ from ..problem.chunked import ChunkedProblem
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
+from ..spec.private_dims import DISTINCT
 from ..spec.variable import Switch, Variable
 from ..spec.walk import covariate_expressions, index_names, walk
 from . import refuse
-from .distinct import DISTINCT, scale_levels
+from .distinct import scale_levels
 from .layout import Conventions
 from .plan import GaussianPart, Plan, RadialPart, ResidualPart, TablePart
 from .rowdata import RowBuilder

@@ -87,6 +87,7 @@ def assignment_dims(variable: Variable, plate: str) -> None:
 
 
 def index_dims(data: Data, plate: str) -> None:
+    """A covariate that indexes has the plate and no other dim. Raises UnsupportedModel."""
     if data.dims != (plate,):
         raise UnsupportedModel(
             f"{data.name}",
@@ -118,6 +119,9 @@ def index_length(variable: Variable, index: Expression, counts: int, size: int, 
 
 
 def too_many(axes: dict[str, int]) -> None:
+    """The joint configurations of all hidden discrete variables can be enumerated. axes : {latent: number of values}. Raises
+    TooManyConfigurations.
+    """
     total = float(np.prod([float(n) for n in axes.values()]))
     if total > MAX_CONFIGURATIONS:
         raise TooManyConfigurations(
@@ -142,6 +146,7 @@ def known_scale(axes: dict[str, int], axis: str, scale: str, rows: int) -> None:
 
 
 def branch_count(variable: Switch, values: int) -> None:
+    """A Switch has one branch for each of the `values` of its index. Raises UnsupportedModel."""
     if len(variable.branches) != values:
         raise UnsupportedModel(
             variable.label, f"{values} branches, one for each value of {variable.index.label!r}", str(len(variable.branches))
@@ -175,6 +180,7 @@ def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None
 
 
 def not_a_child(variable: Variable, distribution: Variable) -> None:
+    """Refuses a distribution that rows cannot have. Raises UnsupportedModel."""
     raise UnsupportedModel(
         variable.label,
         "a distribution for row variables",

@@ -15,11 +15,12 @@ from ..problem.branches import allowed_values
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression
+from ..spec.private_dims import LEVELS
 from ..spec.variable import Variable
 from ..spec.walk import coordinate_key, covariate_expressions, value_names
 from .distinct import Slot, distinct, given_inside
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
-from .plan import LEVELS, Levels, TablePart
+from .plan import Levels, TablePart
 
 SUM_ROWS = 1024
 QUARTILES = 1.349  # distance of the quartiles of a Normal, in standard deviations

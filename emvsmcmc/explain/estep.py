@@ -9,6 +9,7 @@ import numpy as np
 from ..expect.plan import GaussianPart, RadialPart
 from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.writing import bracketed
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..words import labelled
 from .means import residual
@@ -105,7 +106,7 @@ def _probability(view: View, v: Variable) -> str:
         return view.write.density(v, symbol, v.dims)
     p = v.arguments[v.family.counted]
     text = view.write.having(**{p.dims[-1]: symbol}).expression(p)
-    return f"{text}[{symbol}]" if p.dims[-1].startswith("_") else text  # a constant without names
+    return f"{text}[{symbol}]" if is_unnamed(p.dims[-1]) else text  # a constant without names
 
 
 def _switched(view: View, v: Switch, branch: int | None) -> str:

@@ -171,4 +171,5 @@ def expected(view: View, part: ResidualPart, text: str) -> str:
 
 
 def stands_in_mean(view: View, parameter: Variable) -> bool:
+    """True where a mean reads the parameter, so that a regression solves for it."""
     return any(parameter.label in value_names(p.mean) for p in view.plan.residual_parts)

@@ -15,6 +15,7 @@ from ..problem.problem import Problem
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..spec.walk import value_names
 from ..words import labelled
@@ -101,7 +102,7 @@ class View:
         if not isinstance(part, RadialPart):
             return ""
         several = len({p.variable.label for p in self.plan.radials}) > 1
-        name = self.letter("u") + (f"_{part.variable.label}" if several else "")
+        name = f"{self.letter('u')}_{part.variable.label}" if several else self.letter("u")
         return labelled(name, [self.plate, *self.elements(part), *self.configuration(write)]) + " "
 
     def configuration(self, write: Notation | None = None) -> list[str]:
@@ -166,4 +167,4 @@ class View:
 
     def counted(self, part: TablePart) -> str:
         """Symbol of the level that a category takes."""
-        return str(part.counted) if part.counted is not None and not part.counted.startswith("_") else "level"
+        return str(part.counted) if part.counted is not None and not is_unnamed(part.counted) else "level"

@@ -17,6 +17,7 @@ from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.expression import Constant, Expression, Index
 from ..spec.named import Named
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..spec.walk import walk
 
@@ -35,7 +36,7 @@ def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
     return {
         d: _what_distinguishes(plan, d, prior)
         for d in dict.fromkeys(z.counts for z in plan.latents)
-        if d is not None and not d.startswith("_")
+        if d is not None and not is_unnamed(d)
     }
 
 

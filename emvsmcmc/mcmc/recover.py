@@ -21,9 +21,10 @@ from ..expect.planner import make_plan
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..seed import checked_seed
-from ..simulation import SAMPLE, draw_variable
+from ..simulation import draw_variable
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import SAMPLE
 from ..spec.variable import Variable
 
 MAX_RECOVERED = 4_000_000  # numbers in the result; beyond it draws are thinned

@@ -17,6 +17,7 @@ import xarray as xr
 
 from ..errors import BadInput, ChunkFailed, DaskMissing, Degenerate, EmvsmcmcError, WrongDims
 from ..spec.model import Spec
+from ..spec.private_dims import latent_of
 from .align import declared
 
 CELLS = 2**21  # values up to which neighbouring chunks are read as one block
@@ -232,7 +233,7 @@ def _partitions(frame: Any, further: Mapping[str, Any]) -> tuple[Block, ...]:
     total, blocks, at = sum(lengths), list[Block](), 0
     for name, value in further.items():
         if np.shape(value) != (total,):
-            raise WrongDims(name.strip("@"), f"{total} weights, one for each row", f"shape {np.shape(value)}")
+            raise WrongDims(latent_of(name), f"{total} weights, one for each row", f"shape {np.shape(value)}")
     for part, rows in zip(parts, lengths, strict=True):
         if rows:
             blocks.append(Block(at, rows, {name: _cut(value, 0, at, at + rows) for name, value in further.items()}, part))

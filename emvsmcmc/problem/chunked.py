@@ -17,6 +17,7 @@ import xarray as xr
 from ..errors import BadWeights, NotInMemory, UnknownLabel, UnknownName, UnsupportedModel
 from ..spec.expression import Data
 from ..spec.model import Spec
+from ..spec.private_dims import WEIGHTS
 from ..spec.roles import indexing_names, look_ups
 from ..spec.variable import Variable
 from . import check as datacheck
@@ -32,8 +33,7 @@ from .problem import Problem
 from .read import Raw, default_labels, is_hole, read
 
 SAMPLE_ROWS = 50_000  # rows, from all chunks and all patterns of holes and labels, that are kept in memory to start from
-DISTINCT = 100_000  # different labels of one variable
-WEIGHTS = "@weights"
+MOST_LABELS = 100_000  # different labels of one variable
 
 
 @dataclass(frozen=True)
@@ -308,8 +308,8 @@ def _strata(problem: Problem) -> np.ndarray:
 
 def _distinct(name: str, values: np.ndarray) -> list[Any]:
     found = pd.unique(values.ravel())
-    if len(found) > DISTINCT:
-        raise UnknownLabel(name, "labels", f"more than {DISTINCT} different values", "Is this a label?")
+    if len(found) > MOST_LABELS:
+        raise UnknownLabel(name, "labels", f"more than {MOST_LABELS} different values", "Is this a label?")
     return [plain(x) for x in found]
 
 

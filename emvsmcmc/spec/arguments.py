@@ -8,6 +8,7 @@ from ..families.support import Support
 from .evaluate import Environment, value_of
 from .expression import Expression
 from .named import Named
+from .private_dims import BATCH
 from .variable import Variable
 from .walk import names_in
 
@@ -56,6 +57,6 @@ def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, .
     """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
     fewer = max(0, variable.family.event_dims - variable.family.arguments[key].event_dims)
     lead = dims[: len(dims) - fewer]
-    extra = tuple(d for d in value.dims if d not in lead and d != "#")
-    batch = ("#",) if "#" in value.dims and "#" not in lead else ()
+    extra = tuple(d for d in value.dims if d not in lead and d != BATCH)
+    batch = (BATCH,) if BATCH in value.dims and BATCH not in lead else ()
     return (*lead, *extra, *batch)

@@ -10,9 +10,11 @@ import numpy as np
 from ..errors import InvalidSpec, WrongDims
 from ..words import labelled
 from .context import current_spec
+from .private_dims import is_unnamed, unnamed_dim
 
 
 def as_dims(dims: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Dims as a tuple: none, one, or several."""
     return () if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
 
 
@@ -73,7 +75,7 @@ class Constant(Expression):
             raise InvalidSpec("constant", "numbers", repr(value)[:60], "Pass a number, an array or an expression.") from None
         if np.isnan(self.value).any():
             raise InvalidSpec("constant", "numbers", "NaN", "A constant cannot have holes.")
-        self.dims = tuple(f"_{id(self)}_{i}" for i in range(self.value.ndim)) if dims is None else as_dims(dims)
+        self.dims = tuple(unnamed_dim(id(self), i) for i in range(self.value.ndim)) if dims is None else as_dims(dims)
         if len(self.dims) != self.value.ndim:
             raise WrongDims("constant", f"{self.value.ndim} dims", f"{self.dims}", "Name one dim for each axis of the array.")
 
@@ -135,7 +137,7 @@ class Index(Expression):
             )
         for dim, i in zip(self.base.dims, index, strict=False):
             counts = getattr(i, "counts", None)
-            if counts is not None and not dim.startswith("_") and not counts.startswith("_") and counts != dim:
+            if counts is not None and not is_unnamed(dim) and not is_unnamed(counts) and counts != dim:
                 raise WrongDims(
                     f"index {i.name!r}",
                     f"an axis of dim {counts!r}, which it counts",

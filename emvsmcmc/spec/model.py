@@ -9,6 +9,7 @@ import numpy as np
 
 from . import check, context
 from .expression import Data
+from .private_dims import is_unnamed
 from .variable import Variable
 
 
@@ -47,7 +48,7 @@ class Spec:
 
     def is_plate(self, dim: str) -> bool:
         """True for a dim that repeats the model: one named in `plates`, or one without coords."""
-        return dim in self.plates or (dim not in self.coords and not dim.startswith("_"))
+        return dim in self.plates or (dim not in self.coords and not is_unnamed(dim))
 
     def size(self, dim: str) -> int:
         """Number of labels of a dim with coords."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation
+from .private_dims import is_unnamed
 from .variable import Variable
 
 MAX_SHOWN = 6  # entries of a constant array that are written out
@@ -118,7 +119,7 @@ def _subscript(indices: Sequence[str]) -> str:
 
 
 def _shown(dim: str, drop: Sequence[str]) -> bool:
-    return dim not in drop and not dim.startswith("_")
+    return dim not in drop and not is_unnamed(dim)
 
 
 def _number(constant: Constant) -> str:

@@ -74,4 +74,5 @@ def covariate_expressions(expression: Expression) -> list[Expression]:
 
 
 def coordinate_key(expression: Expression) -> Key:
+    """What a block of the row is called: a variable or covariate by its name, an expression of covariates by itself."""
     return expression.name if expression.name is not None else expression

@@ -63,6 +63,7 @@ def numbers_of(option: str, text: str) -> list[float]:
 
 
 def words_of(text: str) -> list[str]:
+    """The words between commas: none in a text of commas and spaces alone."""
     return [word for word in text.replace(" ", "").split(",") if word]
 
 

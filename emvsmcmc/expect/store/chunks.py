@@ -52,7 +52,7 @@ BRANCHES = 8  # sums that one task of the tree adds
 # Of a pass, from which a task takes several blocks: handing one out costs Dask some 7 ms, which no second worker makes shorter.
 # By the number of blocks alone, so that sums are added in one order whoever adds them.
 TASKS = 32
-LEVELS = 200_000  # distinct values of the row data of one slot: each is a row of a table that travels with every pass
+MOST_LEVELS = 200_000  # distinct values of the row data of one slot: each is a row of a table that travels with every pass
 
 
 class Chunks(Store):
@@ -205,7 +205,7 @@ def plan_rows(problem: Problem | ChunkedProblem) -> Plan:
 def chunked_plan(problem: ChunkedProblem) -> Plan:
     """A plan of rows in chunks: two passes over the blocks (one without row data in slots), in which each is laid out.
 
-    Raises what `make_plan` raises, and UnsupportedModel where a slot has more than LEVELS different values of row data.
+    Raises what `make_plan` raises, and UnsupportedModel where a slot has more than MOST_LEVELS different values of row data.
     """
     start = make_plan(problem.sample)
     conventions = Conventions(start.centre, start.scale)
@@ -228,8 +228,10 @@ def _all_levels(parts: list[Any]) -> Any:
             return part
     out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
     for slot, found in out.items():
-        if len(found) > LEVELS:
+        if len(found) > MOST_LEVELS:
             who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
-            wanted = f"at most {LEVELS} different values where a density depends on them, for rows in chunks"
-            return Refused(UnsupportedModel, (who, wanted, f"more than {LEVELS}", "Round them, or read the rows into memory."))
+            wanted = f"at most {MOST_LEVELS} different values where a density depends on them, for rows in chunks"
+            return Refused(
+                UnsupportedModel, (who, wanted, f"more than {MOST_LEVELS}", "Round them, or read the rows into memory.")
+            )
     return out

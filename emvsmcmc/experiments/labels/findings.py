@@ -91,6 +91,7 @@ def findings(curves: xr.Dataset) -> Findings:
 
 
 def percent(fraction: float) -> str:
+    """0.125 -> 12.5%, to three digits."""
     return f"{100 * fraction:.3g}%"
 
 

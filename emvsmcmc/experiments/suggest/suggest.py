@@ -21,6 +21,7 @@ from ...invariance.labels import exchangeable
 from ...mcmc.options import NUTSOptions
 from ...problem.labels import hint
 from ...problem.problem import Problem
+from ...spec.private_dims import is_unnamed
 from ..options import By, Method, SuggestOptions
 from . import information as gain_information
 from .draws import Criterion, choose, entropy, label_log_probabilities
@@ -224,7 +225,7 @@ def _gains(plan: Plan, name: str, hidden: np.ndarray, gains: dict[str, np.ndarra
     problem = plan.problem
     plate = problem.plate
     latent = next(z for z in plan.latents if z.label == name)
-    dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{name}_value"
+    dim = latent.counts if latent.counts is not None and not is_unnamed(latent.counts) else f"{name}_value"
     coords = {plate: problem.labels(plate)[hidden], dim: problem.level_labels(latent)}
     return xr.Dataset({k: (plate, x) for k, x in gains.items()} | {"probability": ((plate, dim), mean)}, coords=coords)
 

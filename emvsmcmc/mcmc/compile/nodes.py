@@ -115,6 +115,9 @@ def _funcify_batched_dot(op: _SmallBatchedDot, **_: Any) -> tuple[Callable, int]
 
 @node_rewriter([Split, SpecifyShape, Sum, Dot, Dot22, BatchedDot])
 def lean(fgraph: Any, node: Any) -> list | None:
+    """The same node without what small arrays do not need (argument checks, calls of BLAS, reductions over an iterator); None
+    where there is nothing to spare: other types than float64, or arrays that may be large.
+    """
     op, inputs = node.op, node.inputs
     if type(op) is Split:
         return _LeanSplit(op.len_splits, op.axis)(*inputs, return_list=True)

@@ -187,7 +187,7 @@ _STAGES = (("compile_seconds", "compiling"), ("sampling_seconds", "sampling"))
 
 def show_comparison(comparison: Comparison) -> None:
     """The table's main columns, what no rotation changes in a line, the verdict in its sentence, the time it took."""
-    columns = {c: told for c, told in COMPARED.items() if c in comparison.table}
+    columns = {c: shape for c, shape in COMPARED.items() if c in comparison.table}
     spared = list(SPARED)
     while True:
         rows = [[str(label), *_numbers(row, columns)] for label, row in comparison.table.iterrows()]

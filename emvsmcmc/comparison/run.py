@@ -103,9 +103,9 @@ def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Se
     done = sample(plan, options, optima if options.init == "em" else None)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan, flat, reference)
+    alignment = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    tree = _tree(problem, plan, done, found, unflattened(done.posterior, found.draws), options)
+    tree = _tree(problem, plan, done, alignment, unflattened(done.posterior, alignment.draws), options)
     tree.attrs |= {
         "modes": modes,
         "chains_of_mode": alike,
@@ -114,16 +114,18 @@ def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Se
     return tree
 
 
-def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, options: NUTSOptions) -> xr.DataTree:
+def _tree(
+    problem: Problem, plan: Plan, done: Any, alignment: Alignment, aligned: xr.Dataset, options: NUTSOptions
+) -> xr.DataTree:
     seed = options.random_seed
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
     plate = problem.plate
     labels = problem.labels(plate)
     n = len(labels)
     thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))
-    pointwise = found.log_likelihood.reshape(chains, size, n)[:, ::thin]
+    pointwise = alignment.log_likelihood.reshape(chains, size, n)[:, ::thin]
     coords = {"chain": np.arange(chains), "draw": np.arange(size)[::thin], plate: labels}
-    rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
+    rows = RowOutput(alignment.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
     step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
     few = aligned.isel(draw=slice(None, None, step))
     cells = sum(int(np.prod(problem.shape(v))) for v in problem.row_variables if problem.roles[v.label] == "observed")
@@ -142,7 +144,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "posterior_unaligned": done.posterior,
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
-            "log_prior": _log_prior(plan, found, aligned),
+            "log_prior": _log_prior(plan, alignment, aligned),
             "prior": draw_prior(problem, PRIOR_DRAWS, of_prior).expand_dims(chain=1).assign_coords(chain=[0]),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, many, np.random.default_rng(seed)),
@@ -153,15 +155,17 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "constant_data": xr.Dataset(constant),
         }
     )
-    tree.attrs = attributes(done, found, options)
+    tree.attrs = attributes(done, alignment, options)
     return tree
 
 
-def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
+def _log_prior(plan: Plan, alignment: Alignment, aligned: xr.Dataset) -> xr.Dataset:
     """(chain, draw, dims before the event's) log prior density of each parameter, as declared."""
     lead = (aligned.sizes["chain"], aligned.sizes["draw"])
     dims = {v.label: v.dims[: len(v.dims) - v.family.event_dims] for v in plan.parameters}
-    out = {k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, found.draws).items()}
+    out = {
+        k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, alignment.draws).items()
+    }
     return xr.Dataset(out, coords={d: aligned[d] for d in ("chain", "draw", *{d for own in dims.values() for d in own})})
 
 
@@ -281,12 +285,12 @@ def _map_from(problem: Problem, em: EMFit, options: EMOptions) -> EMFit:
     like with like.
     """
     values = {str(k): v.values for k, v in em.estimate.data_vars.items()}
-    found = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
+    fit = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
     if not rotations(em.plan):
-        return found
-    aligned = align(em.plan, {v.label: found.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
+        return fit
+    aligned = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
     turned = {k: x[0] for k, x in aligned.draws.items()}
-    return replace(found, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

@@ -22,9 +22,9 @@ def free_axes(view: View) -> list[str]:
     latents = hidden_latents(plan)
     if not latents:
         return []
-    found = rotations(plan)
-    fixed = [v.label for v in latents if v.label not in {r.latent for r in found}]
-    lines = [*map(_turned, found), *[f"the model tells the axes of {name} apart: none may be turned" for name in fixed]]
+    turns = rotations(plan)
+    fixed = [v.label for v in latents if v.label not in {r.latent for r in turns}]
+    lines = [*map(_turned, turns), *[f"the model tells the axes of {name} apart: none may be turned" for name in fixed]]
     size, free = anywhere(plan).size, free_parameters(plan)
     angles = size - free
     less = f", {size} coordinates less {angles} angle{'s' if angles > 1 else ''} of these turns" if angles else ""

@@ -61,10 +61,10 @@ def _one_precision(view: View, regression: Regression) -> bool:
     chosen = regression.designs[0][:, :, 0].argmax(-1)  # (K, m) parameter of each residual row
     if not part.scale_kind.matrix:
         precision = inverse_scale(view.plan, part, view.environment)
-        found: dict[int, float] = {}
+        precisions: dict[int, float] = {}
         for k in np.flatnonzero(part.on):
             for m in range(part.size):
-                if abs(found.setdefault(chosen[k, m], precision[k, m]) / precision[k, m] - 1) > SAME:
+                if abs(precisions.setdefault(chosen[k, m], precision[k, m]) / precision[k, m] - 1) > SAME:
                     return False
         return True
     W = whiteners(view.plan, part, view.environment)

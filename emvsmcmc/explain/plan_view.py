@@ -23,8 +23,8 @@ from ..words import labelled
 
 def total(indices: Iterable[str]) -> str:
     """'Σ_row ', 'Σ_{row, k} ', or nothing."""
-    found = list(dict.fromkeys(indices))
-    return f"Σ_{found[0] if len(found) == 1 else '{' + ', '.join(found) + '}'} " if found else ""
+    distinct = list(dict.fromkeys(indices))
+    return f"Σ_{distinct[0] if len(distinct) == 1 else '{' + ', '.join(distinct) + '}'} " if distinct else ""
 
 
 @dataclass(frozen=True, eq=False)

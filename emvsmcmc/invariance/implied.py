@@ -56,19 +56,19 @@ def implied(plan: Plan, env: Environment) -> Implied | None:
     return Implied(np.moveaxis(covariance, 1, -1), np.moveaxis(1 - residual / total, 1, -1))
 
 
-def named(plan: Plan, found: Implied) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def named(plan: Plan, moments: Implied) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """{"implied_cov", "communality": (dims, array[, batch])} with a configuration dim only where there are several. Beyond LISTED
     columns the covariances are left out.
     """
     lead, column = _configuration_dim(plan), _column_dim(plan)
-    batch = found.communality.shape[2:]
-    p = found.communality.shape[1]
+    batch = moments.communality.shape[2:]
+    p = moments.communality.shape[1]
     sizes = (plan.K,) if lead else ()
     out = {}
     if p <= LISTED:
         dims = (*lead, column, second_dim(column))
-        out["implied_cov"] = (dims, found.covariance.reshape(*sizes, p, p, *batch))
-    out["communality"] = ((*lead, column), found.communality.reshape(*sizes, p, *batch))
+        out["implied_cov"] = (dims, moments.covariance.reshape(*sizes, p, p, *batch))
+    out["communality"] = ((*lead, column), moments.communality.reshape(*sizes, p, *batch))
     return out
 
 

@@ -114,8 +114,8 @@ class _Hidden:
             first += width
         for v in self.others:
             out[v.label] = self._filled(v, self._leaf(v, draws, out, size, rng))
-        found = {v: out[v.label] for v in problem.row_variables if v.label in out}
-        return {v.label: Named(determined(problem, v, x.dims[1:], x.array), x.dims) for v, x in found.items()}
+        measured = {v: out[v.label] for v in problem.row_variables if v.label in out}
+        return {v.label: Named(determined(problem, v, x.dims[1:], x.array), x.dims) for v, x in measured.items()}
 
     def _configurations(self, lp: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(draws, n) a configuration of each original row from log p(row, configuration | draw), (distinct rows, K, draws)."""

@@ -58,10 +58,10 @@ class Refused:
         return self.kind(*self.arguments)
 
 
-def raise_refusal(found: Any) -> None:
+def raise_refusal(answer: Any) -> None:
     """Raise the named error that came back as a value."""
-    if isinstance(found, Refused):
-        raise found.error
+    if isinstance(answer, Refused):
+        raise answer.error
 
 
 def tried(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -228,8 +228,8 @@ def _partitions(frame: Any, further: Mapping[str, Any]) -> tuple[Block, ...]:
     import dask
 
     parts = [frame.partitions[i] for i in range(frame.npartitions)]
-    found = dask.compute(*[part.map_partitions(len) for part in parts])
-    lengths = [int(np.sum(rows)) for rows in found]
+    counts = dask.compute(*[part.map_partitions(len) for part in parts])
+    lengths = [int(np.sum(rows)) for rows in counts]
     total, blocks, at = sum(lengths), list[Block](), 0
     for name, value in further.items():
         if np.shape(value) != (total,):

@@ -181,8 +181,8 @@ def support(problem: Problem, variable: Variable) -> None:
     value = problem.given[variable.label]
     inside, expected = np.zeros((), dtype=bool), []
     for distribution in variable.branches:
-        found, description = lives(problem, variable, distribution, value.array)
-        inside = inside | found
+        admitted, description = lives(problem, variable, distribution, value.array)
+        inside = inside | admitted
         expected.append(f"{description} ({distribution.family.name})")
     if inside.all():
         return
@@ -202,15 +202,15 @@ def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.nd
     """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
     holes; and what that is in words).
     """
-    found = distribution.family.support(**_deciding(problem, distribution, variable.dims))
-    return found.contains(x), found.description
+    domain = distribution.family.support(**_deciding(problem, distribution, variable.dims))
+    return domain.contains(x), domain.description
 
 
 def _deciding(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Those arguments of a distribution that decide where it lives and are known; `p` of a category, whose length does."""
     keys = [k for k in distribution.arguments if distribution.family.arguments[k].decides or k == distribution.family.counted]
-    found = {k: _value(problem, distribution, k, dims) for k in keys}
-    return {k: x for k, x in found.items() if x is not None}
+    values = {k: _value(problem, distribution, k, dims) for k in keys}
+    return {k: x for k, x in values.items() if x is not None}
 
 
 def enough_data(problem: Problem) -> None:

@@ -89,18 +89,18 @@ def together(problem: Problem) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for v in problem.row_variables:
         for cov in [d.argument_of(COVARIANCE) for d in v.branches if d.has(COVARIANCE)]:
-            told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
-            both = _both(told.reshape(-1, told.shape[-1]))
+            heard = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
+            both = _both(heard.reshape(-1, heard.shape[-1]))
             for name in sorted(names_in(cov) & estimated):
                 out[name] = out.get(name, np.zeros(1, dtype=bool)) | both
     return out
 
 
-def _both(told: np.ndarray) -> np.ndarray:
+def _both(heard: np.ndarray) -> np.ndarray:
     """(d, d) whether some row of (rows, d) has two columns; a block of rows at a time, until there is nothing left to find."""
-    out = np.zeros((told.shape[1], told.shape[1]), dtype=bool)
-    for at in range(0, len(told), PAIRS_ROWS):
-        some = told[at : at + PAIRS_ROWS].astype(np.float32)
+    out = np.zeros((heard.shape[1], heard.shape[1]), dtype=bool)
+    for at in range(0, len(heard), PAIRS_ROWS):
+        some = heard[at : at + PAIRS_ROWS].astype(np.float32)
         out |= some.T @ some > 0
         if out.all():
             break

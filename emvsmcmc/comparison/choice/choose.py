@@ -189,13 +189,13 @@ def _numbered(models: list[Any]) -> list[str]:
     if specs and all(isinstance(s, Spec) for s in specs):
         shared = [d for d in specs[0].coords if all(d in s.coords for s in specs)]
         sizes = {d: tuple(s.size(d) for s in specs) for d in shared}
-        told = {
+        axes = {
             size: d for d, size in reversed(sizes.items()) if len(set(size)) > 1
         }  # the second axis of a matrix says nothing new
-        if len(set(zip(*told, strict=True))) == len(specs):
-            if len(told) == 1:
-                return [str(n) for n in next(iter(told))]
-            return [", ".join(f"{d} {size[i]}" for size, d in reversed(told.items())) for i in range(len(specs))]
+        if len(set(zip(*axes, strict=True))) == len(specs):
+            if len(axes) == 1:
+                return [str(n) for n in next(iter(axes))]
+            return [", ".join(f"{d} {size[i]}" for size, d in reversed(axes.items())) for i in range(len(specs))]
     return [str(i + 1) for i in range(len(models))]
 
 
@@ -205,8 +205,8 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        told = f"model {name!r}, {error.variable}"
-        raise type(error)(told, error.expected, error.got, error.remedy) from error
+        where = f"model {name!r}, {error.variable}"
+        raise type(error)(where, error.expected, error.got, error.remedy) from error
 
 
 # ----------------------------------------------------------------------------------------------------------------- the figures

@@ -97,8 +97,8 @@ def percent(fraction: float) -> str:
 
 def listed(fractions: Sequence[float]) -> str:
     """5%, 10% and 20%."""
-    told = [percent(f) for f in fractions]
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    shares = [percent(f) for f in fractions]
+    return shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
 
 
 def _told(part: pd.DataFrame, method: str, verb: str, evaluation: str) -> str:
@@ -120,9 +120,9 @@ def _without(curves: xr.Dataset) -> list[str]:
     where = [(float(f), int(c)) for f, c in zip(curves["fraction"].values, counts.values, strict=True) if c]
     if not where:
         return []
-    told = ", ".join(f"{c} with {percent(f)}" for f, c in where)
+    places = ", ".join(f"{c} with {percent(f)}" for f, c in where)
     total = curves.sizes["repeat"]
-    return [f"Of {total} masks the labelled rows alone gave no fit in {told}: those are left out of the comparison."]
+    return [f"Of {total} masks the labelled rows alone gave no fit in {places}: those are left out of the comparison."]
 
 
 def _engines(curves: xr.Dataset, evaluation: str) -> str:

@@ -152,8 +152,8 @@ def semisupervised(
     ]
     outcomes = run_sweep(tasks, store, client, workers, progress, retry_failed)
     evaluations = EVALUATIONS if design.held_out is not None else EVALUATIONS[:1]
-    found = _dataset(outcomes, shares, repeats, names, evaluations)
-    told = {
+    curves = _dataset(outcomes, shares, repeats, names, evaluations)
+    about = {
         "model": name,
         "label": variable.label,
         "classes": [str(x) for x in problem.level_labels(variable)],
@@ -164,8 +164,8 @@ def semisupervised(
         "em_options": em_told,
         "mcmc_options": nuts_told if "mcmc" in methods else {},
     }
-    found.attrs = {"experiment": "labels", "random_seed": seed, "about": json.dumps(told)}
-    return found
+    curves.attrs = {"experiment": "labels", "random_seed": seed, "about": json.dumps(about)}
+    return curves
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,11 @@ class Store:
             lines = (self.folder / LOG).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        records = []
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+                records.append(json.loads(line))
+        return records
 
     # ----------------------------------------------------------------------------------------------------------------- write
 

@@ -114,7 +114,7 @@ class Model:
         except EmvsmcmcError:
             raise
         except Exception as error:
-            raise BadFile(str(self.path), f"a {what}() that runs", _told(error, self.path)) from error
+            raise BadFile(str(self.path), f"a {what}() that runs", _complaint(error, self.path)) from error
 
 
 def names() -> list[str]:
@@ -165,7 +165,7 @@ def _read(path: Path) -> Model:
     except EmvsmcmcError:
         raise
     except Exception as error:
-        raise BadFile(str(path), "a Python file that runs", _told(error, path)) from error
+        raise BadFile(str(path), "a Python file that runs", _complaint(error, path)) from error
     finally:
         sys.dont_write_bytecode = before
     if not callable(getattr(module, "spec", None)):
@@ -214,7 +214,7 @@ def _accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str
     return {k: v for k, v in options.items() if k in parameters}
 
 
-def _told(error: Exception, path: Path) -> str:
+def _complaint(error: Exception, path: Path) -> str:
     """An exception in words, with the line of the file where it arose."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} in line {error.lineno}"

@@ -153,10 +153,10 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
     rows = part.blocks(S.S[part.offset : part.offset + part.height])[0]
     statistics = [np.where(part.on[:, None, None], r.transpose(2, 0, 1), 0.0) for r in rows]
     others = at_levels(plan, part, [k for k in part.estimated if k != use.key], _levels(part), env)
-    found = list(family.message(use.key, statistics, **others))
+    message = list(family.message(use.key, statistics, **others))
     if use.factor is not None:
-        found[1] = found[1] * use.factor
-    return [gather(m) for m in found]
+        message[1] = message[1] * use.factor
+    return [gather(m) for m in message]
 
 
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]

@@ -194,9 +194,9 @@ def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dat
 
 def parameter_history(problem: Problem, trace: list[Environment], path: list[float]) -> xr.Dataset:
     """Parameters after each iteration, (iteration, dims), and "objective"."""
-    found = {v.label: (("iteration", *v.dims), np.stack([e.values[v.label].array for e in trace])) for v in problem.parameters}
+    columns = {v.label: (("iteration", *v.dims), np.stack([e.values[v.label].array for e in trace])) for v in problem.parameters}
     dims = sorted({d for v in problem.parameters for d in v.dims})
-    history = xr.Dataset(found, coords={d: problem.labels(d) for d in dims})
+    history = xr.Dataset(columns, coords={d: problem.labels(d) for d in dims})
     return history.assign(objective=("iteration", path[: len(trace)]))
 
 
@@ -214,8 +214,8 @@ def hidden_variables(values: Mapping[str, np.ndarray], gaussians: list[str], pla
 def predictions(plan: Plan) -> Groups:
     """`assignment_probabilities`, and "log_likelihood" of each row, of a plan whose parameters are all fixed."""
     rows = row_output(plan, {})
-    found = assignment_probabilities(plan, rows)
-    return {"predictions": found.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
+    probabilities = assignment_probabilities(plan, rows)
+    return {"predictions": probabilities.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:

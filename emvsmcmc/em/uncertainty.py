@@ -14,7 +14,7 @@ from ..expect.planner import make_plan
 from ..invariance.axes import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.evaluate import Environment
-from .identify.open_directions import only_here, structural, told
+from .identify.open_directions import direction_text, only_here, structural
 from .information import across, observed_information
 from .loop import Loop
 from .mstep import MStep
@@ -93,8 +93,8 @@ def unknown(plan: Plan, env: Environment, reason: str, prior: bool, endless: Rec
 def _flat(plan: Plan, chart: Coordinates, prior: bool, endless: Recession | None = None) -> tuple[np.ndarray, bool]:
     """((size, g) flat directions, whether they are more than rotations); proper priors inform what data leave open."""
     turns = generators(plan, chart, prior)
-    found = turns if prior else structural(plan, chart, None if endless is None else endless.span)
-    return (found, True) if found.shape[1] > turns.shape[1] else (turns, False)
+    directions = turns if prior else structural(plan, chart, None if endless is None else endless.span)
+    return (directions, True) if directions.shape[1] > turns.shape[1] else (turns, False)
 
 
 def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, endless: Recession | None = None) -> Uncertainty:
@@ -113,16 +113,16 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
         sentence = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
         reasons = {b.variable.label: sentence for b in chart.blocks}
     rate = _rate(_left(complete, beyond), _left(information, beyond), flat)
-    found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
-    found = replace(found, undecided=undecided, silent=silent)
+    result = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
+    result = replace(result, undecided=undecided, silent=silent)
     for b in chart.blocks:
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
-        error, missing = found.of(J)
-        if replace(found, silent=beyond).unsaid(J).any():
+        error, missing = result.of(J)
+        if replace(result, silent=beyond).unsaid(J).any():
             assert endless is not None
             reasons[name] = endless.no_error
-        elif replace(found, silent=here).unsaid(J).any():
+        elif replace(result, silent=here).unsaid(J).any():
             reasons[name] = (
                 "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
                 f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
@@ -136,7 +136,7 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
         still = b.support.fixed(b.shape)
         error, missing = np.where(still, np.nan, error), np.where(still, np.nan, missing)
         if name not in reasons and undecided and np.isnan(error[~still]).any():
-            reasons[name] = f"the data leave it open: the likelihood does not change {told(chart, flat)}, at any values"
+            reasons[name] = f"the data leave it open: the likelihood does not change {direction_text(chart, flat)}, at any values"
         if name not in reasons and np.isnan(error[~still]).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
@@ -144,9 +144,9 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
                 f"the axes of {', '.join(latents)} may be turned without changing the likelihood ({angles}): "
                 "what no turn changes is compared instead"
             )
-        found.standard_error[name], found.missing[name] = error, missing
+        result.standard_error[name], result.missing[name] = error, missing
     reasons |= _with_fixed(chart, reasons)
-    return found
+    return result
 
 
 def by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -234,10 +234,10 @@ def bootstrap(
     reasons = {} if not lost else dict.fromkeys(draws, f"{lost} of {replicates} bootstrap replicates collapsed and are left out")
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
-    found = {name: np.stack(kept) for name, kept in draws.items()}
+    stacked = {name: np.stack(kept) for name, kept in draws.items()}
     counted = unknown(plan, env, "", prior, endless)
     still = {b.variable.label: b.support.fixed(b.shape) for b in counted.coordinates.blocks}
-    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in found.items()}
+    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in stacked.items()}
     reasons |= _with_fixed(counted.coordinates, reasons)
     if endless is not None:  # where in a replicate the iteration left the way to infinity says nothing
         chart = counted.coordinates
@@ -246,4 +246,4 @@ def bootstrap(
             shut = counted.unsaid(J)
             errors[name] = np.where(shut, np.nan, errors[name])
             reasons |= {name: endless.no_error} if shut.any() else {}
-    return replace(counted, standard_error=errors, reasons=reasons, replicates=found, lost=lost)
+    return replace(counted, standard_error=errors, reasons=reasons, replicates=stacked, lost=lost)

@@ -99,19 +99,19 @@ def log_probabilities(latent: Variable, env: Environment) -> Named:
     """log p of an assignment over its own axis "@latent" and those of its parents."""
     family, axis = latent.family, configuration_dim(latent.label)
     assert isinstance(family, ValueFamily)
-    found: dict[str, Named] = {}
+    arguments: dict[str, Named] = {}
     for key, expression in latent.arguments.items():
         for name, e in with_complement(family, key, expression).items():
             value = value_of(e, env)
-            found[name] = value.rename({str(latent.counts): axis}) if key == family.counted else value
+            arguments[name] = value.rename({str(latent.counts): axis}) if key == family.counted else value
     own = None if family.counted is not None else Named(np.arange(2.0), (axis,))
 
     def at_values(*arrays: Any) -> Any:
-        given = dict(zip(found, arrays[len(arrays) - len(found) :], strict=True))
+        given = dict(zip(arguments, arrays[len(arrays) - len(arguments) :], strict=True))
         return family.at_value(env.xp, arrays[0] if own is not None else None, **given)
 
     with np.errstate(divide="ignore"):
-        return lift(at_values, *([] if own is None else [own]), *found.values())
+        return lift(at_values, *([] if own is None else [own]), *arguments.values())
 
 
 def with_complement(family: Family, key: str, expression: Expression) -> dict[str, Expression]:
@@ -259,8 +259,8 @@ def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
     """(m, K[, batch]) rows of T of a StudentT: the log density where the residual is zero."""
-    found = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
-    return _to_rows(found[:, :, None], part.size, plan.K, env)
+    constant = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
+    return _to_rows(constant[:, :, None], part.size, plan.K, env)
 
 
 # ------------------------------------------------------------------------------------------------------------------- priors

@@ -122,8 +122,8 @@ class Coordinates:
         for at in range(0, points.shape[1], some):
             part = points[:, at : at + some]
             along = np.tile(np.eye(self.size), part.shape[1])
-            found = self._slopes(np.repeat(part, self.size, axis=1), S, prior, along)
-            out[:, at : at + some] = found.reshape(-1, self.size).T
+            slopes = self._slopes(np.repeat(part, self.size, axis=1), S, prior, along)
+            out[:, at : at + some] = slopes.reshape(-1, self.size).T
         return out
 
     def slope(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> float:

@@ -286,8 +286,8 @@ class Plan:
         """function(self), worked out when first asked for."""
         if function not in self._answers:
             self._answers[function] = function(self)
-        found: T = self._answers[function]
-        return found
+        value: T = self._answers[function]
+        return value
 
     def configurations(self, latent: str) -> np.ndarray:
         """(K,) value that one latent takes in every joint configuration."""
@@ -310,9 +310,9 @@ def kept[T](function: Callable[[Plan], T]) -> Callable[[Plan], T]:
 
 def whitened(plan: Plan, env: Environment) -> Environment:
     """The environment with the whitener of every covariance parameter, estimated or fixed."""
-    found = {}
+    whiteners = {}
     for v in plan.problem.spec.variables.values():
         if v.label in env.values and v.family.matrix:
             value = env.values[v.label]
-            found[v.label] = Named(whitener(value.array), value.dims)
-    return env.having(whiteners=found)
+            whiteners[v.label] = Named(whitener(value.array), value.dims)
+    return env.having(whiteners=whiteners)

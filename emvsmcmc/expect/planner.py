@@ -115,10 +115,10 @@ def _next(parts: Sequence[ResidualPart], elements: tuple[tuple[str, int], ...]) 
 
 def _indexing(variable: Variable) -> set[str]:
     """Names that index anything in the variable's distribution."""
-    found = set().union(*[index_names(c) for c in variable.children], set())
+    names = set().union(*[index_names(c) for c in variable.children], set())
     if isinstance(variable, Switch):
-        found.add(variable.index.label)
-    return found
+        names.add(variable.index.label)
+    return names
 
 
 def _configurations(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:

@@ -170,13 +170,13 @@ def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None
     for key, expression in distribution.arguments.items():
         names = value_names(expression)
         if family.arguments[key].fixed and names & estimated:
-            found, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
+            forbidden, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
         elif key == family.counted and names & set(problem.covariates):
-            found, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
+            forbidden, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
             remedy = "Index a table of probabilities by a discrete variable instead."
         else:
             continue
-        raise UnsupportedModel(f"{variable.label}.{key}", wanted, f"a dependence on {sorted(found)}", remedy)
+        raise UnsupportedModel(f"{variable.label}.{key}", wanted, f"a dependence on {sorted(forbidden)}", remedy)
 
 
 def not_a_child(variable: Variable, distribution: Variable) -> None:
@@ -192,12 +192,12 @@ def not_a_child(variable: Variable, distribution: Variable) -> None:
 def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, Any]) -> None:
     """Assignment probabilities may be looked up, not regressed on row quantities."""
     read = set().union(*[value_names(e) for e in variable.arguments.values()])
-    found = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
-    if found:
+    row_data = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
+    if row_data:
         raise UnsupportedModel(
             variable.label,
             "probabilities that do not depend on row quantities",
-            f"a dependence on {found}",
+            f"a dependence on {row_data}",
             "Index a table of probabilities instead.",
         )
 

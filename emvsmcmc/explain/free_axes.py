@@ -6,7 +6,7 @@ import numpy as np
 
 from ..em.identify.check import free_parameters
 from ..em.identify.empty import anywhere
-from ..em.identify.open_directions import structural, told
+from ..em.identify.open_directions import direction_text, structural
 from ..em.mstep import MStep
 from ..em.starts import random_start
 from ..errors import Degenerate
@@ -44,7 +44,7 @@ def left_open(view: View) -> list[str]:
     flat = structural(plan, chart)
     if flat.shape[1] <= generators(plan, chart, False).shape[1]:  # turns have lines of their own
         return []
-    return [f"left open: the likelihood does not change {told(chart, flat)}, at any values"]
+    return [f"left open: the likelihood does not change {direction_text(chart, flat)}, at any values"]
 
 
 def _turned(r: Rotation) -> str:

@@ -58,7 +58,7 @@ def context(curves: xr.Dataset) -> dict[str, Any]:
         "headline": verdict.headline,
         "tone": TONE[verdict.kind],
         "sentences": verdict.sentences,
-        "methods": [{"name": m, "told": NAMES[m], "cls": CLASSES[m]} for m in methods],
+        "methods": [{"name": m, "phrase": NAMES[m], "cls": CLASSES[m]} for m in methods],
         "with_unlabelled": " and ".join(NAMES[m] for m in methods if m != "supervised"),
         "alone": "supervised" in methods,
         "groups": [_group(curves, str(e)) for e in reversed(curves["evaluation"].values)],

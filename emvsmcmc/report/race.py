@@ -20,7 +20,7 @@ SIZE = (430, 250)
 BAND = (0.1, 0.9)  # quantiles over the repeats
 COLOURS = {"suggested": EM, "random": MCMC, "reversed": OTHER}
 CLASSES = {"suggested": "em", "random": "mcmc", "reversed": "other"}
-TOLD = {"suggested": "the rows suggested", "random": "rows at random", "reversed": "the rows of least gain"}
+PHRASES = {"suggested": "the rows suggested", "random": "rows at random", "reversed": "the rows of least gain"}
 MEASURES = {  # measure -> title, what it means, whether more is better
     "parameter_error": ("Parameter error", "root mean square distance, in standard errors of the fit with every label", False),
     "log_score": ("Log score", "mean log probability of the true label of held-out rows, nats; higher is better", True),
@@ -60,11 +60,11 @@ def context(race: xr.Dataset, title: str, command: str) -> dict[str, Any]:
         "repeats": race.sizes["repeat"],
         "failed": int((race["status"] != "done").sum()),
         "reference": "the true parameters" if race.attrs["reference"] == "truth" else "the fit of the same rows with every label",
-        "strategies": [{"told": TOLD[s], "cls": CLASSES[s]} for s in strategies],
+        "strategies": [{"phrase": PHRASES[s], "cls": CLASSES[s]} for s in strategies],
         "drawings": [_curve(race, strategies, m) for m in MEASURES],
         "rows": [
             (
-                f"{TOLD[a]} − {TOLD[b]}",
+                f"{PHRASES[a]} − {PHRASES[b]}",
                 MEASURES[m][0].lower(),
                 _signed(mean),
                 _plain(error),
@@ -117,7 +117,7 @@ def _curve(race: xr.Dataset, strategies: list[str], measure: str) -> dict[str, A
             low, high = np.quantile(x, BAND, axis=1)
             ax.fill_between(labelled, low, high, color=COLOURS[s], alpha=0.14, linewidth=0)
             ax.plot(labelled, x.mean(axis=1), "o-", color=COLOURS[s], linewidth=1.5, markersize=4.5)
-            figures.append(f"{TOLD[s]} from {x[0].mean():.3g} to {x[-1].mean():.3g}")
+            figures.append(f"{PHRASES[s]} from {x[0].mean():.3g} to {x[-1].mean():.3g}")
         ax.set_xticks(labelled)
         ax.set_xlabel("rows with a label")
         ax.yaxis.set_major_locator(MaxNLocator(5))

@@ -41,7 +41,7 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
     """The support of a parameter at the values of those of its own arguments that decide about it (a Uniform's bounds, the zeros
     of a Dirichlet's concentration); its kind alone where `env` does not know them.
     """
-    found = {}
+    arguments = {}
     for key in variable.arguments:
         if not variable.family.arguments[key].decides:
             continue
@@ -49,8 +49,8 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
             value = value_of(variable.arguments[key], env)
         except KeyError:
             return variable.family.support()
-        found[key] = value.to(argument_dims(variable, key, value, variable.dims))
-    return variable.family.support(**found)
+        arguments[key] = value.to(argument_dims(variable, key, value, variable.dims))
+    return variable.family.support(**arguments)
 
 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:

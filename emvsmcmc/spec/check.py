@@ -106,8 +106,8 @@ def argument_ranges(variable: Distributed) -> None:
         _concentration(variable)
     if isinstance(family, Restricted):
         known = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
-        if (found := family.complaint(**known)) is not None:
-            key, expected, got = found
+        if (complaint := family.complaint(**known)) is not None:
+            key, expected, got = complaint
             raise InvalidSpec(f"{variable.label}.{key}", expected, got[:60])
 
 

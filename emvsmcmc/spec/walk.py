@@ -70,7 +70,7 @@ def covariate_expressions(expression: Expression) -> list[Expression]:
         return [expression]
     if hasattr(expression, "family"):  # a variable is no function of covariates, whatever its arguments are
         return []
-    return [found for child in expression.children for found in covariate_expressions(child)]
+    return [largest for child in expression.children for largest in covariate_expressions(child)]
 
 
 def coordinate_key(expression: Expression) -> Key:

@@ -77,9 +77,9 @@ def _regression(plan: Plan, rows: CompleteData, regression: Regression) -> None:
     counted = plan.problem.weights > 0
     inside = plan.full.allowed[:, used].any(axis=1)[rows.pattern] & counted
     V = plan.full.V[plan.inverse][inside] + plan.centre
-    found = [Column(_name(plan, int(c)), V[:, c]) for c in columns]
+    involved = [Column(_name(plan, int(c)), V[:, c]) for c in columns]
     where_text = "" if inside.sum() == counted.sum() else levels_text(plan, used)
-    raise collinear(found, bool(combined[:, 0].any()), _written(combined, columns, found), where_text)
+    raise collinear(involved, bool(combined[:, 0].any()), _written(combined, columns, involved), where_text)
 
 
 def flat_direction(H: np.ndarray) -> np.ndarray | None:
@@ -149,19 +149,19 @@ def collinear(columns: list[Column], intercept: bool, written: str, where: str) 
     )
 
 
-def _written(combined: np.ndarray, columns: np.ndarray, found: list[Column]) -> str:
+def _written(combined: np.ndarray, columns: np.ndarray, named: list[Column]) -> str:
     """'c = 2 b - 3', where all rows and configurations have the same combination and it is short."""
     last = columns[-1]
     lines = combined[combined[:, last] != 0]
     first = -lines[0] / lines[0][last]
     same = len(lines) == np.count_nonzero(combined.any(axis=1))
-    if not same or not np.allclose(-lines / lines[:, [last]], first, rtol=1e-4, atol=0) or len(found) > SHOWN:
+    if not same or not np.allclose(-lines / lines[:, [last]], first, rtol=1e-4, atol=0) or len(named) > SHOWN:
         return "a combination that is zero"
-    terms = [(float(first[c]), column.name) for c, column in zip(columns[:-1], found[:-1], strict=True)]
+    terms = [(float(first[c]), column.name) for c, column in zip(columns[:-1], named[:-1], strict=True)]
     terms += [(float(first[0]), "")] if first[0] else []
     signed = [("- " if a < 0 else "+ ", abs(a), name) for a, name in terms] or [("+ ", 0.0, "")]
     text = " ".join(sign + (name if name and abs(a - 1) < SHARE else f"{a:.6g} {name}".rstrip()) for sign, a, name in signed)
-    return f"{found[-1].name} = {text.removeprefix('+ ') if text[0] == '+' else text.replace('- ', '-', 1)}"
+    return f"{named[-1].name} = {text.removeprefix('+ ') if text[0] == '+' else text.replace('- ', '-', 1)}"
 
 
 def unidentified(parameters: Sequence[Variable], sizes: Sequence[int], u: np.ndarray, got: str) -> Unidentified:
@@ -220,7 +220,7 @@ def _change(plan: Plan, part: TablePart, chart: Coordinates, steps: np.ndarray) 
 
 def _involved(plan: Plan, part: TablePart, change: np.ndarray, chart: Coordinates, u: np.ndarray) -> list[Column]:
     """The covariates that keep a direction flat: with noise in their place it would change some row."""
-    found, rng = [], np.random.default_rng(0)
+    involved, rng = [], np.random.default_rng(0)
     groups = [x for x in (part.levels, part.values) if x is not None]
     for own_levels, (name, value) in [(x, item) for x in groups for item in x.data.items()]:
         levels = value.array.reshape(len(value.array), -1)
@@ -233,5 +233,5 @@ def _involved(plan: Plan, part: TablePart, change: np.ndarray, chart: Coordinate
             other = replace(part, levels=changed) if own_levels is part.levels else replace(part, values=changed)
             moved = np.abs(_change(plan, other, chart, COMPLEX_STEP * u[:, None])[..., 0] * part.on).max()
             if moved > SHARE * max(float((np.abs(change) @ np.abs(u)).max()), moved * SHARE):
-                found.append(Column(labelled(plan, name, own, j), levels[:, j]))
-    return found
+                involved.append(Column(labelled(plan, name, own, j), levels[:, j]))
+    return involved

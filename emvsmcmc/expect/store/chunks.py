@@ -80,9 +80,9 @@ class Chunks(Store):
 
     def _patterns(self) -> Patterns:
         delayed = [task(prepared, r, i, self.disk, self.kind, name="lay-out") for i, r in enumerate(self.recipes)]
-        found = tree(delayed, merged)
-        raise_refusal(found)
-        return found
+        patterns = tree(delayed, merged)
+        raise_refusal(patterns)
+        return patterns
 
     @property
     def moments_by_pattern(self) -> Patterns:
@@ -126,8 +126,8 @@ class Chunks(Store):
     def expect(self, C: Coefficients, hard: bool = False) -> Sums:
         if self.journal is None or self.in_core:
             return self._expect(C, hard)
-        found = self.journal.recall(C, hard)
-        return found if found is not None else self.journal.record(C, hard, lambda: self._expect(C, hard))
+        recalled = self.journal.recall(C, hard)
+        return recalled if recalled is not None else self.journal.record(C, hard, lambda: self._expect(C, hard))
 
     def _expect(self, C: Coefficients, hard: bool) -> Sums:
         here = row_pass(self.layout, C, hard, self.delicate)
@@ -158,13 +158,13 @@ class Chunks(Store):
         import dask.array as da
 
         like = function(sample)
-        parts: dict[tuple[str, str], list[Any]] = {(g, str(name)): [] for g, found in like.items() for name in found.data_vars}
+        parts: dict[tuple[str, str], list[Any]] = {(g, str(name)): [] for g, shown in like.items() for name in shown.data_vars}
         take = dask.delayed(_variable, pure=True, traverse=False)
         for recipe in self.recipes:
             block = task(_unwrapped, recipe, function, name="block-of-rows")
-            for (group, name), found in parts.items():
+            for (group, name), rows in parts.items():
                 shown = like[group][name]
-                found.append(da.from_delayed(take(block, group, name), (recipe.block.rows, *shown.shape[1:]), shown.dtype))
+                rows.append(da.from_delayed(take(block, group, name), (recipe.block.rows, *shown.shape[1:]), shown.dtype))
         return {
             group: xr.Dataset(
                 {str(name): (shown[name].dims, da.concatenate(parts[group, str(name)], axis=0)) for name in shown.data_vars},
@@ -175,13 +175,13 @@ class Chunks(Store):
 
 
 def _unwrapped(recipe: Recipe, function: Callable[..., Any]) -> Any:
-    found = applied(recipe, function)
-    raise_refusal(found)
-    return found
+    answer = applied(recipe, function)
+    raise_refusal(answer)
+    return answer
 
 
-def _variable(found: Groups, group: str, name: str) -> np.ndarray:
-    return found[group][name].values
+def _variable(groups: Groups, group: str, name: str) -> np.ndarray:
+    return groups[group][name].values
 
 
 def tree(delayed: list[Any], add: Callable[[Any], Any]) -> Any:
@@ -212,9 +212,9 @@ def chunked_plan(problem: ChunkedProblem) -> Plan:
     slots = slots_of(start)
     if slots:
         recipes = [Recipe(problem.reader, b, conventions, start.axes) for b in problem.blocks]
-        found = tree([task(levels_of, r, slots, name="levels") for r in recipes], _all_levels)
-        raise_refusal(found)
-        conventions = replace(conventions, levels=found)
+        levels = tree([task(levels_of, r, slots, name="levels") for r in recipes], _all_levels)
+        raise_refusal(levels)
+        conventions = replace(conventions, levels=levels)
         start = make_plan(problem.sample, conventions)
     recipes = [Recipe(problem.reader, b, conventions, start.axes) for b in problem.blocks]
     sample = start.store.sample
@@ -227,8 +227,8 @@ def _all_levels(parts: list[Any]) -> Any:
         if isinstance(part, Refused):
             return part
     out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
-    for slot, found in out.items():
-        if len(found) > MOST_LEVELS:
+    for slot, values in out.items():
+        if len(values) > MOST_LEVELS:
             who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
             wanted = f"at most {MOST_LEVELS} different values where a density depends on them, for rows in chunks"
             return Refused(

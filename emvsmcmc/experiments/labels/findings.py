@@ -78,7 +78,7 @@ def findings(curves: xr.Dataset) -> Findings:
         ]
         if kind == "none" and (table["repeats"] < FEW).all():
             kind = "few"
-        sentences += [_told(part, semi, verb, evaluation) for part, verb in ((better, "help"), (worse, "hurt")) if len(part)]
+        sentences += [_sentence(part, semi, verb, evaluation) for part, verb in ((better, "help"), (worse, "hurt")) if len(part)]
         if kind == "none":
             sentences.append(
                 f"On {WHERE[evaluation]}, {NAMES[semi]} with the unlabelled rows is nowhere more than {CLEAR:g} standard errors "
@@ -101,7 +101,7 @@ def listed(fractions: Sequence[float]) -> str:
     return shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
 
 
-def _told(part: pd.DataFrame, method: str, verb: str, evaluation: str) -> str:
+def _sentence(part: pd.DataFrame, method: str, verb: str, evaluation: str) -> str:
     at = part["difference"].abs().idxmax()
     row = part.loc[at]
     return (

@@ -159,7 +159,7 @@ def semisupervised(
         "classes": [str(x) for x in problem.level_labels(variable)],
         "rows": problem.n,
         "reference": "truth" if truth is not None else "all labels",
-        "held_out": _told(design.held_out),
+        "held_out": _held_out_words(design.held_out),
         "seen": "noisy labels" if noise is not None else "sets of labels" if sets is not None else "labels",
         "em_options": em_told,
         "mcmc_options": nuts_told if "mcmc" in methods else {},
@@ -317,7 +317,7 @@ def _truth(problem: Problem, truth: Mapping[str, Any] | None) -> dict[str, np.nd
     return {k: np.asarray(truth[k], dtype=float) for k in names}
 
 
-def _told(held_out: float | np.ndarray | None) -> str:
+def _held_out_words(held_out: float | np.ndarray | None) -> str:
     if held_out is None:
         return ""
     return f"{len(held_out)} rows" if isinstance(held_out, np.ndarray) else f"{held_out:.0%} of each class"

@@ -133,7 +133,7 @@ def choose(criterion: Criterion, n: int, rng: np.random.Generator, first: np.nda
     picks = [(int(left.pop(0)), float(alone[order[0]]))]
     futures = [(1.0, _weights(criterion.probability, None))]
     while len(picks) < n and left:
-        futures = _told(futures, criterion.probability[:, picks[-1][0]], rng)
+        futures = _split(futures, criterion.probability[:, picks[-1][0]], rng)
         chosen = [row for row, _ in picks]
         rows = np.array(left)
         gain = sum(p * criterion.gain(rows, w, chosen) for p, w in futures)
@@ -142,7 +142,7 @@ def choose(criterion: Criterion, n: int, rng: np.random.Generator, first: np.nda
     return picks
 
 
-def _told(futures: list[tuple[float, np.ndarray]], p: np.ndarray, rng: np.random.Generator) -> list[tuple[float, np.ndarray]]:
+def _split(futures: list[tuple[float, np.ndarray]], p: np.ndarray, rng: np.random.Generator) -> list[tuple[float, np.ndarray]]:
     """Each future split by the labels of one more row, p (draws, K); a sample of FUTURES of them where there are more."""
     out = []
     for share, w in futures:

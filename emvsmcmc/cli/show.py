@@ -142,7 +142,7 @@ def fit_dict(name: str, fit: EMFit) -> dict[str, Any]:
 
 def show_fit(name: str, fit: EMFit) -> None:
     """Estimates with standard errors, then how the fit went."""
-    what = {"ml": "maximum likelihood", "map": "posterior mode"}[fit.objective]
+    objective = {"ml": "maximum likelihood", "map": "posterior mode"}[fit.objective]
     columns = [("estimate", fit.estimate, 4), ("standard error", fit.standard_error, 4), ("missing", fit.missing_information, 2)]
     if not any(v.notnull().any() for v in fit.missing_information.data_vars.values()):
         columns.pop()
@@ -151,7 +151,7 @@ def show_fit(name: str, fit: EMFit) -> None:
         for label, v, at in entries(fit.estimate)
         if not _mirrored(fit, v, at)
     ]
-    table(f"{name}: {what}", ["parameter", *[heading for heading, _, _ in columns]], rows)
+    table(f"{name}: {objective}", ["parameter", *[heading for heading, _, _ in columns]], rows)
     if math.isfinite(fit.predicted_rate):
         say(f"missing: fraction of missing information; of all combinations at most {fit.predicted_rate:.3f}, plain EM's rate.")
     _say_reasons(fit)

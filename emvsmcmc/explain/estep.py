@@ -130,8 +130,8 @@ def _gaussians(view: View) -> list[str]:
     wholly = [n for n in view.hidden if view.problem.roles[n] == "latent"]
     partly = [n for n in view.hidden if n not in wholly]
     given = f"the row{' and ' + ', '.join(view.configuration()) if view.plan.axes else ''}"
-    what = " and ".join([*wholly, *[f"the missing cells of {n}" for n in partly]])
-    normal = f"given {given}, {what} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal"
+    hidden = " and ".join([*wholly, *[f"the missing cells of {n}" for n in partly]])
+    normal = f"given {given}, {hidden} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal"
     alone = [p for p in view.plan.gaussians if p.variable.label in partly and view.reads_hidden(p) == [p.variable.label]]
     if not wholly and len(alone) == len(view.hidden) == len([p for p in view.plan.gaussians if view.reads_hidden(p)]):
         lines.append(f"{normal} with covariance {P} and mean {m}:")

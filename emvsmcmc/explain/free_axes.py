@@ -50,14 +50,14 @@ def left_open(view: View) -> list[str]:
 def _turned(r: Rotation) -> str:
     names = ", ".join(r.carriers)
     if r.density is Turn.ROTATION:
-        what = f"the {r.size} axes of {r.latent} may be turned"
+        turn = f"the {r.size} axes of {r.latent} may be turned"
     else:
-        what = f"the sign of {r.latent} may change" if r.size == 1 else f"the signs of the {r.size} axes of {r.latent} may change"
+        turn = f"the sign of {r.latent} may change" if r.size == 1 else f"the signs of the {r.size} axes of {r.latent} may change"
     each = f", at each {r.by} on its own" if r.by is not None else ""
     if r.posterior is r.density:
-        who = "no density changes, nor the posterior"
+        unchanged = "no density changes, nor the posterior"
     elif r.posterior is Turn.NONE:
-        who = "no density changes, but the prior does"
+        unchanged = "no density changes, but the prior does"
     else:
-        who = "no density changes; of the posterior, only signs are free"
-    return f"{what}, {names} with {'it' if r.size == 1 else 'them'}{each}: {who}"
+        unchanged = "no density changes; of the posterior, only signs are free"
+    return f"{turn}, {names} with {'it' if r.size == 1 else 'them'}{each}: {unchanged}"

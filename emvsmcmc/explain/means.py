@@ -49,10 +49,10 @@ def _selects(view: View, regression: Regression) -> bool:
         return False
     env = view.environment
     zeros = {p.label: Named(np.zeros(s), p.dims) for p, s in zip(regression.parameters, regression.shapes, strict=True)}
-    rest = residual_rows(view.plan, part, env.with_values(zeros), np.zeros((view.plan.K, view.plan.d)))[part.on]
-    own = np.zeros_like(rest)
+    remainder = residual_rows(view.plan, part, env.with_values(zeros), np.zeros((view.plan.K, view.plan.d)))[part.on]
+    own = np.zeros_like(remainder)
     own[:, :, part.columns] = np.eye(part.size)
-    return np.array_equal(rest, own)
+    return np.array_equal(remainder, own)
 
 
 def _one_precision(view: View, regression: Regression) -> bool:

@@ -152,9 +152,9 @@ def aligned(
         labels = wanted(dim)
         if len(labels) != raw.values.shape[axis]:
             one_each = f"{len(labels)} columns of soft labels, one for each of {labels.tolist()}"
-            what = one_each if is_configuration(dim) else f"length {len(labels)} along {dim!r}"
+            wanted_shape = one_each if is_configuration(dim) else f"length {len(labels)} along {dim!r}"
             remedy = "Lengths follow the coords of the Spec and the rows of the data."
-            raise WrongDims(name, what, f"shape {raw.values.shape}", remedy)
+            raise WrongDims(name, wanted_shape, f"shape {raw.values.shape}", remedy)
         got = raw.labels.get(axis, labels)
         if np.array_equal(got, labels) or (dim not in plates and default_labels(labels)):
             continue

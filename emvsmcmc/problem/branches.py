@@ -116,11 +116,11 @@ def atom_notes(spec: Spec, atoms: Mapping[str, tuple[int, tuple[float, ...]]], n
     out = []
     for name, (rows, values) in atoms.items():
         if rows:
-            what = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
+            atom = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
             mass = (b.family.name for b in spec.variables[name].branches if b.family.mass)
             equal, belong = ("equals", "belongs") if rows == 1 else ("equal", "belong")
             out.append(
-                f"{name}: {rows:,} of {n:,} rows {equal} {what} and {belong} to "
+                f"{name}: {rows:,} of {n:,} rows {equal} {atom} and {belong} to "
                 f"{' or '.join(dict.fromkeys(f'`{m}`' for m in mass))}: a density weighs nothing where another branch has mass."
             )
     return out

@@ -260,9 +260,9 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
 
 def column_name(problem: Problem, variable: Variable, column: int) -> str:
     """`x[feature=width]`: which column of (n, columns) values of a variable that is."""
-    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
-    at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
-    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True)))
+    dims = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    at = np.unravel_index(column, [problem.sizes[d] for d in dims]) if dims else ()
+    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(dims, at, strict=True)))
 
 
 def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:

@@ -76,10 +76,10 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
     without = [repr(plain(labels[k])) for k in np.flatnonzero(~(may & known)[counted].any(axis=0))]
     if not without:
         return []
-    who = " or ".join(without)
+    subject = " or ".join(without)
     if open_rows:
-        return [f"{name}: no row is labelled {who}; {open_rows} without a label may belong to it."]
-    return [f"{name}: every row is labelled, and none {who}: only a prior can say what that class is like."]
+        return [f"{name}: no row is labelled {subject}; {open_rows} without a label may belong to it."]
+    return [f"{name}: every row is labelled, and none {subject}: only a prior can say what that class is like."]
 
 
 def together(problem: Problem) -> dict[str, np.ndarray]:
@@ -115,8 +115,8 @@ def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[
         pairs = [(i, j) for i, j in np.argwhere(~mask) if i < j and mask[i, i] and mask[j, j]]
         for i, j in pairs[:MAX_LISTED]:
             a, b = (str(plain(labels(dim)[k])) for k in (i, j))
-            who = labelled(name, (a, b))
-            out.append(f"{who}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
+            subject = labelled(name, (a, b))
+            out.append(f"{subject}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
         if len(pairs) > MAX_LISTED:
             out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
     return out

@@ -108,8 +108,8 @@ class View:
         dims, shape = variable.dims[2:], variable.shape[2:]
         at = dims.index(dim)
         out = []
-        for rest in np.ndindex(*shape[:at], *shape[at + 1 :]):
-            places = [(*rest[:at], i, *rest[at:]) for i in range(shape[at])]
+        for position in np.ndindex(*shape[:at], *shape[at + 1 :]):
+            places = [(*position[:at], i, *position[at:]) for i in range(shape[at])]
             out.append([entry(variable, place) for place in places])
         return [column for column in out if len(column) > 1 and set(column) <= set(self.table.index)]
 

@@ -92,12 +92,12 @@ def flat_direction(H: np.ndarray) -> np.ndarray | None:
     if not (d > 0).all():
         return (np.arange(len(d)) == np.flatnonzero(~(d > 0))[0]).astype(float)
     scaled = H / np.outer(d, d)
-    rest, pivots = scaled.copy(), np.ones(len(d))
+    left, pivots = scaled.copy(), np.ones(len(d))
     for j in range(len(d)):
-        pivots[j] = rest[j, j]
+        pivots[j] = left[j, j]
         if pivots[j] < 10 * SINGULAR:
             break
-        rest[j + 1 :, j + 1 :] -= np.outer(rest[j + 1 :, j], rest[j, j + 1 :]) / rest[j, j]
+        left[j + 1 :, j + 1 :] -= np.outer(left[j + 1 :, j], left[j, j + 1 :]) / left[j, j]
     j = int(np.argmin(pivots))
     u = np.zeros(len(d))
     u[:j], u[j] = -np.linalg.solve(scaled[:j, :j], scaled[:j, j]), 1.0

@@ -229,9 +229,9 @@ def _all_levels(parts: list[Any]) -> Any:
     out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
     for slot, values in out.items():
         if len(values) > MOST_LEVELS:
-            who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
+            names = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
             wanted = f"at most {MOST_LEVELS} different values where a density depends on them, for rows in chunks"
             return Refused(
-                UnsupportedModel, (who, wanted, f"more than {MOST_LEVELS}", "Round them, or read the rows into memory.")
+                UnsupportedModel, (names, wanted, f"more than {MOST_LEVELS}", "Round them, or read the rows into memory.")
             )
     return out

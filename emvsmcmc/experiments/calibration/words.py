@@ -136,7 +136,7 @@ def _chance(table: pd.DataFrame, methods: list[str]) -> str:
 def _of_failures(result: xr.Dataset) -> list[str]:
     out = []
     total = result.sizes["simulation"]
-    for name, who in ENGINES.items():
+    for name, engine in ENGINES.items():
         parts = []
         for n in result["size"].values:
             counts = Counter(str(s) for s in result[name].sel(size=n).values)
@@ -144,7 +144,7 @@ def _of_failures(result: xr.Dataset) -> list[str]:
             if odd:
                 parts.append(f"n = {n}: " + ", ".join(f"{c} {s}" for s, c in odd.items()))
         if parts:
-            out.append(f"{who} ended otherwise than wanted, of {total} simulations each, at {'; '.join(parts)}.")
+            out.append(f"{engine} ended otherwise than wanted, of {total} simulations each, at {'; '.join(parts)}.")
     r_hat = result["r_hat"].max("quantity")
     mixed = int((r_hat > POOR).sum())
     if mixed:
@@ -159,7 +159,7 @@ def _of_failures(result: xr.Dataset) -> list[str]:
 def failures(result: xr.Dataset) -> list[dict[str, object]]:
     """How often each engine ended otherwise at each size, with the words of one of them."""
     out: list[dict[str, object]] = []
-    for name, who in ENGINES.items():
+    for name, engine in ENGINES.items():
         for n in result["size"].values:
             part = result[[name, name.replace("status", "message")]].sel(size=n)
             for status, count in sorted(Counter(str(s) for s in part[name].values).items()):
@@ -167,7 +167,7 @@ def failures(result: xr.Dataset) -> list[dict[str, object]]:
                     continue
                 first = int(np.argmax(part[name].values == status))
                 message = str(part[name.replace("status", "message")].values[first])
-                out.append({"engine": who, "size": int(n), "status": status, "count": count, "message": message})
+                out.append({"engine": engine, "size": int(n), "status": status, "count": count, "message": message})
     return out
 
 

@@ -74,8 +74,8 @@ def _funcify_sum(op: _SmallSum, node: Any, **_: Any) -> tuple[Callable, str]:
     kept = [d for d in range(ndim) if d not in op.axis]
     lines = ["def small_sum(x):", f"    out = np.zeros(({''.join(f'x.shape[{d}], ' for d in kept)}))"]
     lines += ["    " * (d + 1) + f"for i{d} in range(x.shape[{d}]):" for d in range(ndim)]
-    where, what = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
-    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{what}]", "    return out"]
+    where, all_axes = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
+    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{all_axes}]", "    return out"]
     function = numba_cache.compile_numba_function_src("\n".join(lines), "small_sum", {"np": np})
     return numba_njit(function), f"emvsmcmc-small-sum-1-{ndim}-{op.axis}"
 

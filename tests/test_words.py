@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from imports import FILES, SOURCE
-from naming import spelled_dims, undocumented
+from naming import VAGUE, bound_names, spelled_dims, undocumented
 
 DIMS = SOURCE / "spec" / "private_dims.py"
 IDS = [str(path.relative_to(SOURCE)) for path in FILES]

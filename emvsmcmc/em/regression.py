@@ -114,11 +114,11 @@ def _normal_prior(parameter: Variable, env: Environment) -> tuple[np.ndarray, np
     arguments = argument_values(parameter, env)
     (mean,) = parameter.keys_of(MEAN)
     away = np.broadcast_to(arguments[mean], x.shape) - x
-    P = family.precision(x.shape, **arguments)
-    if P.ndim == 1:
-        return P, P * away.ravel()
-    n, p = P.shape[:2]
+    own = family.precision(x.shape, **arguments)
+    if own.ndim == 1:
+        return own, own * away.ravel()
+    n, p = own.shape[:2]
     precision = np.zeros((n * p, n * p))
-    for i, block in enumerate(P):
+    for i, block in enumerate(own):
         precision[i * p : (i + 1) * p, i * p : (i + 1) * p] = block
     return precision, precision @ away.ravel()

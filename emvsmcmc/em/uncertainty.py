@@ -175,10 +175,10 @@ def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> fl
     if not len(complete):
         return 0.0
     try:
-        L = np.linalg.cholesky(complete)
+        root = np.linalg.cholesky(complete)
     except np.linalg.LinAlgError:
         return float("nan")
-    kept = np.linalg.eigvalsh(np.linalg.solve(L, np.linalg.solve(L, information).T))[flat.shape[1] :]
+    kept = np.linalg.eigvalsh(np.linalg.solve(root, np.linalg.solve(root, information).T))[flat.shape[1] :]
     return float(1 - kept[0]) if len(kept) else 0.0
 
 

@@ -82,6 +82,19 @@ def fit_mcmc(
     more), posterior_predictive (for every draw where that is at most PREDICTED numbers, else thinned), observed_data,
     constant_data. Attributes: compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened,
     label_uncertainty.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> problem = ev.condition(spec, {"count": [3, 5, 4]})
+    >>> tree = ev.fit_mcmc(problem, draws=50, tune=100, chains=2, random_seed=1, progress=False)
+    >>> dict(tree["posterior"]["rate"].sizes)
+    {'chain': 2, 'draw': 50}
+    >>> bool(3 < tree["posterior"]["rate"].mean() < 6)  # the posterior is Gamma(14, 3.1), its mean 4.5
+    True
     """
     options = NUTSOptions(
         draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, init=init,
@@ -193,6 +206,19 @@ def compare(
     Takes the options of `fit_em` and `fit_mcmc`. hard : also run EM with hard assignment from the truth where it is known, else
     from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
     simulated. Raises what those two raise.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> problem = ev.condition(spec, {"count": [3, 5, 4] * 10})
+    >>> both = ev.compare(problem, draws=400, tune=200, chains=2, random_seed=1, progress=False)
+    >>> both.table.loc["rate", ["em", "se", "map"]].astype(float).round(4).to_dict()
+    {'em': 4.0, 'se': 0.3651, 'map': 4.0199}
+    >>> print(both.verdict)
+    EM suffices: largest gap 0... posterior sd (rate); ...
     """
     if isinstance(problem, ChunkedProblem):
         raise NotInMemory.rows("compare")

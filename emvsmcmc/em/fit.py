@@ -78,6 +78,19 @@ def fit_em(
     Unidentified : under "ml", a parameter that occurs only in priors, or more parameters than the data have moments. EmptyClass,
         EmptyColumn, Collinear : under "ml", data that say nothing about some parameter. UnsupportedModel, NotAffine : see `plan`.
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> em = ev.fit_em(ev.condition(spec, {"count": [3, 5, 4]}), random_seed=1, progress=False)
+    >>> em.status.value, round(float(em.estimate["rate"]), 6), round(float(em.standard_error["rate"]), 6)  # mean, sqrt(mean / n)
+    ('converged', 4.0, 1.154701)
+    >>> mode = ev.fit_em(ev.condition(spec, {"count": [3, 5, 4]}), "map", random_seed=1, progress=False)
+    >>> round(float(mode.estimate["rate"]), 6)  # (12 + 2 - 1) / (3 + 0.1)
+    4.193548
     """
     options = EMOptions(
         objective=objective, assignment=assignment, starts=starts, tol=tol, max_iter=max_iter, accelerate=accelerate,

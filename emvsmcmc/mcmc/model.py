@@ -41,6 +41,16 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     Probabilities with entries that are zero by declaration are a Deterministic over free variables "<name>_open_<m>", one for the
     rows with m entries that are not.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> model = ev.to_pymc(ev.condition(spec, {"count": [3, 5, 4]}))
+    >>> model.free_RVs, model.potentials
+    ([rate], [likelihood])
     """
     return build_model(make_plan(problem), likelihood, marginalize)
 

@@ -59,6 +59,19 @@ def recover(
 
     Source: Dempster, Laird and Rubin (1977), section 4, for the conditional distributions; Tanner and Wong (1987), The
     calculation of posterior distributions by data augmentation, JASA 82, 528-540.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> problem = ev.condition(spec, {"count": [0, 1, 18, 22], "z": ["quiet", None, None, None]})
+    >>> em = ev.fit_em(problem, random_seed=1, progress=False)
+    >>> ev.recover(problem, em.estimate, random_seed=1)["z"].values.tolist()  # or the draws of fit_mcmc
+    [0, 0, 1, 1]
     """
     checked_seed(random_seed, generator=True)
     plan = make_plan(problem)

@@ -24,6 +24,17 @@ class Spec:
 
     Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement
     (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")  # no plate: a parameter
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")  # day has no coords, so it is a plate
+    ...     count = ev.Poisson("count", rate[z], dims="day")
+    >>> spec
+    Spec(share, rate, z, count)
     """
 
     def __init__(self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = ()) -> None:

@@ -91,6 +91,21 @@ def calibrate(
     ------
     WidePrior : the prior is improper or too wide to simulate from. UnsupportedModel, NotAffine : see `plan`. BadInput : options
     that cannot be met. DifferentSweep, StoreBusy : see `run_sweep`. FitFailed, SamplingFailed : not one simulation succeeded.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> short = {"draws": 40, "tune": 40}
+    >>> calibration = ev.calibrate(
+    ...     spec, [10], simulations=2, bootstrap=0, mcmc_options=short, random_seed=1, workers=0, progress=False
+    ... )
+    >>> calibration["rank"].dims, calibration["quantity"].values.tolist()
+    (('size', 'simulation', 'quantity'), ['rate', 'log likelihood', 'log prior'])
+    >>> calibration["em_status"].values.tolist(), calibration["mcmc_status"].values.tolist()
+    ([['converged', 'converged']], [['sampled', 'sampled']])
     """
     rows = _checked(sizes, random_seed, store)
     options = CalibrationOptions(simulations=simulations, bootstrap=bootstrap, ranked=ranked)

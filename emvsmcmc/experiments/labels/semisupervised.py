@@ -117,6 +117,22 @@ def semisupervised(
     Source: Nigam, McCallum, Thrun and Mitchell (2000), Text classification from labeled and unlabeled documents using EM, Machine
     Learning 39, 103-134, for the design of the experiment; Chapelle, Schölkopf and Zien (2006), Semi-Supervised Learning, ch. 4,
     for when unlabelled rows hurt.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> data = {"count": [0, 1, 2, 1, 18, 20, 22, 19], "z": ["quiet"] * 4 + ["busy"] * 4}
+    >>> methods = ["em", "supervised"]
+    >>> curves = ev.semisupervised(
+    ...     spec, data, fractions=[0.5], repeats=2, methods=methods, held_out=None, random_seed=1, workers=0, progress=False
+    ... )
+    >>> curves["labelled"].values.tolist(), curves["accuracy"].sel(evaluation="hidden").min().item()  # half of 8 labels, twice
+    ([[4.0, 4.0]], 1.0)
     """
     options = LabelsOptions(fractions=fractions, repeats=repeats, methods=methods, held_out=held_out)
     _check_seed(random_seed, store)

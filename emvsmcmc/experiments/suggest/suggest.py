@@ -106,6 +106,19 @@ def suggest(
     ------
     BadInput : nothing is hidden, or options that do not fit. UnknownName : `labels`. FitFailed : EM found no optimum.
     Degenerate : the information at EM's estimate is not positive definite, so that there is no normal approximation.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> problem = ev.condition(spec, {"count": [0, 1, 10, 18, 20, 22], "z": ["quiet", None, None, None, None, "busy"]})
+    >>> suggestions = ev.suggest(problem, 1, methods=["em"], random_seed=1, progress=False)
+    >>> suggestions.chosen("em").tolist()  # the day with 10, between the two kinds
+    [2]
     """
     em = EMOptions(objective=objective, starts=starts, random_seed=random_seed, progress=progress)
     nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=random_seed, progress=progress)

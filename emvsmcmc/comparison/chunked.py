@@ -40,14 +40,14 @@ def sample_chunks(
     done = sample(plan, options, optima)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    alignment = align(plan.sample, flat, reference, by_row=False)
+    found = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
-        "posterior": unflattened(done.posterior, alignment.draws),
+        "posterior": unflattened(done.posterior, found.draws),
         "posterior_unaligned": done.posterior,
         "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = attributes(done, alignment, options)
+    tree.attrs = attributes(done, found, options)
     modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree

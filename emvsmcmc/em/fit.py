@@ -221,7 +221,7 @@ def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Unce
 
 
 def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:
-    plan, options, env, uncertainty = fitting.plan, fitting.options, best.environment, settled.uncertainty
+    plan, options, env, found = fitting.plan, fitting.options, best.environment, settled.uncertainty
     try:
         log_likelihood, _ = expect(plan, coefficients(plan, env))
     except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
@@ -231,8 +231,8 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
     return EMFit(
         problem=fitting.problem,
         estimate=parameter_dataset(plan.problem, values),
-        standard_error=parameter_dataset(plan.problem, {**nothing, **uncertainty.standard_error}),
-        reasons=uncertainty.reasons,
+        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
+        reasons=found.reasons,
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
@@ -244,9 +244,9 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        missing_information=parameter_dataset(plan.problem, {**nothing, **uncertainty.missing}),
-        n_parameters=uncertainty.n_parameters,
-        uncertainty=uncertainty,
+        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing}),
+        n_parameters=found.n_parameters,
+        uncertainty=found,
         environment=env,
         plan=plan,
         seconds=seconds,

@@ -259,8 +259,8 @@ def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
     """(m, K[, batch]) rows of T of a StudentT: the log density where the residual is zero."""
-    constant = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
-    return _to_rows(constant[:, :, None], part.size, plan.K, env)
+    found = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
+    return _to_rows(found[:, :, None], part.size, plan.K, env)
 
 
 # ------------------------------------------------------------------------------------------------------------------- priors

@@ -76,8 +76,8 @@ class RowBuilder:
 
     def _heavy(self) -> list[int]:
         """Columns that may hold outliers far beyond their other values: those of StudentT variables."""
-        radial = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
-        return [c for v in radial if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
+        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
+        return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
 
     def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
         """(n, elements) given values of a child."""

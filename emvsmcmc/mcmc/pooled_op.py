@@ -51,14 +51,14 @@ class PooledExpectation(Op):
         try:
             value, S = expect(self.plan, C)
         except Degenerate:
-            outputs = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
+            found = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
         else:
-            outputs = [np.asarray(value), S.N, -B @ S.M, S.S]
+            found = [np.asarray(value), S.N, -B @ S.M, S.S]
             if radial:
                 counts = S.S[self.plan.radial_tables].T
                 W = unexpected_logs(S.L, counts, C.nu)
-                outputs += [-np.einsum("krd,krde->kre", C.A, S.U), nu_gradient(W, counts, C.nu)]
-        for storage, x in zip(output_storage, outputs, strict=True):
+                found += [-np.einsum("krd,krde->kre", C.A, S.U), nu_gradient(W, counts, C.nu)]
+        for storage, x in zip(output_storage, found, strict=True):
             storage[0] = np.ascontiguousarray(x) if x.ndim else x
 
     def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:

@@ -202,8 +202,8 @@ def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.nd
     """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
     holes; and what that is in words).
     """
-    domain = distribution.family.support(**_deciding(problem, distribution, variable.dims))
-    return domain.contains(x), domain.description
+    found = distribution.family.support(**_deciding(problem, distribution, variable.dims))
+    return found.contains(x), found.description
 
 
 def _deciding(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -30,8 +30,8 @@ class Notation:
         """What an expression is indexed by, as written."""
         if isinstance(e, Index):
             n = len(e.index)
-            symbols = [self.symbols.get(str(i.name), str(i.name)) for i in e.index]
-            return list(dict.fromkeys(symbols + [self.symbols.get(d, d) for d in e.base.dims[n:] if _shown(d, drop)]))
+            found = [self.symbols.get(str(i.name), str(i.name)) for i in e.index]
+            return list(dict.fromkeys(found + [self.symbols.get(d, d) for d in e.base.dims[n:] if _shown(d, drop)]))
         if e.name is not None or isinstance(e, Constant):
             return [self.symbols.get(d, d) for d in e.dims if _shown(d, drop)]
         return list(dict.fromkeys(i for c in e.children for i in self.indices(c, drop)))

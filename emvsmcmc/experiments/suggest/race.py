@@ -197,13 +197,13 @@ def _next(course: Course, strategy: Strategy, fit: EMFit, chance: np.random.Gene
     hidden = np.flatnonzero(np.isnan(fit.problem.given[course.labels].array))
     if strategy == "random":
         return chance.choice(hidden, batch, replace=False)
-    suggestions = suggest(
+    found = suggest(
         fit.problem, batch if strategy == "suggested" else 1, labels=course.labels, by=by, methods=(method,),
         fit=fit if method == "em" else None, all_measures=False, random_seed=seed, progress=False, **course.options,
     )  # fmt: skip
     if strategy == "suggested":
-        return suggestions.chosen(method)
-    return hidden[np.argsort(suggestions.gains[by].values[0], kind="stable")[:batch]]
+        return found.chosen(method)
+    return hidden[np.argsort(found.gains[by].values[0], kind="stable")[:batch]]
 
 
 def _distance(everything: EMFit, fit: EMFit, target: Mapping[str, Any]) -> float:

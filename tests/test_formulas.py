@@ -1,13 +1,12 @@
 """docs/formulas.md against the classes: its tables are those of the code, and every cell of terms and messages is evaluated."""
 
-from math import inf, lgamma, log
-
 import numpy as np
 import pytest
 from formulas import PAGE, PRIVATE, cells, filled
+from scipy.special import gammaln, i0
 
 from emvsmcmc.families import ALL, BY_NAME, ConjugateFamily, Family, TableFamily, ValueFamily
-from emvsmcmc.families.support import Counts, Positive, Simplex
+from emvsmcmc.families.support import Counts, Simplex
 from emvsmcmc.spec import private_dims
 
 ROWS = {row[0]: row[1:] for row in cells("Terms")}
@@ -32,12 +31,12 @@ def test_a_change_is_noticed() -> None:
 
 
 def test_every_family_with_terms_has_its_row() -> None:
-    assert list(ROWS) == [f.name for f in TERMS]
+    assert sorted(ROWS) == sorted(f.name for f in TERMS)
     assert {name for name, _ in MESSAGES} == {f.name for f in ALL if isinstance(f, ConjugateFamily)}
 
 
 def values_of(family: Family) -> dict[str, np.ndarray]:
-    """A value of every argument: a number, or probabilities."""
+    """A value of every argument: a number, or probabilities; numbers that are read as bounds rise."""
     out = {}
     for i, (name, argument) in enumerate(family.arguments.items()):
         if isinstance(argument.support, Simplex):
@@ -47,13 +46,22 @@ def values_of(family: Family) -> dict[str, np.ndarray]:
     return out
 
 
-def points(family: Family) -> list[float]:
-    return [0.25, 1.5, 4.0] if isinstance(family.support(), Positive) else [0.0, 1.0] if family.indexes else [0.0, 1.0, 3.0]
+def points(family: Family, arguments: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Values that it may have; a vector each where its values are vectors."""
+    event = (3,) * family.event_dims
+    drawn = list(family.sample(np.random.default_rng(0), (4, *event), **arguments).astype(float))
+    return drawn + ([np.array(0.0), np.array(1.0)] if family.indexes or (isinstance(family, ValueFamily) and family.mass) else [])
 
 
-def evaluated(cell: str, x: float, arguments: dict[str, np.ndarray]) -> list[np.ndarray]:
-    known = {"log": np.vectorize(log), "lgamma": np.vectorize(lgamma), "inf": inf, "x": x, **arguments}
-    return [np.asarray(eval(text, known), dtype=float) for text in cell.split(";")]
+def evaluated(cell: str, x: np.ndarray, arguments: dict[str, np.ndarray]) -> list[np.ndarray]:
+    known = {"log": np.log, "exp": np.exp, "cos": np.cos, "sin": np.sin, "lgamma": gammaln, "I0": i0, "inf": np.inf, "pi": np.pi}
+    return [np.asarray(eval(text, known, {"x": x, **arguments}), dtype=float) for text in cell.split(";")]
+
+
+def assert_same(wanted: list[np.ndarray], ours: list[np.ndarray]) -> None:
+    assert len(wanted) == len(ours)
+    for a, b in zip(wanted, ours, strict=True):
+        np.testing.assert_allclose(a, np.broadcast_to(b, np.broadcast_shapes(np.shape(a), np.shape(b))), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("family", TERMS, ids=lambda f: f.name)
@@ -62,18 +70,31 @@ def test_terms_are_what_the_page_says(family: Family) -> None:
     arguments = values_of(family)
     assert bool(multipliers) == bool(tables) == isinstance(family, TableFamily)
     assert bool(at_value) == isinstance(family, ValueFamily)
-    for x in points(family):
+    for x in points(family, arguments):
         if isinstance(family, TableFamily):
             fixed = {k: v for k, v in arguments.items() if family.arguments[k].fixed}
             free = {k: v for k, v in arguments.items() if not family.arguments[k].fixed}
-            np.testing.assert_allclose(evaluated(multipliers, x, arguments), family.multipliers(np.array(x), **fixed), rtol=1e-14)
-            np.testing.assert_allclose(evaluated(tables, x, arguments), family.tables(np, **free), rtol=1e-14)
+            assert_same(evaluated(multipliers, x, arguments), family.multipliers(x, **fixed))
+            assert_same(evaluated(tables, x, arguments), family.tables(np, **free))
         if isinstance(family, ValueFamily):
-            value = None if family.counted is not None else np.array(x)
+            value = None if family.counted is not None else x
             given = {k: arguments[k] for k in family.value_reads}
-            np.testing.assert_allclose(
-                evaluated(at_value.removesuffix(LABELS), x, arguments)[0], family.at_value(np, value, **given), rtol=1e-14
-            )
+            assert_same(evaluated(at_value.removesuffix(LABELS), x, arguments), [family.at_value(np, value, **given)])
+
+
+@pytest.mark.parametrize("family", TERMS, ids=lambda f: f.name)
+def test_terms_add_up_to_the_textbook_density(family: Family) -> None:
+    multipliers, tables, at_value = ROWS[family.name]
+    arguments = values_of(family)
+    for x in points(family, arguments):
+        total = np.zeros(())
+        for cell, other in zip(multipliers.split(";"), tables.split(";"), strict=True) if multipliers else ():
+            total = total + evaluated(cell, x, arguments)[0] * evaluated(other, x, arguments)[0]
+        if at_value.endswith(LABELS):
+            total = total + evaluated(at_value.removesuffix(LABELS), x, arguments)[0][int(x)]
+        elif at_value:
+            total = total + evaluated(at_value, x, arguments)[0]
+        np.testing.assert_allclose(total.sum(), family.logpdf(x, **arguments).sum(), rtol=1e-10)
 
 
 @pytest.mark.parametrize(("name", "argument"), MESSAGES)
@@ -90,7 +111,7 @@ def test_messages_are_what_the_page_says(name: str, argument: str) -> None:
     cell = MESSAGES[name, argument]
     if cell.endswith(LABELS):
         known = {"s": lambda _: sums[0]}
-    wanted = [eval(text, {"x": None, **known}) for text in cell.removesuffix(LABELS).split(";")]
+    wanted = [eval(text, {"x": None, **others, **known}) for text in cell.removesuffix(LABELS).split(";")]
     for ours, theirs in zip(wanted, family.message(argument, sums, **others), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

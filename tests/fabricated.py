@@ -19,6 +19,7 @@ from emvsmcmc.comparison.verdict import SUFFICES, Verdict
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.invariance.axes import positions, rotations, turned
 from emvsmcmc.invariance.labels import exchangeable
+from emvsmcmc.mcmc.options import NUTSOptions
 
 CHAINS, DRAWS = 2, 60
 
@@ -59,7 +60,7 @@ def fabricate(problem: ev.Problem, name: str = "some_model") -> Comparison:
     done = SimpleNamespace(
         posterior=raw, sample_stats=stats, log_likelihood=None, compile_seconds=1.2, sampling_seconds=0.5, whitened=True
     )
-    tree = run._tree(problem, em.plan, done, found, aligned, 7)
+    tree = run._tree(problem, em.plan, done, found, aligned, NUTSOptions(random_seed=7))
     tree.attrs |= {"likelihood": "fused", "marginalize": "all", "init": "em", "recovery_seconds": 0.1}
     verdict = Verdict(SUFFICES, ("largest gap 0.02 posterior sd (mean[0])", "k-hat 0.31"))
     contract = Contract({"EM": em.log_likelihood, "textbook density": em.log_likelihood}, 2e-14, CHAINS * DRAWS)

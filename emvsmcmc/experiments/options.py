@@ -19,7 +19,7 @@ By = Literal["log_score", "information", "log_determinant"]
 Strategy = Literal["suggested", "random", "reversed"]
 FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 REPLICATES = 39  # the fewest whose least and greatest are the ends of a 95% interval
-# what an experiment repeats hundreds of times: fewer draws than a fit, and a tolerance in nats far below what another mask changes
+# what an experiment repeats hundreds of times: fewer draws than a fit, and a tolerance in nats that no other mask would notice
 LABELS_EM, LABELS_NUTS = EMOptions(starts=10, tol=1e-8), NUTSOptions(draws=250, tune=250, chains=2)
 CALIBRATION_EM, CALIBRATION_NUTS = EMOptions(starts=10), NUTSOptions(draws=250, tune=200, chains=2)
 SUGGEST_EM, SUGGEST_NUTS = EMOptions(objective="map", starts=8), NUTSOptions(draws=500, tune=500, chains=2)

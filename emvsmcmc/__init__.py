@@ -1,24 +1,25 @@
 """emvsmcmc: declare a latent-variable model once, fit it by EM and by MCMC, and learn whether the point estimate would do.
 
-Nothing heavy is imported here: PyMC, numba and matplotlib load when they are first needed.
+Nothing heavy is imported here: PyMC, numba and matplotlib load when they are first needed. What there is follows from the lists
+below and from `families.ALL`; `__init__.pyi` says it to type checkers, and `tests/stub.py` writes that.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import errors
 from .errors import Status
+from .spec.habits import pymc_name
 from .version import __version__
 
 _WHERE = {
     "spec.model": ["Spec"],
-    "spec.expression": ["Data", "constant", "dot", "exp", "sqrt"],
-    "spec.variable": [
-        "Normal", "MvNormal", "Categorical", "Bernoulli", "Binomial", "Poisson", "Exponential", "Dirac", "Dirichlet", "Beta",
-        "StudentT", "Uniform", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "InverseWishart", "LKJCov", "Switch",
-    ],
+    "spec.deterministic": ["Deterministic"],
+    "spec.expression": ["Data", "constant"],
+    "spec.math": ["dot", "exp", "sqrt"],
+    "spec.variable": ["Switch"],
     "problem.condition": ["condition"],
     "problem.problem": ["Problem"],
     "simulation": ["simulate"],
@@ -34,52 +35,27 @@ _WHERE = {
     "experiments.suggest.suggest": ["suggest"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-__all__ = [*_MODULE_OF, "Status", "errors"]
-
-if TYPE_CHECKING:
-    from .comparison.choice.choose import Choice, choose
-    from .comparison.result import Comparison
-    from .comparison.run import compare, fit_mcmc
-    from .em.fit import fit_em
-    from .em.result import EMFit
-    from .experiments.calibration.calibrate import calibrate
-    from .experiments.labels.semisupervised import semisupervised
-    from .experiments.suggest.suggest import suggest
-    from .mcmc.model import to_pymc
-    from .mcmc.recover import recover
-    from .problem.condition import condition
-    from .problem.problem import Problem
-    from .simulation import simulate
-    from .spec.expression import Data, constant, dot, exp, sqrt
-    from .spec.model import Spec
-    from .spec.variable import (
-        Bernoulli,
-        Beta,
-        Binomial,
-        Categorical,
-        Dirac,
-        Dirichlet,
-        Exponential,
-        Gamma,
-        HalfCauchy,
-        HalfNormal,
-        InverseGamma,
-        InverseWishart,
-        LKJCov,
-        MvNormal,
-        Normal,
-        Poisson,
-        StudentT,
-        Switch,
-        Uniform,
-    )
+_MODULES = {"math": "spec.math"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
+    if name == "__all__":
+        return [*_MODULE_OF, *_MODULES, "Status", "errors", *_constructors()]
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULE_OF:
         return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if (constructor := _constructors().get(name)) is not None:
+        return constructor
+    raise AttributeError(pymc_name(name, __getattr__("__all__")))
+
+
+def _constructors() -> Any:
+    """{name: constructor} of every family. Not imported at the top: the command line answers faster without."""
+    return import_module(".spec.constructors", __name__).CONSTRUCTORS
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__getattr__("__all__")])

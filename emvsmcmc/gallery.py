@@ -27,8 +27,8 @@ from types import ModuleType
 from typing import Any
 
 from .errors import BadFile, BadInput, EmvsmcmcError, MissingData, NotAModel
+from .problem.chunked import AnyProblem
 from .problem.condition import condition
-from .problem.problem import Problem
 from .spec.model import Spec
 
 HERE = Path(__file__).resolve()
@@ -83,7 +83,7 @@ class Model:
             )
         return self._run("data", make, _accepted(make, options))
 
-    def problem(self, data: Any = None, weights: Any = None, ignore_extra: bool = True, **options: Any) -> Problem:
+    def problem(self, data: Any = None, weights: Any = None, ignore_extra: bool = True, **options: Any) -> AnyProblem:
         """The spec conditioned on `data`, by default those of the model. Row weights come from the column that the file names as
         WEIGHTS where the data have it. Raises what `condition` raises."""
         spec = self.spec(**options)

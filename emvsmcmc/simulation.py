@@ -19,7 +19,7 @@ from .problem.problem import Problem
 from .problem.read import read
 from .seed import checked_seed
 from .spec.arguments import argument_values
-from .spec.evaluate import Environment
+from .spec.evaluate import Environment, value_of
 from .spec.model import Spec
 from .spec.named import Named
 from .spec.private_dims import SAMPLE
@@ -46,7 +46,8 @@ def simulate(
 
     Returns
     -------
-    Dataset with one variable for each variable and covariate of the spec, in its dims and coords; discrete ones as codes.
+    Dataset with one variable for each variable, covariate and named function of parameters (`ev.Deterministic`) of the spec, in
+    its dims and coords; discrete ones as codes.
 
     Raises
     ------
@@ -87,6 +88,10 @@ def simulate(
     drawn = _draw_all(problem, Environment({**problem.covariates, **given}), list(spec.variables.values()), rng, 1)
     out = {k: (drawn[k].dims[1:], drawn[k].array[0]) for k in spec.variables}
     out |= {k: (x.dims, x.array) for k, x in problem.covariates.items()}
+    env = Environment({k: Named(x.array[0], x.dims[1:]) for k, x in drawn.items()})
+    for d in spec.deterministics.values():
+        shape = tuple(problem.sizes[x] for x in d.dims)
+        out[d.name] = (d.dims, np.broadcast_to(value_of(d.expression, env).to(d.dims), shape))
     return xr.Dataset(out, coords=_coords(problem, {d for dims, _ in out.values() for d in dims}))
 
 

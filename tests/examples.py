@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from continuous import CONTINUOUS
+from count_examples import COUNTS
 from factors import FACTORS
+from t_vectors import T_VECTORS
 
 import emvsmcmc as ev
 
@@ -384,4 +387,7 @@ EXAMPLES: dict[str, Example] = {
     "t_mixture": Example(t_mixture, conjugate=False),
     "group_effects": Example(group_effects),
 }
+EXAMPLES |= {name: Example(build, conjugate=conjugate) for name, (build, conjugate) in T_VECTORS.items()}
 EXAMPLES |= {name: Example(build, gaussian_hidden=True) for name, (build, _, _) in FACTORS.items()}
+for members in (COUNTS, CONTINUOUS):
+    EXAMPLES |= {name: Example(build, conjugate=conjugate) for name, (build, conjugate) in members.items()}

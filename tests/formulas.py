@@ -25,6 +25,8 @@ PRIVATE = {  # what a name or a function of private_dims gives, shown for a late
     "BATCH": private_dims.BATCH,
     "LEVELS": private_dims.LEVELS,
     "SAMPLE": private_dims.SAMPLE,
+    "DRAW": private_dims.DRAW,
+    "REPLICATE": private_dims.REPLICATE,
     "DISTINCT": f"{private_dims.DISTINCT}error",
     "WEIGHTS": private_dims.WEIGHTS,
     "configuration_dim": private_dims.configuration_dim("z"),

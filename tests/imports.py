@@ -71,7 +71,6 @@ HOME = {  # library -> the rooms, with their sub-rooms, that may import it
 HEAVY = ("pymc", "pytensor", "nutpie", "numba", "matplotlib", *ARVIZ)
 SLOW = ("numpy", "scipy", "pandas", "xarray")  # half a second each: `import emvsmcmc` and `--help` do not wait for them either
 AT_ONCE = ("", "cli", "cli.commands")  # rooms that are there at once: the front door and the command line
-REBUILT = "emvsmcmc.expect."  # its files still import one another in circles; the law holds everywhere else
 OPTIONAL = ("dask", "distributed", "cloudpickle", "pyarrow")  # not everybody has them
 
 

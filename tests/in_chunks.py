@@ -14,9 +14,9 @@ import numpy as np
 import emvsmcmc as ev
 from emvsmcmc.expect.store import memory
 from emvsmcmc.problem import blocks as block
-from emvsmcmc.problem import chunked as chunks
+from emvsmcmc.problem import survey
 
-CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, chunks.SAMPLE_ROWS, memory.COMPILED_FROM
+CELLS, SAMPLE_ROWS, COMPILED_FROM = block.CELLS, survey.SAMPLE_ROWS, memory.COMPILED_FROM
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def engine(sample: int | None = None, compiled: bool = False, merge: bool = Fals
     with (
         dask.config.set(scheduler="synchronous"),
         mock.patch.object(block, "CELLS", CELLS if merge else 1),
-        mock.patch.object(chunks, "SAMPLE_ROWS", SAMPLE_ROWS if sample is None else sample),
+        mock.patch.object(survey, "SAMPLE_ROWS", SAMPLE_ROWS if sample is None else sample),
         mock.patch.object(memory, "COMPILED_FROM", 1 if compiled else COMPILED_FROM),
     ):
         yield

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 VAGUE = ("found", "told", "said")  # a value has a noun: what it holds, not how it came
-NO_DIMS = ("path.stem", "declared", "name")  # what may be asked whether it starts with an underscore: names and files
+NO_DIMS = ("path.stem", "declared", "name", "_name")  # what may be asked whether it starts with an underscore: names and files
 
 
 def spelled_dims(source: str) -> list[int]:

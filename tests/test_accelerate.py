@@ -17,6 +17,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.run import Run
 from emvsmcmc.em.starts import random_start
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.spec.evaluate import Environment
@@ -28,7 +29,7 @@ SLOW = 130  # passes of plain EM, on average over starts, from which a gallery m
 def planned(name: str) -> tuple[Plan, MStep]:
     model = gallery.load(name)
     plan = make_plan(ev.condition(model.spec(), model.data()))
-    return plan, MStep(plan, False)
+    return plan, MStep(plan, ML)
 
 
 def run(name: str, seed: int, accelerated: bool) -> Run:

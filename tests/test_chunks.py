@@ -17,6 +17,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import MAP
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
@@ -25,12 +26,15 @@ from emvsmcmc.expect.store import chunks
 from emvsmcmc.expect.store.chunks import chunked_plan
 
 CLOSE = 1e-10
+# Newton's step ends where 1e-13 nats are left to gain, at parameters that are off by the root of that; far from the optimum the
+# path tells by how much
+STEPPED = {"gamma_mixture": 1e-5, "beta_mixture": 1e-5}
 
 
 def start(problem: ev.Problem) -> tuple[Plan, dict[str, np.ndarray]]:
     """A plan in memory, and parameter values like any other."""
     plan = make_plan(problem)
-    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    env = random_start(plan, MStep(plan, MAP), np.random.default_rng(3))
     return plan, {v.label: env.values[v.label].array for v in plan.parameters}
 
 
@@ -82,7 +86,7 @@ def test_a_sample_is_only_a_start(name: str) -> None:
             value, S = expect(plan, coefficients(plan, env))
             chart = Coordinates(plan, env)
             units = np.concatenate([b.unit[b.free] for b in chart.blocks])
-            found.append((value, chart.score(chart.pack(env), S, True) / units))
+            found.append((value, chart.score(chart.pack(env), S, MAP) / units))
         if problem.n > 20:
             assert parts.sample.problem.n < problem.n
         assert np.isclose(parts.problem.weights.sum(), problem.weights.sum(), rtol=1e-12)
@@ -100,11 +104,12 @@ def test_fits_are_the_same(name: str) -> None:
     with engine():
         parts = ev.fit_em(chunked(problem, 23), "map", **options)
     assert (parts.status, parts.iterations, parts.n_parameters) == (whole.status, whole.iterations, whole.n_parameters)
-    assert difference(whole.path, parts.path) < CLOSE
-    assert abs(whole.bic - parts.bic) < CLOSE * abs(whole.bic)
+    close = STEPPED.get(name, CLOSE)
+    assert difference(whole.path, parts.path) < close
+    assert abs(whole.bic - parts.bic) < close * abs(whole.bic)
     for parameter in whole.estimate:
         # a mean's last digits are lost where EM creeps: the path's rounding, not the statistics', sets the difference
-        assert difference(whole.estimate[parameter], parts.estimate[parameter]) < CLOSE
+        assert difference(whole.estimate[parameter], parts.estimate[parameter]) < close
 
 
 @pytest.mark.parametrize("name", ["partial_labels", "missing_cells", "one_factor", "t_mixture", "exposure"])

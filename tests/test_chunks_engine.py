@@ -31,6 +31,8 @@ from emvsmcmc.expect.rows import expect
 from emvsmcmc.expect.store.chunks import chunked_plan
 from emvsmcmc.expect.store.journal import PASSES, Journal, parameters_kept
 from emvsmcmc.problem import blocks as block
+from emvsmcmc.problem.chunked import ChunkedProblem
+from emvsmcmc.problem.conditioned import Conditioned
 
 X, Z = normal_data(60)
 
@@ -178,6 +180,31 @@ def test_what_needs_rows_in_memory_says_so(what: str) -> None:
     """Never an answer from the sample alone."""
     with pytest.raises(errors.NotInMemory, match="compute"):
         NEEDS_ROWS[what](chunked(EXAMPLES["normal_mixture"].build(), 13))
+
+
+def members(kind: type) -> set[str]:
+    """Public names of a class and its fields."""
+    return {name for name in (*vars(kind), *getattr(kind, "__annotations__", ())) if not name.startswith("_")}
+
+
+def test_what_both_problems_have_is_written_down() -> None:
+    """Rows in chunks answer alike to what `Conditioned` lists; whatever else a Problem has, they refuse by name."""
+    problem = EXAMPLES["partial_labels"].build()
+    lazy = chunked(problem, 13)
+    common = members(Conditioned)
+    assert common <= members(ev.Problem) & members(ChunkedProblem)
+    for name in ("roles", "plate", "n", "observations", "sizes", "parameters", "row_variables"):
+        assert getattr(lazy, name) == getattr(problem, name), name
+    for v in problem.spec.variables.values():
+        assert lazy.shape(v) == problem.shape(v)
+        if v.discrete:
+            assert (lazy.levels(v), lazy.level_labels(v)) == (problem.levels(v), problem.level_labels(v))
+    assert lazy.entry("mean", ("component",), (1,)) == problem.entry("mean", ("component",), (1,))
+    rest = members(ev.Problem) - common
+    assert {"given", "weights", "evidence", "heard"} <= rest
+    for name in rest:
+        with pytest.raises(errors.NotInMemory, match=name):
+            getattr(lazy, name)
 
 
 def test_options_that_need_other_rows_are_refused(tmp_path: Path) -> None:

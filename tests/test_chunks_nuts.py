@@ -15,6 +15,7 @@ import emvsmcmc as ev
 from emvsmcmc import errors
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect, reference_points
@@ -59,7 +60,7 @@ def test_the_gradient_is_the_score_of_the_rows_in_memory(name: str) -> None:
     C = coefficients(whole, env)
     value, S = expect(whole, C)
     chart = Coordinates(whole, env)
-    score = chart.score(chart.pack(env), S, False)
+    score = chart.score(chart.pack(env), S, ML)
     parts = chunked_plan(chunked(problem, 7))
     for rho in (S.rho, reference_points(S)):
         found, slope = performed(PooledExpectation(parts, rho), parts, values)

@@ -10,6 +10,7 @@ import emvsmcmc as ev
 from emvsmcmc import gallery
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
+from emvsmcmc.expect import objective
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.layout import Statistics
 from emvsmcmc.expect.plan import Plan
@@ -266,12 +267,12 @@ def test_it_shows_itself_in_a_console() -> None:
 
 
 @pytest.mark.parametrize("name", list(SPECS))
-@pytest.mark.parametrize("prior", [False, True], ids=["ml", "map"])
-def test_the_steps_are_those_that_em_compiled(name: str, prior: bool) -> None:
+@pytest.mark.parametrize(("goal", "heading"), [(objective.ML, ML), (objective.MAP, MAP)], ids=["ml", "map"])
+def test_the_steps_are_those_that_em_compiled(name: str, goal: objective.Objective, heading: str) -> None:
     """Every parameter stands under the kind of step that its compiled M-step takes."""
     spec = SPECS[name]()
-    text = section(str(spec.explain()), MAP if prior else ML)
-    step = MStep(make_plan(tiny_problem(spec)), prior)
+    text = section(str(spec.explain()), heading)
+    step = MStep(make_plan(tiny_problem(spec)), goal)
     titles = [line.split(". ", 1)[1] for line in text.splitlines() if re.match(r" *\d+\. ", line)]
     kinds = {}
     for title in titles:
@@ -287,7 +288,7 @@ def test_the_steps_are_those_that_em_compiled(name: str, prior: bool) -> None:
 
 
 def statistics(plan: Plan) -> tuple[Environment, Statistics]:
-    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    env = random_start(plan, MStep(plan, objective.MAP), np.random.default_rng(3))
     return env, expect(plan, coefficients(plan, env))[1]
 
 
@@ -297,13 +298,13 @@ def statistics(plan: Plan) -> tuple[Environment, Statistics]:
 def test_a_weighted_mean_does_not_depend_on_scales(name: str) -> None:
     """That is what the words claim; a regression under several precisions does depend on them."""
     plan = make_plan(tiny_problem(SPECS[name]()))
-    view, step = View(plan), MStep(plan, False)
+    view, step = View(plan), MStep(plan, objective.ML)
     env, S = statistics(plan)
     for regression in step.regressions:
-        first = regression.solve(env, S, False)
-        second = regression.solve(_other_scales(plan, env), S, False)
+        first = regression.solve(env, S, objective.ML)
+        second = regression.solve(_other_scales(plan, env), S, objective.ML)
         change = max(np.abs(first[k] - second[k]).max() for k in first)
-        if "weighted mean" in mean_step(view, regression, False)[0]:
+        if "weighted mean" in mean_step(view, regression, objective.ML)[0]:
             assert change < 1e-9
         elif name in ("counts",):
             assert change > 1e-6

@@ -3,156 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from family_cases import CASES, COV, P3, Case, lkj_log_density
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
 
-from emvsmcmc.families import ALL, BY_NAME, ConjugateFamily, Family, GaussianFamily, Prior, TableFamily, ValueFamily
+from emvsmcmc.families import (
+    ALL,
+    BY_NAME,
+    CollapsingFamily,
+    ConjugateFamily,
+    Family,
+    GaussianFamily,
+    Prior,
+    TableFamily,
+    ValueFamily,
+)
 from emvsmcmc.families.kinds import COVARIANCE, PROBABILITIES, PROBABILITY, RATE, SIGMA, VARIANCE, ConjugateKind, Kind
-from emvsmcmc.families.support import whitener
+from emvsmcmc.families.support import Interval, whitener
 
-COV = np.array([[2.0, 0.6, -0.3], [0.6, 1.0, 0.2], [-0.3, 0.2, 0.7]])
-MATRICES = np.stack([COV, np.eye(3), 0.3 * COV + 0.1 * np.eye(3)])
-P3 = np.array([0.2, 0.5, 0.3])
 DRAWS = 20_000
 STEP = 1e-30  # of the complex step
-Moment = tuple[Callable[[np.ndarray], np.ndarray], Any]  # (statistic of draws (size, *shape), its expectation)
-
-
-@dataclass(frozen=True)
-class Case:
-    """Arguments, some values, their log density as somebody else computes it, and what draws should average to."""
-
-    arguments: dict[str, Any]
-    values: np.ndarray
-    reference: np.ndarray
-    moments: list[Moment] = field(default_factory=list)
-    shape: tuple[int, ...] = ()  # of one value
-
-
-def scipy_case(distribution: Any, values: list[float], **arguments: float) -> Case:
-    x = np.array(values)
-    density = (
-        distribution.logpmf(x)
-        if hasattr(distribution.dist, "_pmf") and hasattr(distribution, "logpmf")
-        else distribution.logpdf(x)
-    )
-    mean, variance = (float(m) for m in distribution.stats("mv"))
-    moments: list[Moment] = [(lambda x: x, mean), (lambda x: (x - mean) ** 2, variance)]
-    return Case(arguments, x, density, moments if np.isfinite([mean, variance]).all() else [])
-
-
-def lkj_log_density(x: np.ndarray, eta: float, scale: float) -> np.ndarray:
-    """LKJ(eta) correlations and HalfNormal(scale) deviations, carried to the matrix by the Jacobian 2^p prod s^p.
-
-    Z = prod_k pi^(k/2) Gamma(eta + (p - 1 - k)/2) / Gamma(eta + (p - 1)/2), another form than the package's.
-    """
-    p = x.shape[-1]
-    s = np.sqrt(np.diagonal(x, axis1=-2, axis2=-1))
-    correlation = x / (s[..., :, None] * s[..., None, :])
-    k = np.arange(1, p)
-    log_z = (k / 2 * np.log(np.pi) + gammaln(eta + (p - 1 - k) / 2) - gammaln(eta + (p - 1) / 2)).sum()
-    deviations = (stats.halfnorm(scale=scale).logpdf(s) - p * np.log(s) - np.log(2)).sum(-1)
-    return (eta - 1) * np.log(np.linalg.det(correlation)) - log_z + deviations
-
-
-def indicator(k: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: (x == k).astype(float)
-
-
-CASES: dict[str, list[Case]] = {
-    "Normal": [
-        scipy_case(stats.norm(1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], mu=1.5, sigma=2.0),
-        scipy_case(stats.norm(1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], mu=1.5, variance=4.0),
-    ],
-    "MvNormal": [
-        Case(
-            {"mu": np.array([1.0, 0.0, -2.0]), "cov": COV},
-            np.array([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [4.0, -1.0, 3.0]]),
-            stats.multivariate_normal([1.0, 0.0, -2.0], COV).logpdf([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [4.0, -1.0, 3.0]]),
-            [
-                (lambda x: x, [1.0, 0.0, -2.0]),
-                (lambda x: (x - [1, 0, -2])[:, :, None] * (x - [1, 0, -2])[:, None, :], COV),
-            ],
-            (3,),
-        )
-    ],
-    "StudentT": [
-        scipy_case(stats.t(9.0, 1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], nu=9.0, mu=1.5, sigma=2.0),
-        # without a variance: quantiles instead
-        Case(
-            {"nu": 1.5, "mu": 0.0, "sigma": 2.0},
-            np.array([-300.0, 0.0, 1e6]),
-            stats.t.logpdf([-300.0, 0.0, 1e6], 1.5, scale=2.0),
-            [(lambda x, q=q: (x < stats.t.ppf(q, 1.5, scale=2.0)).astype(float), q) for q in (0.1, 0.25, 0.9)],
-        ),
-        scipy_case(stats.t(50.0, 1.5, 2.0), [-3.0, 0.0, 1.5, 80.0], nu=50.0, mu=1.5, sigma=2.0),
-    ],
-    "Categorical": [Case({"p": P3}, np.array([0, 1, 2]), np.log(P3), [(indicator(k), P3[k]) for k in range(3)])],
-    "Bernoulli": [scipy_case(stats.bernoulli(0.3), [0, 1], p=0.3)],
-    "Binomial": [scipy_case(stats.binom(7, 0.3), [0, 1, 5, 7], n=7, p=0.3), scipy_case(stats.binom(7, 1.0), [7], n=7, p=1.0)],
-    "Poisson": [scipy_case(stats.poisson(3.5), [0, 1, 4, 50], mu=3.5)],
-    "Exponential": [scipy_case(stats.expon(scale=1 / 0.7), [0.0, 0.2, 9.0], lam=0.7)],
-    "Dirac": [Case({"c": 2.0}, np.array([2.0, 1.0]), np.array([0.0, -np.inf]), [(lambda x: x, 2.0)])],
-    "Dirichlet": [
-        Case(
-            {"a": np.array([0.8, 2.0, 4.0])},
-            np.array([[0.2, 0.5, 0.3], [0.01, 0.01, 0.98]]),
-            stats.dirichlet([0.8, 2.0, 4.0]).logpdf(np.array([[0.2, 0.5, 0.3], [0.01, 0.01, 0.98]]).T),
-            [
-                (lambda x: x, np.array([0.8, 2, 4]) / 6.8),
-                (lambda x: (x - np.array([0.8, 2, 4]) / 6.8) ** 2, stats.dirichlet([0.8, 2, 4]).var()),
-            ],
-            (3,),
-        )
-    ],
-    "Beta": [scipy_case(stats.beta(2.5, 1.2), [0.01, 0.5, 0.99], alpha=2.5, beta=1.2)],
-    "Uniform": [scipy_case(stats.uniform(-1, 4), [-1.0, 0.0, 2.9], lower=-1.0, upper=3.0)],
-    "Gamma": [scipy_case(stats.gamma(2.5, scale=1 / 0.4), [0.1, 3.0, 30.0], alpha=2.5, beta=0.4)],
-    "InverseGamma": [scipy_case(stats.invgamma(9.0, scale=4.0), [0.1, 0.5, 3.0], alpha=9.0, beta=4.0)],
-    "HalfNormal": [scipy_case(stats.halfnorm(scale=2.5), [0.01, 2.0, 9.0], sigma=2.5)],
-    "HalfCauchy": [
-        # without moments: quartiles instead
-        Case(
-            {"beta": 1.5},
-            np.array([0.01, 1.5, 99.0]),
-            stats.halfcauchy(scale=1.5).logpdf([0.01, 1.5, 99.0]),
-            [(lambda x, q=q: (x < stats.halfcauchy(scale=1.5).ppf(q)).astype(float), q) for q in (0.25, 0.5, 0.75)],
-        )
-    ],
-    "InverseWishart": [
-        Case(
-            {"nu": 14.0, "scale": 5 * COV},
-            MATRICES,
-            np.array([stats.invwishart(14, 5 * COV).logpdf(m) for m in MATRICES]),
-            [
-                (lambda x: x, 5 * COV / (14 - 3 - 1)),
-                (lambda x: x[:, [0], [0]] ** 2, stats.invwishart(14, 5 * COV).var()[0, 0] + 1.0),
-            ],
-            (3, 3),
-        )
-    ],
-    "LKJCov": [
-        Case(
-            {"eta": 2.5, "sd": (BY_NAME["HalfNormal"], {"sigma": 2.0})},
-            MATRICES,
-            lkj_log_density(MATRICES, 2.5, 2.0),
-            # a correlation is Beta(b, b) on (-1, 1) with b = eta + p/2 - 1 = 3
-            [
-                (lambda x: x[:, 0, 1] / np.sqrt(x[:, 0, 0] * x[:, 1, 1]), 0.0),
-                (lambda x: x[:, 1, 2] ** 2 / (x[:, 1, 1] * x[:, 2, 2]), 1 / 7),
-                (lambda x: x[:, 0, 0], 4.0),
-            ],
-            (3, 3),
-        )
-    ],
-}
 EVERY = [pytest.param(family, case, id=f"{family.name}-{i}") for family in ALL for i, case in enumerate(CASES[family.name])]
 PRIORS = [p for p in EVERY if isinstance(p.values[0], Prior)]
 TABLES = [p for p in EVERY if isinstance(p.values[0], TableFamily | ValueFamily)]
@@ -242,12 +115,13 @@ def terms(family: Any, case: Case) -> list[np.ndarray]:
     """What a child adds to the log density of each value: multipliers times tables, and the term at the value."""
     estimated, fixed = split(family, case)
     x, out = case.values.astype(float), []
+    event = tuple(range(-family.event_dims, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         if isinstance(family, TableFamily):
             tables, multipliers = family.tables(np, **estimated), family.multipliers(x, **fixed)
             assert len(tables) == len(multipliers)
             # tables are looked up, never 0 x -inf
-            out += [m * np.where(m == 0, 0.0, t) for m, t in zip(multipliers, tables, strict=True)]
+            out += [(m * np.where(m == 0, 0.0, t)).sum(event) for m, t in zip(multipliers, tables, strict=True)]
         if isinstance(family, ValueFamily):
             reads = {k: v for k, v in (estimated | fixed).items() if k in family.value_reads}
             at = family.at_value(np, None if family.counted is not None else x, **reads)
@@ -293,9 +167,43 @@ def test_a_missing_value_multiplies_nothing(family: Any, case: Case) -> None:
     """The constant of the missing count included."""
     _, fixed = split(family, case)
     if isinstance(family, TableFamily):
-        for multiplier in family.multipliers(np.array([np.nan, case.values[-1]]), **fixed):
-            assert multiplier.shape == (2,)
-            assert multiplier[0] == 0
+        x = np.stack([np.full(case.shape, np.nan), case.values[-1]])
+        for multiplier in family.multipliers(x, **fixed):
+            assert multiplier.shape == (2, *case.shape)
+            assert not multiplier[0].any()
+
+
+COLLAPSING = [p for p in TABLES if isinstance(p.values[0], CollapsingFamily)]
+
+
+@pytest.mark.parametrize(("family", "case"), COLLAPSING)
+def test_values_at_an_end_of_the_set_have_no_finite_density(family: Any, case: Case) -> None:
+    """Where the family says so, the boundary is -inf for the oracle and inside the closed set only."""
+    support = family.support(**case.arguments)
+    ends = np.array([0.0, 1.0]) if isinstance(support, Interval) and support.upper == 1 else np.array([0.0])
+    if not family.open_support:
+        assert np.isfinite(family.logpdf(ends, **case.arguments)).all()
+        return
+    assert support.contains(ends).all()
+    assert not support.interior(ends).any()
+    assert np.isneginf(family.logpdf(ends, **case.arguments)).all()
+
+
+@pytest.mark.parametrize(("family", "case"), COLLAPSING)
+def test_the_relative_deviation_is_that_of_draws(family: Any, case: Case) -> None:
+    """Of a narrow distribution: that of the values, of their logarithm or angle, over the size of them."""
+    narrow = {
+        "Gamma": {"alpha": 1e6, "beta": 3e5},
+        "InverseGamma": {"alpha": 1e6, "beta": 3e5},
+        "Beta": {"alpha": 4e5, "beta": 6e5},
+        "LogNormal": {"mu": 0.0, "sigma": 1e-3},
+        "Weibull": {"alpha": 1e3, "beta": 7.0},
+        "VonMises": {"mu": 1.0, "kappa": 1e6},
+    }[family.name]
+    x = family.sample(seed(family.name), (DRAWS,), **narrow)
+    size = np.sqrt(x.mean() * (1 - x.mean())) if family.name == "Beta" else 1.0 if family.name == "VonMises" else x.mean()
+    found = family.relative_deviation(**{k: np.asarray(v) for k, v in narrow.items()})
+    np.testing.assert_allclose(found, x.std() / size, rtol=0.03)
 
 
 def natural_form(kind: Kind, messages: Any, x: np.ndarray) -> float:
@@ -395,11 +303,12 @@ def test_messages_are_the_likelihood(family: Any, case: Case) -> None:
     for key in keys:
         others = {k: v for k, v in estimated.items() if k != key}
         if isinstance(family, TableFamily):
-            statistics = [m.sum() for m in family.multipliers(x, **fixed)]
+            statistics = [m.sum(0) for m in family.multipliers(x, **fixed)]
         else:
             statistics = [np.bincount(x.astype(int), minlength=3 if family.counted is not None else 2).astype(float)]
         message = family.message(key, statistics, **others)
-        probe: list[Any] = [0.2, 0.55, 0.9] if family.counted is None else [P3, np.full(3, 1 / 3), P3[::-1]]
+        simplex = family.arguments[key].kind is PROBABILITIES
+        probe: list[Any] = [P3, np.full(3, 1 / 3), P3[::-1]] if simplex else [0.2, 0.55, 0.9]
         forms = np.array([np.sum(natural_form(family.arguments[key].kind, message, np.asarray(v))) for v in probe])
         likelihood = np.array([family.logpdf(case.values, **fixed, **others, **{key: v}).sum() for v in probe])
         np.testing.assert_allclose(np.diff(forms), np.diff(likelihood), rtol=1e-9)

@@ -11,6 +11,7 @@ from emvsmcmc import density
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.invariance.labels import exchangeable
 
@@ -32,7 +33,7 @@ def test_labels_are_used_and_held(fraction: float) -> None:
     p = result.probability["group"].values
     assert (p[given, Z[given]] == 1).all()
     assert (p.argmax(axis=1) == Z).mean() > 0.95
-    start = random_start(result.plan, MStep(result.plan, False), np.random.default_rng(1))
+    start = random_start(result.plan, MStep(result.plan, ML), np.random.default_rng(1))
     if fraction:
         assert np.diff(start.values["mean"].array)[0] > 0  # the labelled classes start where their rows are
 

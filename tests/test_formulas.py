@@ -6,7 +6,8 @@ from formulas import PAGE, PRIVATE, cells, filled
 from scipy.special import gammaln, i0
 
 from emvsmcmc.families import ALL, BY_NAME, ConjugateFamily, Family, TableFamily, ValueFamily
-from emvsmcmc.families.support import Counts, Simplex
+from emvsmcmc.families.support import Simplex
+from emvsmcmc.families.uncharted import Counts
 from emvsmcmc.spec import private_dims
 
 ROWS = {row[0]: row[1:] for row in cells("Terms")}

@@ -11,6 +11,7 @@ from scipy.stats import norm
 import emvsmcmc as ev
 from emvsmcmc.em.information import observed_information
 from emvsmcmc.errors import BadInput, Degenerate, UnknownName
+from emvsmcmc.expect.objective import MAP, Objective
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.experiments.suggest import draws as gain_draws
 from emvsmcmc.experiments.suggest import information as gain_information
@@ -57,10 +58,10 @@ def fitted(case: str, objective: str = "map") -> tuple[ev.EMFit, str]:
     return ev.fit_em(build(), objective, starts=3, random_seed=0, progress=False), label  # type: ignore[arg-type]
 
 
-def information_at(problem: ev.Problem, fit: ev.EMFit, prior: bool) -> np.ndarray:
+def information_at(problem: ev.Problem, fit: ev.EMFit, objective: Objective) -> np.ndarray:
     plan = make_plan(problem)
     env = plan.environment({str(k): v.values for k, v in fit.estimate.data_vars.items()})
-    return observed_information(plan, env, None, prior)[1]
+    return observed_information(plan, env, None, objective)[1]
 
 
 def scaled(matrix: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -72,7 +73,7 @@ def scaled(matrix: np.ndarray, by: np.ndarray) -> np.ndarray:
 def test_information_of_a_label_is_what_relabelling_gives(case: str) -> None:
     """Every label of a row tried, the information differenced anew: its mean is I + F, and half its log determinant the gain."""
     fit, label = fitted(case)
-    before = information_at(fit.problem, fit, True)
+    before = information_at(fit.problem, fit, MAP)
     draws = {str(k): v.values[None] for k, v in fit.estimate.data_vars.items()}
     r = np.exp(gain_draws.label_log_probabilities(fit.plan, label, draws))[0]
     undecided = np.argsort(-gain_draws.entropy(r))[:4]
@@ -81,7 +82,7 @@ def test_information_of_a_label_is_what_relabelling_gives(case: str) -> None:
     for i, row in enumerate(undecided):
         w = fit.problem.weights[row]
         after = sum(
-            p * information_at(labelled(fit.problem, label, int(row), k), fit, True) for k, p in enumerate(r[row]) if p > 0
+            p * information_at(labelled(fit.problem, label, int(row), k), fit, MAP) for k, p in enumerate(r[row]) if p > 0
         )
         F = W[i] @ W[i].T
         np.testing.assert_allclose(scaled(before + w * F, before), scaled(after, before), atol=2e-6)
@@ -98,8 +99,8 @@ def test_one_likely_label_is_not_the_mean_over_labels() -> None:
     r = np.exp(gain_draws.label_log_probabilities(fit.plan, label, draws))[0]
     row = int(np.argmax(gain_draws.entropy(r)))
     W = gain_information.label_scores(fit, label, np.array([row]))[0]
-    before = information_at(fit.problem, fit, True)
-    after = information_at(labelled(fit.problem, label, row, int(r[row].argmax())), fit, True)
+    before = information_at(fit.problem, fit, MAP)
+    after = information_at(labelled(fit.problem, label, row, int(r[row].argmax())), fit, MAP)
     assert np.abs(scaled(before + W @ W.T, before) - scaled(after, before)).max() > 1e-3
 
 

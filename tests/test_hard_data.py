@@ -24,7 +24,7 @@ from emvsmcmc.cli.app import app
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.planner import make_plan
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.mcmc.model import build_model, log_posterior
 
 TIGHT = 1e-15  # nats still to gain: two fits then differ by less than 1e-7 standard errors
@@ -317,7 +317,7 @@ def test_a_row_without_values_changes_nothing(name: str) -> None:
         values["weight"] = np.array([0.3, 0.7])
     env, wide = plan.environment(values), wider.environment(values)
     expected, _ = expect(plan, coefficients(plan, env))
-    found, _, rows = expect(wider, coefficients(wider, wide), rows=True)
+    found, _, rows = expect_rows(wider, coefficients(wider, wide))
     assert found == pytest.approx(expected, rel=1e-12)
     assert rows.log_likelihood[-1] == pytest.approx(0.0, abs=1e-12)
     assert density.log_likelihood(other, {k: env.values[k] for k in values})[-1] == pytest.approx(0.0, abs=1e-12)

@@ -15,6 +15,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.options import EMOptions
 from emvsmcmc.em.run import Trail
 from emvsmcmc.em.steps import Steps
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.spec.named import Named
 
 
@@ -35,7 +36,7 @@ def heywood(scale: str) -> ev.Problem:
 def test_near_a_heywood_case_only_rounding_may_fall() -> None:
     """A thousandth of a millionth of a nat may; a millionth is a wrong M-step there as anywhere."""
     fit = ev.fit_em(heywood("sigma"), starts=1, random_seed=1, standard_errors=None)
-    steps = Steps(fit.plan, MStep(fit.plan, False), EMOptions(), Trail())
+    steps = Steps(fit.plan, MStep(fit.plan, ML), EMOptions(), Trail())
     away = fit.environment.having(values={**fit.environment.values, "sd": Named(np.array([0.3, 0.4, 0.8]), ("item",))})
     for env, allowed in ((fit.environment, 1e-9), (away, 1e-11)):
         here = steps.init(env).point

@@ -17,9 +17,10 @@ from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.layout import Statistics
+from emvsmcmc.expect.objective import MAP, ML, OBJECTIVES
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.families.kinds import PROBABILITIES, SIGMA
 from emvsmcmc.spec.evaluate import Environment
 
@@ -54,7 +55,7 @@ def test_log_likelihood_is_the_textbook_density(name: str) -> None:
         oracle = density.log_likelihood(plan.problem, {v.label: env.values[v.label] for v in plan.parameters})
         for rho in (None, reference(plan)):
             C = coefficients(plan, env, rho)
-            value, _, rows = expect(plan, C, rows=True)
+            value, _, rows = expect_rows(plan, C)
             assert np.allclose(rows.log_likelihood, oracle, rtol=1e-10, atol=1e-10)
             total = plan.problem.weights @ oracle
             assert abs(value - total) < 1e-9 * max(1, abs(total))
@@ -83,7 +84,7 @@ def test_statistics_are_the_gradient_and_the_score_is_exact(name: str) -> None:
     _, S = expect(plan, coefficients(plan, chart.unpack(u), rho))
     h = 1e-5
     differences = np.array([(objective(u + h * e) - objective(u - h * e)) / (2 * h) for e in np.eye(len(u))])
-    score = chart.score(u, S, prior=True)
+    score = chart.score(u, S, MAP)
     assert np.allclose(score, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
 
 
@@ -98,10 +99,10 @@ def test_monotone_and_stationary(name: str, objective: str, accelerate: bool) ->
     assert (np.diff(fit.path) > -1e-12 * max(1.0, problem.weights.sum(), abs(fit.path[-1]))).all()
     plan, env = fit.plan, fit.environment
     value, S = expect(plan, coefficients(plan, env))
-    value += float(log_prior(plan, env)) if objective == "map" else 0.0
+    value += float(OBJECTIVES[objective].log_prior(plan, env))
     assert value == pytest.approx(fit.objective_value, rel=1e-12)
     chart = Coordinates(plan, env)
-    score = chart.score(chart.pack(env), S, objective == "map")
+    score = chart.score(chart.pack(env), S, OBJECTIVES[objective])
     assert stationarity(score, fit.uncertainty.covariance) < 1e-5
 
 
@@ -148,8 +149,8 @@ class WrongMeans(MStep):
 def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
     """Negative control: each is close enough to pass a loose look at the objective, and far from stationary."""
     plan = plan_of("normal_mixture")
-    mstep = wrong(plan, False)
-    env = random_start(plan, MStep(plan, False), np.random.default_rng(0))
+    mstep = wrong(plan, ML)
+    env = random_start(plan, MStep(plan, ML), np.random.default_rng(0))
     try:
         env = Loop(plan, mstep, EMOptions(tol=1e-9, max_iter=500, accelerate=False)).run(env).environment
     except ev.errors.NotMonotone:
@@ -159,7 +160,7 @@ def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
     chart = Coordinates(plan, env)
     right = ev.fit_em(plan.problem, starts=2, random_seed=0)
     _, S = expect(plan, coefficients(plan, env))
-    assert stationarity(chart.score(chart.pack(env), S, False), right.uncertainty.covariance) > 1e-3
+    assert stationarity(chart.score(chart.pack(env), S, ML), right.uncertainty.covariance) > 1e-3
 
 
 @EVERY
@@ -167,21 +168,21 @@ def test_stationarity_catches_wrong_m_steps(wrong: type[MStep]) -> None:
 def test_closed_form_steps_maximise_q(name: str, objective: str) -> None:
     """Each block's update is the generic maximiser of Q over that block, the others at their newest values."""
     plan = plan_of(name)
-    prior = objective == "map"
-    mstep = MStep(plan, prior)
+    maximised = OBJECTIVES[objective]
+    mstep = MStep(plan, maximised)
     _, _, env = somewhere(plan, 5, 0.2)
     _, S = expect(plan, coefficients(plan, env))
     blocks = [{p.label for p in r.parameters} for r in mstep.regressions] + [{s.parameter.label} for s in mstep.look_ups]
     for names in blocks:
-        only = MStep(plan, prior)
+        only = MStep(plan, maximised)
         only.regressions = [r for r in only.regressions if {p.label for p in r.parameters} == names]
         only.look_ups = [s for s in only.look_ups if {s.parameter.label} == names]
         only.numeric = []
         closed = only(env, S)
         chart = Coordinates(plan, env, names)
-        generic = maximise(chart, S, prior).having(batch=None)
+        generic = maximise(chart, S, maximised).having(batch=None)
         q_closed, q_generic = (
-            Coordinates(plan, e, names).value(Coordinates(plan, e, names).pack(e), S, prior) for e in (closed, generic)
+            Coordinates(plan, e, names).value(Coordinates(plan, e, names).pack(e), S, maximised) for e in (closed, generic)
         )
         assert q_closed >= q_generic - 1e-9 * max(1, abs(q_generic)), names
         for n in names:
@@ -190,7 +191,7 @@ def test_closed_form_steps_maximise_q(name: str, objective: str) -> None:
 
 @EVERY
 def test_conjugate_slots_are_taken_as_closed_form(name: str) -> None:
-    mstep = MStep(plan_of(name), False)
+    mstep = MStep(plan_of(name), ML)
     assert bool(mstep.numeric) != EXAMPLES[name].conjugate
 
 

@@ -12,6 +12,7 @@ import pytest
 import emvsmcmc as ev
 from emvsmcmc import density
 from emvsmcmc.comparison.starting import names_by_chain, within_reach
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.invariance.labels import by_prior_alone, exchangeable
 
@@ -39,7 +40,7 @@ def fit(problem: ev.Problem, objective: str = "ml", **options) -> ev.EMFit:  # t
 def test_symmetries_of_the_likelihood_and_of_the_posterior_are_two_things() -> None:
     plan = make_plan(faithful([50, 80], 20))
     assert "centers" in str(exchangeable(plan)["component"])
-    assert exchangeable(plan, prior=False) == {"component": None}
+    assert exchangeable(plan, ML) == {"component": None}
     assert by_prior_alone(plan) == ["component"]
     assert by_prior_alone(make_plan(faithful([65, 65], 20))) == []
 

@@ -81,7 +81,7 @@ def test_rows_in_chunks_are_counted_alike() -> None:
     assert memory.observations == pytest.approx(w[:100].sum())
     assert chunked.observations == pytest.approx(memory.observations)
     assert chunked.total_weight == pytest.approx(w.sum())
-    options = {"starts": 2, "random_seed": 0, "progress": False, "standard_errors": False}
+    options = {"starts": 2, "random_seed": 0, "progress": False, "standard_errors": None}
     assert ev.fit_em(chunked, "ml", **options).bic == pytest.approx(ev.fit_em(memory, "ml", **options).bic, abs=1e-3)
 
 

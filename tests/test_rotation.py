@@ -20,6 +20,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
+from emvsmcmc.expect.objective import MAP, ML, OBJECTIVES, Objective
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
@@ -47,12 +48,12 @@ def values_of(plan: Plan, env: Environment) -> dict[str, np.ndarray]:
     return {v.label: env.values[v.label].array for v in plan.parameters}
 
 
-def random_turn(plan: Plan, env: Environment, seed: int, prior: bool = False) -> Environment:
+def random_turn(plan: Plan, env: Environment, seed: int, objective: Objective = ML) -> Environment:
     """Every latent turned at random, as far as the likelihood (or the posterior) does not mind."""
     rng = np.random.default_rng(seed)
     for r in rotations(plan):
         count = 1 if r.by is None else plan.problem.sizes[r.by]
-        full = r.turn(prior) is Turn.ROTATION
+        full = r.turn(objective) is Turn.ROTATION
         R = np.linalg.qr(rng.normal(size=(count, r.size, r.size)))[0]
         env = turn(plan, env, r, R if full else np.eye(r.size) * rng.choice([-1.0, 1.0], (count, 1, r.size)))
     return env
@@ -125,7 +126,7 @@ def test_generators_are_the_flat_directions(name: str) -> None:
     for objective, count in zip(("ml", "map"), FACTORS[name][1:], strict=True):
         fit = fitted(name, objective)
         chart = fit.uncertainty.coordinates
-        G = generators(fit.plan, chart, objective == "map")
+        G = generators(fit.plan, chart, OBJECTIVES[objective])
         assert G.shape[1] == count
         assert fit.n_parameters == chart.size - count
         information = fit.information
@@ -180,7 +181,7 @@ def test_parameters_of_factor_analysis_are_counted(items: int, factors: int, cov
         ev.Normal("x", mean + ev.dot(loading, factor), sd, dims=("row", "item"))
     plan = make_plan(ev.condition(spec, {"x": scores(2, 50, items)}))
     chart = Coordinates(plan, somewhere(plan))
-    assert chart.size - generators(plan, chart, False).shape[1] == items + covariance
+    assert chart.size - generators(plan, chart, ML).shape[1] == items + covariance
 
 
 def test_what_is_reported_does_not_depend_on_the_start() -> None:
@@ -222,7 +223,7 @@ def test_alignment_undoes_turns_reflections_and_permutations(name: str) -> None:
     chart = Coordinates(plan, fit.environment)
     u = chart.pack(fit.environment)
     there = [chart.unpack(u + 1e-3 * rng.normal(size=chart.size)) for _ in range(12)]
-    moved = [random_turn(plan, env, s, prior=True) for s, env in enumerate(there)]
+    moved = [random_turn(plan, env, s, MAP) for s, env in enumerate(there)]
 
     def draws(envs: list[Environment]) -> dict[str, np.ndarray]:
         return {v.label: np.stack([e.values[v.label].array for e in envs]) for v in plan.parameters}
@@ -260,7 +261,7 @@ def test_missing_information_is_the_rate_of_em(name: str) -> None:
     problem = EXAMPLES[name].build()
     fit = ev.fit_em(problem, starts=2, random_seed=3)
     plan, chart = fit.plan, fit.uncertainty.coordinates
-    mstep = MStep(plan, False)
+    mstep = MStep(plan, ML)
     u = chart.pack(fit.environment)
     complete, information = fit.uncertainty.complete, fit.information
     assert complete is not None

@@ -15,6 +15,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.em.starts import random_start
 from emvsmcmc.expect import coordinates
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.objective import MAP
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc import parameters
@@ -87,21 +88,21 @@ def test_agreement_of_all_draws_is_that_of_each() -> None:
 def test_scores_at_many_points_are_those_at_each(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Together, and a few points at a time; with their sum as a check that points are not mixed up."""
     plan = make_plan(EXAMPLES[name].build())
-    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    env = random_start(plan, MStep(plan, MAP), np.random.default_rng(3))
     S = expect(plan, coefficients(plan, env))[1]
     chart = coordinates.Coordinates(plan, env)
     points = chart.pack(env)[:, None] + 0.1 * np.random.default_rng(4).normal(size=(chart.size, 5))
-    each = np.stack([chart.score(p, S, True) for p in points.T], axis=1)
+    each = np.stack([chart.score(p, S, MAP) for p in points.T], axis=1)
     for together in (coordinates.TOGETHER, 2 * chart.size):
         monkeypatch.setattr(coordinates, "TOGETHER", together)
-        np.testing.assert_allclose(chart.scores(points, S, True), each, rtol=1e-9, atol=1e-9 * np.abs(each).max())
+        np.testing.assert_allclose(chart.scores(points, S, MAP), each, rtol=1e-9, atol=1e-9 * np.abs(each).max())
     assert np.ptp(each, axis=1).min() > 1e-6 * np.abs(each).max()
 
 
 def test_a_step_that_keeps_its_hessian_ends_at_the_same_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
     """And takes it less often than it steps, where Newton would take it every time."""
     plan = make_plan(EXAMPLES["tied_covariance_lkj"].build())
-    env = random_start(plan, MStep(plan, True), np.random.default_rng(3))
+    env = random_start(plan, MStep(plan, MAP), np.random.default_rng(3))
     S = expect(plan, coefficients(plan, env))[1]
     chart = coordinates.Coordinates(plan, env, {"cov"})
     taken = []
@@ -111,7 +112,7 @@ def test_a_step_that_keeps_its_hessian_ends_at_the_same_maximum(monkeypatch: pyt
     for shrinks in (numeric.SHRINKS, -1.0):
         monkeypatch.setattr(numeric, "SHRINKS", shrinks)
         taken.clear()
-        ends.append(numeric.maximise(chart, S, True).values["cov"].array)
+        ends.append(numeric.maximise(chart, S, MAP).values["cov"].array)
         counts.append(len(taken))
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-7)
     assert counts[0] < counts[1]

@@ -16,6 +16,7 @@ from emvsmcmc.em import starts
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import Status
 from emvsmcmc.expect.heywood import zero_uniquenesses
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.planner import make_plan
 
 DATA = Path(__file__).parents[1] / "models" / "data" / "PoliticalDemocracy.csv"
@@ -72,7 +73,7 @@ def test_loose_coefficients_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(democracy())
     wrong = 0
     for seed in range(10):
-        env = starts.random_start(plan, MStep(plan, False), np.random.default_rng(seed))
+        env = starts.random_start(plan, MStep(plan, ML), np.random.default_rng(seed))
         wrong += any(float(env.values[f"loading_{name}"].array) < 0 for name in ("x2", "x3", "y2", "y3", "y4", "y6", "y7", "y8"))
     assert wrong >= 3
 
@@ -80,7 +81,7 @@ def test_loose_coefficients_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_start_turns_a_factor_against_its_fixed_loading() -> None:
     plan = make_plan(democracy())
     for seed in range(10):
-        env = starts.random_start(plan, MStep(plan, False), np.random.default_rng(seed))
+        env = starts.random_start(plan, MStep(plan, ML), np.random.default_rng(seed))
         assert all(float(env.values[f"loading_{n}"].array) > 0 for n in ("x2", "x3", "y2", "y3", "y4", "y6", "y7", "y8"))
 
 
@@ -188,7 +189,7 @@ def test_a_random_intercept_that_does_not_vary() -> None:
 
 def test_a_disturbance_of_zero_is_at_the_boundary_where_a_loading_is_fixed() -> None:
     plan = make_plan(democracy())
-    env = starts.random_start(plan, MStep(plan, False), np.random.default_rng(0))
+    env = starts.random_start(plan, MStep(plan, ML), np.random.default_rng(0))
     for size, zero in [(1e-6, True), (0.1, False)]:
         values = {v.label: env.values[v.label].array for v in plan.parameters} | {"s3": np.array(size)}
         assert ("s3" in zero_uniquenesses(plan, plan.environment(values))) is zero

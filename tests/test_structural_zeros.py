@@ -17,6 +17,7 @@ from emvsmcmc.em.mstep import MStep
 from emvsmcmc.errors import BadInput, InvalidSpec
 from emvsmcmc.expect.coefficients import coefficients, log_prior
 from emvsmcmc.expect.coordinates import Coordinates
+from emvsmcmc.expect.objective import MAP, ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.families import BY_NAME
@@ -124,7 +125,7 @@ def test_coordinates_go_and_come_back(problem):
     chart = Coordinates(plan, somewhere(plan))
     assert chart.size == 14
     assert exchangeable(plan)["k"] is not None
-    assert exchangeable(plan, prior=False)["k"] is not None
+    assert exchangeable(plan, ML)["k"] is not None
 
 
 def test_simulation_never_gives_what_cannot_be():
@@ -160,14 +161,14 @@ def test_a_single_open_entry_is_a_unit_vector():
     assert np.isnan(fit.standard_error["theta"].values[0]).all()
 
 
-@pytest.mark.parametrize("prior", [False, True])
-def test_the_m_step_counts_nothing_where_nothing_can_be(problem, prior):
+@pytest.mark.parametrize("objective", [ML, MAP])
+def test_the_m_step_counts_nothing_where_nothing_can_be(problem, objective):
     """Statistics of a random completion have mass everywhere."""
     plan = make_plan(problem)
     env = somewhere(plan)
     _, S = expect(plan, coefficients(plan, env))
     S = replace(S, N=S.N + 1, S=S.S + 1.0)
-    found = MStep(plan, prior)(env, S)
+    found = MStep(plan, objective)(env, S)
     for name in RATERS:
         table = found.values[f"theta_{name}"].array
         assert (table[OPEN == 0] == 0).all()

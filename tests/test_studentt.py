@@ -24,10 +24,11 @@ from emvsmcmc.expect.coordinates import Coordinates
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.kernel.pack import pack
 from emvsmcmc.expect.layout import Collapsed
+from emvsmcmc.expect.objective import MAP, ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.radial import log_less_excess
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.families.radial import digamma_less_log, log_constant, scale_constant
 from emvsmcmc.numerics import COMPLEX_STEP
 from emvsmcmc.spec.evaluate import Environment
@@ -166,9 +167,9 @@ def test_a_student_prior_is_no_regression() -> None:
         ev.Normal("y", m, 2.0, dims="row")
     problem = ev.condition(spec, {"y": y})
     plan = make_plan(problem)
-    assert MStep(plan, True).numeric == [{"m"}]
-    assert not MStep(plan, True).regressions
-    assert not MStep(plan, False).numeric
+    assert MStep(plan, MAP).numeric == [{"m"}]
+    assert not MStep(plan, MAP).regressions
+    assert not MStep(plan, ML).numeric
     assert float(ev.fit_em(problem, starts=1, random_seed=0).estimate["m"]) == pytest.approx(y.mean())
     found = minimize(lambda p: -stats.norm.logpdf(y, p[0], 2).sum() - stats.t.logpdf(p[0], 3, scale=0.5), [1.0], tol=1e-12)
     fit = ev.fit_em(problem, "map", starts=1, random_seed=0)
@@ -202,8 +203,8 @@ def test_the_optimum_catches_wrong_weights(wrong: type[MStep]) -> None:
             abs(float(env.values[k].array - fit.environment.values[k].array)) / float(e) for k, e in fit.standard_error.items()
         )
 
-    assert moved(MStep(fit.plan, False)) < 1e-5
-    assert moved(wrong(fit.plan, False)) > 0.1
+    assert moved(MStep(fit.plan, ML)) < 1e-5
+    assert moved(wrong(fit.plan, ML)) > 0.1
 
 
 def test_starts_are_spread_and_outliers_do_not_take_them() -> None:
@@ -217,7 +218,7 @@ def test_starts_are_spread_and_outliers_do_not_take_them() -> None:
         ev.StudentT("y", nu[group], mean[group], sigma[group], dims="row")
     y = np.r_[r.normal(0, 1, 60), r.normal(8, 1, 60), 5000.0, -9000.0]
     plan = make_plan(ev.condition(spec, {"y": y}))
-    starts = [random_start(plan, MStep(plan, False), np.random.default_rng(s)) for s in range(8)]
+    starts = [random_start(plan, MStep(plan, ML), np.random.default_rng(s)) for s in range(8)]
     nus = np.array([s.values["nu"].array for s in starts])
     assert (nus > 0.99 * DEGREES[0]).all()
     assert (nus < 1.01 * DEGREES[1]).all()
@@ -232,7 +233,7 @@ def test_hard_assignment_leaves_the_scales_integrated_out() -> None:
     _, _, env = somewhere(plan, 1)
     table = density.log_table(plan.problem, {v.label: env.values[v.label] for v in plan.parameters}).array
     assert expect(plan, coefficients(plan, env), hard=True)[0] == pytest.approx(table.max(axis=1).sum(), rel=1e-12)
-    run = Loop(plan, MStep(plan, True), EMOptions(assignment="hard", tol=1e-9, max_iter=500)).run(env)
+    run = Loop(plan, MStep(plan, MAP), EMOptions(assignment="hard", tol=1e-9, max_iter=500)).run(env)
     assert run.status is ev.Status.CONVERGED
     assert (np.diff(run.path) > -1e-9).all()
 
@@ -260,7 +261,7 @@ def test_a_missing_value_integrates_to_one() -> None:
     plan = make_plan(mixture(np.nan))
     _, _, env = somewhere(plan, 2)
     parameters = {v.label: env.values[v.label] for v in plan.parameters}
-    _, _, rows = expect(plan, coefficients(plan, env), rows=True)
+    _, _, rows = expect_rows(plan, coefficients(plan, env))
     theta = np.linspace(-1, 1, 40_001)[1:-1] * np.pi / 2
     grid = np.tan(theta)
     weights = (np.pi / 2) * (2 / 40_000) / np.cos(theta) ** 2

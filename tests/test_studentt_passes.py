@@ -18,9 +18,10 @@ from emvsmcmc.expect.draws import joint_log_densities
 from emvsmcmc.expect.inside import typical
 from emvsmcmc.expect.kernel import loops
 from emvsmcmc.expect.kernel.pack import RADIAL, expected_gradient, row_pass
+from emvsmcmc.expect.objective import MAP, ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.families.radial import log_constant
 from emvsmcmc.invariance.axes import rotations
 from emvsmcmc.mcmc.fused_op import Expectation
@@ -104,7 +105,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
         rho = np.random.default_rng(seed).normal(size=(plan.K, plan.d))
         rho[:, 0] = 0
         C = coefficients(plan, env, rho)
-        _, S, rows = expect(plan, C, rows=True)
+        _, S, rows = expect_rows(plan, C)
         np.testing.assert_allclose(rows.log_likelihood, oracle, rtol=1e-10, atol=1e-10)
         for hard in (False, True):
             (value, a), (compiled, b) = expect(plan, C, hard), plan.store.packed.expect(C, hard)
@@ -112,7 +113,7 @@ def test_a_mixed_model_keeps_the_contract() -> None:
             for name in ("N", "M", "S", "U", "L"):
                 left, right = getattr(a, name), getattr(b, name)
                 np.testing.assert_allclose(right, left, rtol=0, atol=1e-10 * max(1.0, np.abs(left).max()), err_msg=name)
-        score = chart.score(u, S, False)
+        score = chart.score(u, S, ML)
 
         def objective(at: np.ndarray, chart: Coordinates = chart, rho: np.ndarray = rho) -> float:
             return expect(plan, coefficients(plan, chart.unpack(at), rho))[0]
@@ -131,7 +132,7 @@ def test_a_mixed_model_is_fitted() -> None:
     assert fit.converged
     chart = Coordinates(fit.plan, fit.environment)
     _, S = expect(fit.plan, coefficients(fit.plan, fit.environment))
-    score = chart.score(chart.pack(fit.environment), S, True)
+    score = chart.score(chart.pack(fit.environment), S, MAP)
     step = np.linalg.solve(fit.information, score)
     assert np.abs(step / np.sqrt(np.diag(np.linalg.inv(fit.information)))).max() < 1e-5
     assert np.isnan(fit.problem.given["s"].array).any()

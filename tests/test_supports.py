@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emvsmcmc.families.support import Counts, Covariance, Interval, Positive, Real, Simplex, Support, whitener
+from emvsmcmc.families.support import Covariance, Interval, Positive, Real, Simplex, Support, whitener
+from emvsmcmc.families.uncharted import Counts
 
 COV = np.array([[2.0, 0.6, -0.3], [0.6, 1.0, 0.2], [-0.3, 0.2, 0.7]])
 MATRICES = np.stack([COV, np.eye(3), 0.3 * COV + 0.1 * np.eye(3)])

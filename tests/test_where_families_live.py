@@ -14,7 +14,7 @@ from emvsmcmc import density
 from emvsmcmc.errors import OutOfSupport, UnsupportedModel
 from emvsmcmc.expect.coefficients import coefficients
 from emvsmcmc.expect.planner import make_plan
-from emvsmcmc.expect.rows import expect
+from emvsmcmc.expect.rows import expect, expect_rows
 from emvsmcmc.problem import branches
 
 
@@ -76,7 +76,7 @@ def test_routes_agree_on_where_a_branch_counts(case):
     spec, y, known, probability = CASES[case]
     problem = ev.condition(spec, {"y": y}, fixed=known)
     plan = make_plan(problem)
-    value, _, rows = expect(plan, coefficients(plan, plan.environment({})), rows=True)
+    value, _, rows = expect_rows(plan, coefficients(plan, plan.environment({})))
     np.testing.assert_allclose(rows.responsibility[:, 1], probability, rtol=1e-12)
     np.testing.assert_allclose(rows.log_likelihood, density.log_likelihood(problem, known), rtol=1e-12)
     assert value == pytest.approx(density.log_likelihood(problem, known).sum(), rel=1e-12)

@@ -13,7 +13,7 @@ from .show import warn
 
 if TYPE_CHECKING:
     from ..gallery import Model
-    from ..problem.problem import Problem
+    from ..problem.chunked import AnyProblem
 
 
 def chosen(name: str, extra: list[str]) -> tuple[Model, dict[str, Any]]:
@@ -68,7 +68,7 @@ def converted(word: str, text: str, default: Any) -> Any:
         raise BadInput(word, kind, repr(text) if text else "nothing") from None
 
 
-def problem_of(model: Model, options: dict[str, Any], data: Path | None) -> Problem:
+def problem_of(model: Model, options: dict[str, Any], data: Path | None) -> AnyProblem:
     """The model with its own data or the user's; what conditioning noted goes to standard error."""
     problem = model.problem(None if data is None else read_data(data), **options)
     for note in problem.notes:

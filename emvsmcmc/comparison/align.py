@@ -10,12 +10,15 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from ..expect.draws import joint_log_densities
+from ..expect.objective import MAP
 from ..expect.plan import Plan
 from ..expect.scaling import natural_units
 from ..invariance.axes import DETERMINED, Turn, as_rows, nearest, oriented, rotations, turned
-from ..invariance.labels import canonical, exchangeable
+from ..invariance.labels import canonical, exchangeable, stated_order
 from ..numerics import logsumexp
 from ..spec.evaluate import Environment
+from ..spec.named import Named
+from ..spec.private_dims import DRAW
 
 UNCERTAIN = 0.05  # expected share of rows that the second best relabelling would lose, below which a draw's labels are uncertain
 
@@ -47,8 +50,9 @@ def align(
 
     For a dim of size k, G[i, j] = sum_n w_n p_reference(z_n = i) p_draw(z_n = j), summed over the latents that count the dim;
     the draw takes the permutation that maximises the trace (equivalence-class relabelling, Papastamoulis and Iliopoulos 2010,
-    with probabilities in the place of allocations). Then the axes of every latent that may be turned without changing the
-    posterior are brought nearest to the reference by orthogonal Procrustes, or by a change of sign where that is all there is.
+    with probabilities in the place of allocations). A dim whose naming the spec states (`Spec.ordered`) is named by its own
+    values in every draw instead. Then the axes of every latent that may be turned without changing the posterior are brought
+    nearest to the reference by orthogonal Procrustes, or by a change of sign where that is all there is.
 
     by_row : keep what is of the size of the rows; without, `log_likelihood` and `probability` are empty.
     dims : other dims than those that may be permuted without changing the posterior.
@@ -58,6 +62,7 @@ def align(
     target = _responsibilities(plan, {v.label: reference.values[v.label].array[None] for v in plan.parameters})[:, :, 0]
     orders = {d: np.tile(np.arange(plan.problem.sizes[d]), (size, 1)) for d in dims}
     margins = {d: np.zeros(size) for d in dims}
+    stated = _stated(plan, draws, dims)
     kept = len(plan.full.V) if by_row else 0
     log_likelihood = np.empty((size, kept))
     total = np.zeros((kept, plan.K))
@@ -66,6 +71,9 @@ def align(
         rows = logsumexp(lp, axis=1)
         r = np.exp(lp - rows[:, None, :])
         for d in dims:
+            if d in stated:  # named by its own values, which leaves nothing uncertain
+                orders[d][at], margins[d][at] = stated[d][at], np.inf
+                continue
             for s, G in enumerate(_agreement(plan, d, target, r, w), start=at.start):
                 _, order = linear_sum_assignment(-G)
                 orders[d][s] = order
@@ -86,11 +94,20 @@ def align(
     return Alignment(aligned, orders, uncertain, moved, loose, log_likelihood[:, rows_of], total[rows_of] / max(size, 1))
 
 
+def _stated(plan: Plan, draws: Mapping[str, np.ndarray], dims: Sequence[str]) -> dict[str, np.ndarray]:
+    """{dim: (draws, size)} of the dims whose naming the spec states."""
+    env = Environment({**plan.problem.fixed, **{v.label: Named(draws[v.label], (DRAW, *v.dims)) for v in plan.parameters}})
+    orders = {d: stated_order(plan, env, d, (DRAW,)) for d in dims}
+    return {d: x for d, x in orders.items() if x is not None}
+
+
 def best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> Environment:
     """The draw of highest density as the reference of alignment, in canonical order."""
     name = "logp" if "logp" in stats else "lp"
     best = int(np.argmax(stats[name].values.ravel())) if name in stats else 0
-    return oriented(plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), prior=True)
+    return oriented(
+        plan, canonical(plan, plan.environment({v.label: flat[v.label][best] for v in plan.parameters})), objective=MAP
+    )
 
 
 def to_axes(plan: Plan, draws: dict[str, np.ndarray], reference: Environment) -> tuple[dict[str, float], dict[str, float]]:

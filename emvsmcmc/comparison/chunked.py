@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from ..errors import BadInput
+from ..expect.derived import with_derived
 from ..expect.store.chunks import chunked_plan
 from ..mcmc.options import NUTSOptions
 from ..problem.chunked import ChunkedProblem
@@ -40,14 +41,14 @@ def sample_chunks(
     done = sample(plan, options, optima)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan.sample, flat, reference, by_row=False)
+    alignment = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
-        "posterior": unflattened(done.posterior, found.draws),
-        "posterior_unaligned": done.posterior,
+        "posterior": with_derived(plan.problem, unflattened(done.posterior, alignment.draws)),
+        "posterior_unaligned": with_derived(plan.problem, done.posterior),
         "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = attributes(done, found, options)
+    tree.attrs = attributes(done, alignment, options)
     modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree

@@ -9,7 +9,7 @@ import numpy as np
 from ..density import log_likelihood as textbook
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect, expect_rows
 from ..spec.evaluate import Environment
 
 ORACLE_ROWS = 400  # distinct rows up to which the slow textbook density is summed as well
@@ -48,7 +48,7 @@ def contract(plan: Plan, env: Environment, sampled: np.ndarray | None, ours: np.
     if len(plan.full.V) <= ORACLE_ROWS:
         oracle = textbook(plan.problem, {v.label: env.values[v.label] for v in plan.parameters})
         values["textbook density"] = float(plan.problem.weights @ oracle)
-    _, _, rows = expect(plan, coefficients(plan, env), rows=True)
+    _, _, rows = expect_rows(plan, coefficients(plan, env))
     values["row by row"] = float(plan.problem.weights @ rows.log_likelihood)
     scale = max(1.0, abs(value))
     difference = max(abs(v - value) / scale for v in values.values())

@@ -12,13 +12,14 @@ from ..em.result import EMFit
 from ..errors import BadInput
 from ..expect.draws import joint_log_densities
 from ..expect.planner import make_plan
-from ..families.support import Interval, Positive, Support
+from ..families.support import Interval, Positive, Real
 from ..numerics import logsumexp
+from ..problem.chunked import in_memory
 from ..problem.condition import condition
-from ..problem.problem import Problem
+from ..problem.conditioned import Conditioned
 from ..spec.private_dims import second_dim
 from ..spec.roles import indexing_names
-from ..spec.variable import Switch, Variable
+from ..spec.variable import Variable
 
 Arrays = dict[str, np.ndarray]
 CURVE_DRAWS = 400  # posterior draws behind a density band
@@ -36,7 +37,7 @@ def fitted(em: EMFit, posterior: xr.Dataset) -> dict[str, xr.Dataset]:
     two to six numeric columns are jointly Gaussian in every component: mean and cov (configuration, sample, column), sample 0
     being EM. Models with covariates have no such curves.
     """
-    problem, size = em.problem, posterior.sizes["chain"] * posterior.sizes["draw"]
+    problem, size = in_memory(em.problem, "curves"), posterior.sizes["chain"] * posterior.sizes["draw"]
     few = np.unique(np.linspace(0, size - 1, CURVE_DRAWS).astype(int))
     draws = {}
     for v in problem.parameters:
@@ -76,19 +77,18 @@ def _by_configuration(em: EMFit, rows: Arrays, draws: Arrays) -> tuple[list[str]
 
 
 def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
-    values = em.problem.given[v.label].array
+    problem = in_memory(em.problem, "curves")
+    values = problem.given[v.label].array
     values = values[np.isfinite(values)]
     discrete = _discrete(v)
     if not discrete:
-        if isinstance(v, Switch):
+        if any(b.family.mass for b in v.branches):
             return None  # a lump among a density
         margin = 0.12 * np.ptp(values)
-        low = values.min() - margin
-        ends = np.array([low, values.max() + margin])
-        low, high = _inside(v.family.support(), ends).tolist()
-        x = np.linspace(low, high, GRID)
+        ends = values.min() - margin, values.max() + margin
+        x = _axis(v, np.array(ends))
     else:
-        x = np.arange(em.problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
+        x = np.arange(problem.levels(v) if v.discrete else values.max() + 1, dtype=float)
     if len(x) > GRID:
         return None
     repeats = 1 + em.plan.K // len(x)  # there must be as many rows as components
@@ -103,7 +103,7 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
         for key, value in (("em", p[..., 0]), ("mean", p[..., 1:].mean(axis=-1)), ("lower", lower), ("upper", upper)):
             data[f"{key}{name}"] = (dims, value)
     if discrete:
-        p, n = density.sum(axis=1)[:, 1:], em.problem.weights[np.isfinite(em.problem.given[v.label].array)].sum()
+        p, n = density.sum(axis=1)[:, 1:], problem.weights[np.isfinite(problem.given[v.label].array)].sum()
         again = np.random.default_rng(0).binomial(round(n), np.clip(p[..., None], 0, 1), (*p.shape, 20)).reshape(len(x), -1)
         data |= {
             f"frequency_{k}": ("x", q) for k, q in zip(("lower", "upper"), np.quantile(again, [0.03, 0.97], axis=1), strict=True)
@@ -113,7 +113,7 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
 
 def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Arrays) -> xr.Dataset | None:
     """Means and covariances of every component, from the quadratic that log p(row, component) is, however it is declared."""
-    problem = em.problem
+    problem = in_memory(em.problem, "curves")
     some = np.unique(np.linspace(0, len(next(iter(draws.values()))) - 1, ELLIPSE_DRAWS).astype(int))
     draws = {k: x[some] for k, x in draws.items()}
     given = np.column_stack([_column(problem.given[name].array, at) for name, cells in columns.items() for at in cells])
@@ -147,18 +147,28 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     )
 
 
-def _inside(support: Support, ends: np.ndarray) -> np.ndarray:
-    """The ends of an axis, moved into a set of numbers."""
+def _axis(v: Variable, ends: np.ndarray) -> np.ndarray:
+    """Points between two ends moved into the set of a variable's values; half a step inside where its end has no density."""
+    supports = [b.family.support() for b in v.branches if not any(a.decides for a in b.family.arguments.values())]
+    if not supports or any(isinstance(s, Real) for s in supports):
+        return np.linspace(ends[0], ends[1], GRID)
+    support = supports[0]
     if isinstance(support, Positive):
-        return np.maximum(ends, 0.0)
-    return np.clip(ends, support.lower, support.upper) if isinstance(support, Interval) else ends
+        ends = np.maximum(ends, 0.0)
+    elif isinstance(support, Interval):
+        ends = np.clip(ends, support.lower, support.upper)
+    x = np.linspace(ends[0], ends[1], GRID)
+    if any(b.family.open_support for b in v.branches):
+        half = 0.5 * (x[1] - x[0])
+        x = np.where(support.interior(x), x, x + np.where(x == ends[0], half, -half))
+    return x
 
 
 def _discrete(v: Variable) -> bool:
     return all(b.family.mass for b in v.branches)
 
 
-def _cell(problem: Problem, name: str, at: tuple[int, ...]) -> str:
+def _cell(problem: Conditioned, name: str, at: tuple[int, ...]) -> str:
     return problem.entry(name, problem.spec.variables[name].dims[1:], at)
 
 

@@ -12,7 +12,8 @@ from ..em.result import EMFit
 from ..expect.plan import Plan
 from ..families.support import Interval, Positive
 from ..numerics import COMPLEX_STEP
-from ..problem.problem import Problem
+from ..problem.chunked import in_memory
+from ..problem.conditioned import Conditioned
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.variable import Variable
@@ -25,7 +26,7 @@ def hidden(em: EMFit) -> dict[str, Any]:
     """Names of what EM fills in, by kind (assignment, latent: Gaussian, cells: of Gaussian measurements), and how much of it
     there is: the weight of the rows with something hidden and the weighted number of hidden values.
     """
-    problem = em.problem
+    problem = in_memory(em.problem, "what is filled in")
     names: dict[str, list[str]] = {kind: [] for kind in KINDS}
     rows, values = np.zeros(problem.n, dtype=bool), np.zeros(problem.n)
     for v in problem.row_variables:
@@ -70,7 +71,7 @@ def _columns(dataset: xr.Dataset) -> dict[str, np.ndarray]:
     return {str(k): v.values[..., None] for k, v in dataset.data_vars.items()}
 
 
-def _rows(problem: Problem) -> list[tuple[str, str, str]]:
+def _rows(problem: Conditioned) -> list[tuple[str, str, str]]:
     """(parameter, "value" | "sd" | "correlation", label) of every number in `_flat`, in its order."""
     out = []
     for v in problem.parameters:
@@ -81,7 +82,7 @@ def _rows(problem: Problem) -> list[tuple[str, str, str]]:
     return out
 
 
-def _places(problem: Problem, v: Variable) -> dict[str, list[tuple[int, ...]]]:
+def _places(problem: Conditioned, v: Variable) -> dict[str, list[tuple[int, ...]]]:
     """Positions of the numbers that a parameter is given by; a standard deviation has no second position in its matrix."""
     shape = problem.shape(v)
     if not v.family.matrix:
@@ -90,7 +91,7 @@ def _places(problem: Problem, v: Variable) -> dict[str, list[tuple[int, ...]]]:
     return {"sd": sds, "correlation": [(*at, j) for at in sds for j in range(at[-1] + 1, shape[-1])]}
 
 
-def _flat(problem: Problem, values: Mapping[str, np.ndarray]) -> np.ndarray:
+def _flat(problem: Conditioned, values: Mapping[str, np.ndarray]) -> np.ndarray:
     """(numbers, batch) of parameter values (*shape, batch), real or complex: holomorphic."""
     out = [
         _number(values[v.label], kind, at) for v in problem.parameters for kind, of in _places(problem, v).items() for at in of

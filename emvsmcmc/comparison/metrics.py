@@ -16,6 +16,7 @@ from ..expect.coefficients import log_prior
 from ..expect.coordinates import Coordinates
 from ..expect.draws import CHUNK, joint_log_densities
 from ..expect.inside import fixed_entries
+from ..expect.objective import MAP
 from ..invariance.axes import Turn, directions_at, rotations
 from ..numerics import LOG_2PI, logsumexp
 from ..words import entries
@@ -164,7 +165,7 @@ def log_importance_weights(fit: EMFit, rng: np.random.Generator, size: int) -> n
         if flat:
             env = chart.unpack(u[:, at])
             draws = {v.label: np.moveaxis(env.values[v.label].array, -1, 0) for v in plan.parameters}
-            log_p[at] += np.linalg.slogdet(along.T @ directions_at(plan, chart, draws, prior=True))[1]
+            log_p[at] += np.linalg.slogdet(along.T @ directions_at(plan, chart, draws, objective=MAP))[1]
     return log_p - log_q
 
 

@@ -6,18 +6,17 @@ import pandas as pd
 import xarray as xr
 
 from ..expect.inside import fixed_entries
-from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem
+from ..problem.conditioned import Conditioned
 from .metrics import posterior_figures, scalar_names
 
 
-def summary(problem: Problem | ChunkedProblem, posterior: xr.Dataset) -> pd.DataFrame:
+def summary(problem: Conditioned, posterior: xr.Dataset) -> pd.DataFrame:
     """One row a scalar parameter: mean, sd, hdi_lower, hdi_upper (94%), ess_bulk, ess_tail, r_hat, mcse.
 
     posterior : draws over (chain, draw, *dims). Of symmetric matrices one triangle is listed.
     """
     rows = []
-    fixed = fixed_entries(problem.sample if isinstance(problem, ChunkedProblem) else problem)
+    fixed = fixed_entries(problem)
     matrices = {v.label for v in problem.parameters if v.family.matrix}
     for label, name, at in scalar_names(posterior.isel(chain=0, draw=0, drop=True), matrices, fixed):
         variable = posterior[name].transpose("chain", "draw", ...)

@@ -14,22 +14,25 @@ import xarray as xr
 from ..em.fit import run_em
 from ..em.options import EMOptions, Errors
 from ..em.result import EMFit, assignment_probabilities, parameter_dataset
-from ..errors import FitFailed, MissingData, NotInMemory, OutOfSupport
+from ..errors import FitFailed, MissingData, OutOfSupport
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived, with_derived
+from ..expect.derived import values as derived_values
 from ..expect.draws import prior_of_draws
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..invariance.axes import rotations
 from ..invariance.labels import exchangeable
 from ..mcmc.options import Init, Likelihood, Marginalize, NUTSOptions
 from ..mcmc.recover import recover
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem, ChunkedProblem, in_memory
 from ..problem.covariates import as_given
 from ..problem.problem import Problem
 from ..simulation import draw_prior, replicate
 from ..spec.evaluate import Environment
+from ..spec.walk import names_in
 from ..words import name_of
 from .align import Alignment, align, best_draw
 from .chunked import attributes, sample_chunks, statistics
@@ -50,7 +53,7 @@ HARD = EMOptions(assignment="hard", starts=1, max_iter=200, accelerate=False, st
 
 
 def fit_mcmc(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     *,
     draws: int = NUTSOptions.draws,
     tune: int = NUTSOptions.tune,
@@ -103,7 +106,7 @@ def fit_mcmc(
     return run_nuts(problem, options, optima)
 
 
-def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Sequence[Environment] | None = None) -> xr.DataTree:
+def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environment] | None = None) -> xr.DataTree:
     """`fit_mcmc`, with its options as a record."""
     from ..mcmc.sample import flat_draws, sample, unflattened
 
@@ -118,7 +121,8 @@ def run_nuts(problem: Problem | ChunkedProblem, options: NUTSOptions, optima: Se
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
     alignment = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    tree = _tree(problem, plan, done, alignment, unflattened(done.posterior, alignment.draws), options)
+    draws = with_derived(problem, unflattened(done.posterior, alignment.draws))
+    tree = _tree(problem, plan, done, alignment, draws, options)
     tree.attrs |= {
         "modes": modes,
         "chains_of_mode": alike,
@@ -154,7 +158,7 @@ def _tree(
     tree = xr.DataTree.from_dict(
         {
             "posterior": aligned,
-            "posterior_unaligned": done.posterior,
+            "posterior_unaligned": with_derived(problem, done.posterior),
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
             "log_prior": _log_prior(plan, alignment, aligned),
@@ -183,7 +187,7 @@ def _log_prior(plan: Plan, alignment: Alignment, aligned: xr.Dataset) -> xr.Data
 
 
 def compare(
-    problem: Problem,
+    problem: AnyProblem,
     *,
     starts: int = EMOptions.starts,
     tol: float = EMOptions.tol,
@@ -220,8 +224,7 @@ def compare(
     >>> print(both.verdict)
     EM suffices: largest gap 0... posterior sd (rate); ...
     """
-    if isinstance(problem, ChunkedProblem):
-        raise NotInMemory.rows("compare")
+    problem = in_memory(problem, "compare")
     em_options = EMOptions(
         starts=starts, tol=tol, max_iter=max_iter, standard_errors=standard_errors, random_seed=random_seed, progress=progress
     )
@@ -255,6 +258,7 @@ def _compared(
         modes += f"; the figures are those of chain{'s' * (len(alike) > 1)} {', '.join(map(str, alike))}, in the better mode"
     numbers, fixed = table(em, mode, aligned, unaligned, known), invariant(em, mode, aligned, unaligned, known)
     turned = turned_parameters(em.plan)
+    turned |= {d.name for d in derived(problem) if names_in(d.expression) & turned and em.standard_error[d.name].isnull().any()}
     deciding = pd.concat([t for t in (numbers[[name_of(p) not in turned for p in numbers.index]], fixed) if len(t)])
     stats = posterior["sample_stats"].to_dataset()
     divergent = float(stats["diverging"].values.mean()) if "diverging" in stats else 0.0
@@ -303,27 +307,29 @@ def _aligned_truth(em: EMFit, truth: Mapping[str, Any]) -> dict[str, np.ndarray]
     if not {v.label for v in em.plan.parameters} <= set(values):
         return values
     one = {v.label: values[v.label][None] for v in em.plan.parameters}
-    return {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    aligned = {k: x[0] for k, x in align(em.plan, one, em.environment).draws.items()}
+    return aligned | derived_values(em.plan.problem, em.plan.environment(aligned))
 
 
 def _map_from(problem: Problem, em: EMFit, options: EMOptions) -> EMFit:
     """The MAP optimum of EM's own mode, from EM's estimate and with its axes turned to it: the decomposition of the gap compares
     like with like.
     """
-    values = {str(k): v.values for k, v in em.estimate.data_vars.items()}
+    values = {v.label: em.estimate[v.label].values for v in em.plan.parameters}
     fit = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
     if not rotations(em.plan):
         return fit
     aligned = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
     turned = {k: x[0] for k, x in aligned.draws.items()}
-    return replace(fit, environment=em.plan.environment(turned), estimate=parameter_dataset(problem, turned))
+    env = em.plan.environment(turned)
+    return replace(fit, environment=env, estimate=parameter_dataset(problem, turned | derived_values(problem, env)))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:
     """Which of EM's optima each chain sits in: the one whose row log-likelihoods are nearest to the chain's mean."""
     fingerprints = []
     for env in em.optima:
-        _, _, rows = expect(em.plan, coefficients(em.plan, env), rows=True)
+        _, _, rows = expect_rows(em.plan, coefficients(em.plan, env))
         fingerprints.append(rows.log_likelihood)
     means = rowwise(posterior).values.mean(axis=1)
     return [int(np.argmin([np.square(mean - f).sum() for f in fingerprints])) for mean in means]

@@ -13,10 +13,9 @@ from ..em.result import EMFit
 from ..errors import FitFailed
 from ..expect.coefficients import coefficients
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..invariance.labels import by_prior_alone, named_alike, namings
-from ..problem.chunked import ChunkedProblem
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment
 from .align import align
 
@@ -47,11 +46,11 @@ def other_naming(plan: Plan, a: Environment, b: Environment) -> bool:
     """Whether two optima are one under names that only the prior tells apart."""
     if not by_prior_alone(plan) or named_alike(plan, a, b):
         return False
-    one, two = (expect(plan, coefficients(plan, env), rows=True)[2].log_likelihood for env in (a, b))
+    one, two = (expect_rows(plan, coefficients(plan, env))[2].log_likelihood for env in (a, b))
     return bool(np.abs(one - two).max() < SAME_ROWS)
 
 
-def map_optima(problem: Problem | ChunkedProblem, random_seed: int | None) -> list[Environment] | None:
+def map_optima(problem: AnyProblem, random_seed: int | None) -> list[Environment] | None:
     """Modes of the posterior for chains to start at; None where EM found none, and the prior's support points serve."""
     try:
         return within_reach(run_em(problem, replace(SEARCH, random_seed=random_seed)))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import xarray as xr
 
 from ..errors import BadInput
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem, ChunkedProblem
 from ..spec.evaluate import Environment
 from .loop import Loop
 from .run import Run
@@ -45,7 +44,7 @@ def refined(loop: Loop, runs: list[Run], optima: list[Environment]) -> list[Run]
     return out
 
 
-def in_memory_only(problem: Any, option: str) -> None:
+def in_memory_only(problem: AnyProblem, option: str) -> None:
     """Raises BadInput for an option that draws something for every row."""
-    if not isinstance(problem, Problem):
+    if isinstance(problem, ChunkedProblem):
         raise BadInput(option, "rows in memory", "rows in chunks, held by Dask", "Use standard_errors='observed'.")

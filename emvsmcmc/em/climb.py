@@ -13,9 +13,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..errors import Degenerate
-from ..expect.coefficients import coefficients, log_prior
+from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.heywood import HELD, scale_at, zero_uniquenesses
+from ..expect.objective import Objective
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..invariance.axes import generators
@@ -42,7 +43,7 @@ class Climbed:
     gain: float
 
 
-def climb(plan: Plan, env: Environment, rho: np.ndarray, prior: bool, tol: float) -> Climbed | None:
+def climb(plan: Plan, env: Environment, rho: np.ndarray, objective: Objective, tol: float) -> Climbed | None:
     """Climb the objective from `env`; None where that cannot be done (too many parameters, no finite step)."""
     env = _lifted(plan, env)
     climbed = None
@@ -51,45 +52,47 @@ def climb(plan: Plan, env: Environment, rho: np.ndarray, prior: bool, tol: float
         chart = Coordinates(plan, env, heywood=round_ > 0)
         if not 0 < chart.size <= LARGEST:
             return None
-        reached = _quasi_newton(plan, chart, rho, prior)
+        reached = _quasi_newton(plan, chart, rho, objective)
         if reached is None:
             return climbed
         env = reached
-        climbed = _newton(plan, env, rho, prior, tol)
+        climbed = _newton(plan, env, rho, objective, tol)
         if climbed.gain < tol:
             return climbed
         env = climbed.env
     return climbed
 
 
-def _quasi_newton(plan: Plan, chart: Coordinates, rho: np.ndarray, prior: bool) -> Environment | None:
+def _quasi_newton(plan: Plan, chart: Coordinates, rho: np.ndarray, objective: Objective) -> Environment | None:
     """L-BFGS in coordinates in which EM's own step has length one."""
     _, S = expect(plan, coefficients(plan, chart.env, rho))
     u = chart.pack(chart.env)
-    scale = _preconditioner(-hessian(chart, u, S, prior))
+    scale = _preconditioner(-hessian(chart, u, S, objective))
 
-    def objective(z: np.ndarray) -> tuple[float, np.ndarray]:
+    def falling(z: np.ndarray) -> tuple[float, np.ndarray]:
         at = u + scale @ z
         try:
             with np.errstate(all="ignore"):
-                value, score = _value_and_score(plan, chart, at, rho, prior)
+                value, score = _value_and_score(plan, chart, at, rho, objective)
         except (Degenerate, np.linalg.LinAlgError):
             return FAILED, np.zeros_like(z)
         return (-value, -(scale.T @ score)) if np.isfinite(value) and np.isfinite(score).all() else (FAILED, np.zeros_like(z))
 
     options = {"maxiter": 1000, "maxfun": 2000, "maxcor": 30, "ftol": 0.0, "gtol": 1e-5}
-    optimum = minimize(objective, np.zeros(chart.size), jac=True, method="L-BFGS-B", options=options)
+    optimum = minimize(falling, np.zeros(chart.size), jac=True, method="L-BFGS-B", options=options)
     if not np.isfinite(optimum.fun) or optimum.fun >= FAILED:
         return None
     at = u + scale @ optimum.x
-    _, score = _value_and_score(plan, chart, at, rho, prior)
+    _, score = _value_and_score(plan, chart, at, rho, objective)
     return _at_zero(plan, chart, chart.unpack(at), score)
 
 
-def _value_and_score(plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray, prior: bool) -> tuple[float, np.ndarray]:
+def _value_and_score(
+    plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray, objective: Objective
+) -> tuple[float, np.ndarray]:
     env = chart.unpack(u)
     value, S = expect(plan, coefficients(plan, env, rho))
-    return value + (float(log_prior(plan, env)) if prior else 0.0), chart.score(u, S, prior)
+    return value + float(objective.log_prior(plan, env)), chart.score(u, S, objective)
 
 
 def _preconditioner(complete: np.ndarray) -> np.ndarray:
@@ -99,15 +102,15 @@ def _preconditioner(complete: np.ndarray) -> np.ndarray:
     return (vectors / np.sqrt(np.maximum(values, 1e-8))) / d[:, None]
 
 
-def _newton(plan: Plan, env: Environment, rho: np.ndarray, prior: bool, tol: float) -> Climbed:
+def _newton(plan: Plan, env: Environment, rho: np.ndarray, objective: Objective, tol: float) -> Climbed:
     """Newton steps across the directions of rotations; residual variances at zero stay there."""
     gain = np.inf
     value = -np.inf
     for _ in range(NEWTON_STEPS):
-        chart, information, _ = observed_information(plan, env, rho, prior)
+        chart, information, _ = observed_information(plan, env, rho, objective)
         u = chart.pack(env)
-        value, score = _value_and_score(plan, chart, u, rho, prior)
-        covariance, failed = across(information, generators(plan, chart, prior))
+        value, score = _value_and_score(plan, chart, u, rho, objective)
+        covariance, failed = across(information, generators(plan, chart, objective))
         if failed is not None:
             return Climbed(env, value, np.inf)
         step = covariance @ score
@@ -118,7 +121,7 @@ def _newton(plan: Plan, env: Environment, rho: np.ndarray, prior: bool, tol: flo
         while length > 1e-6 and not risen:
             try:
                 tried = chart.unpack(u + length * step)
-                new, _ = _value_and_score(plan, chart, u + length * step, rho, prior)
+                new, _ = _value_and_score(plan, chart, u + length * step, rho, objective)
                 risen = bool(np.isfinite(new)) and new >= value - 1e-13 * abs(value)
             except (Degenerate, np.linalg.LinAlgError):
                 risen = False

@@ -16,17 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import NO_COMPONENTS, Degenerate, FitFailed, Status, Unidentified
 from ..expect.coefficients import coefficients
+from ..expect.objective import OBJECTIVES, Objective
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..expect.store.chunks import plan_rows
 from ..invariance.axes import oriented
 from ..invariance.labels import canonical, namings, preferred
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem
 from ..problem.known import starting_values
-from ..problem.problem import Problem
 from ..spec.arguments import parents
 from ..spec.evaluate import Environment
 from .chunked import in_memory_only, refined, sampled, start_plan
+from .derived import at_estimate
 from .identify.check import identified
 from .loop import Loop
 from .mstep import MStep
@@ -40,7 +41,7 @@ from .uncertainty import REPLICATES, Uncertainty, bootstrap, observed, unknown
 
 
 def fit_em(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     objective: Goal = EMOptions.objective,
     *,
     assignment: Assignment = EMOptions.assignment,
@@ -100,7 +101,7 @@ def fit_em(
 
 
 def run_em(
-    problem: Problem | ChunkedProblem,
+    problem: AnyProblem,
     options: EMOptions,
     init: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
@@ -112,10 +113,11 @@ def run_em(
     plan = plan_rows(problem)
     if checkpoint is not None:
         plan.store.remember(checkpoint, [v.label for v in plan.parameters])
-    if not options.prior:
+    maximised = OBJECTIVES[options.objective]
+    if not maximised.prior:
         _identified(plan)
-    mstep = MStep(plan, options.prior)
-    if not options.prior:
+    mstep = MStep(plan, maximised)
+    if not maximised.prior:
         identified(plan, mstep.regressions)
     *seeds, last = np.random.SeedSequence(options.random_seed).spawn(options.starts + 1)
     fitting = _Fitting(problem, plan, Loop(plan, mstep, options), options, np.random.default_rng(last), given=init is not None)
@@ -146,13 +148,18 @@ def run_em(
 class _Fitting:
     """What all parts of one fit share. given : whether it starts from given values, whose names and axes then stay."""
 
-    problem: Problem | ChunkedProblem
+    problem: AnyProblem
     plan: Plan
     loop: Loop
     options: EMOptions
     rng: np.random.Generator
     given: bool
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def objective(self) -> Objective:
+        """What is maximised."""
+        return self.loop.mstep.objective
 
 
 @dataclass(frozen=True)
@@ -175,12 +182,12 @@ def _searched(fitting: _Fitting, seeds: list[np.random.SeedSequence]) -> list[Ru
     loop = Loop(start, fitting.loop.mstep, options) if sampled(plan) else fitting.loop
     with _progress(options.progress, "EM", options.starts) as tick:
         runs = from_starts(loop, start, seeds, tick)
-        if options.prior and (ended := [r for r in runs if r.status.usable]):
+        if fitting.objective.prior and (ended := [r for r in runs if r.status.usable]):
             # a start keeps the names it happened to have: where only the prior tells them apart, the best are looked for
             top = max(ended, key=lambda r: r.objective).environment
             runs += [loop.run(env) for env in namings(start, top)]
         if sampled(plan):
-            runs = refined(fitting.loop, runs, group(start, candidates(runs), options.prior))
+            runs = refined(fitting.loop, runs, group(start, candidates(runs), fitting.objective))
     return runs
 
 
@@ -188,13 +195,13 @@ def _named_optima(fitting: _Fitting, runs: list[Run], best: Run) -> list[Environ
     """The optima that runs reached, best first. A run keeps the labels its start happened to have; what is reported, of the best
     run too, does not depend on them.
     """
-    plan, prior = fitting.plan, fitting.options.prior
-    optima = group(plan, candidates(runs), prior)
+    plan, objective = fitting.plan, fitting.objective
+    optima = group(plan, candidates(runs), objective)
     if fitting.given:
         return optima
 
     def name(env: Environment) -> Environment:
-        return oriented(plan, canonical(plan, env if prior else preferred(plan, env)), prior)
+        return oriented(plan, canonical(plan, env if objective.prior else preferred(plan, env)), objective)
 
     best.environment, optima = name(best.environment), [name(env) for env in optima]
     return optima
@@ -204,7 +211,7 @@ def _settle(fitting: _Fitting, run: Run) -> _Settled:
     """Whether a run is on its way to infinity, and its uncertainty; proper priors let nothing go there."""
     plan, loop, options = fitting.plan, fitting.loop, fitting.options
     endless = None
-    if not options.prior:
+    if not fitting.objective.prior:
         endless = recede(plan, loop.mstep.unbounded, run, options.hard, options.max_iter, loop.run)
     return _Settled(_uncertainty(fitting, run, endless), endless)
 
@@ -213,26 +220,27 @@ def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Unce
     plan, options, env = fitting.plan, fitting.options, run.environment
     usable = run.status.usable or endless is not None
     if options.standard_errors == "observed" and usable:
-        return observed(plan, env, None, options.prior, endless)
+        return observed(plan, env, None, fitting.objective, endless)
     if options.standard_errors == "bootstrap" and usable:
         with _progress(options.progress, "bootstrap", REPLICATES) as tick:
-            return bootstrap(plan, env, options.prior, options.tol, fitting.rng, tick=tick, endless=endless)
-    return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, options.prior, endless)
+            return bootstrap(plan, env, fitting.objective, options.tol, fitting.rng, tick=tick, endless=endless)
+    return unknown(plan, env, "standard_errors=None" if usable else run.status.sentence, fitting.objective, endless)
 
 
 def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:
-    plan, options, env, found = fitting.plan, fitting.options, best.environment, settled.uncertainty
+    plan, options, env, uncertainty = fitting.plan, fitting.options, best.environment, settled.uncertainty
     try:
         log_likelihood, _ = expect(plan, coefficients(plan, env))
     except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
         log_likelihood = float("nan")
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
+    functions = at_estimate(plan, env, uncertainty)
     return EMFit(
         problem=fitting.problem,
-        estimate=parameter_dataset(plan.problem, values),
-        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error}),
-        reasons=found.reasons,
+        estimate=parameter_dataset(plan.problem, values | functions.estimate),
+        standard_error=parameter_dataset(plan.problem, {**nothing, **uncertainty.standard_error, **functions.standard_error}),
+        reasons=uncertainty.reasons | functions.reasons,
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
@@ -244,9 +252,9 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing}),
-        n_parameters=found.n_parameters,
-        uncertainty=found,
+        missing_information=parameter_dataset(plan.problem, {**nothing, **uncertainty.missing, **functions.missing}),
+        n_parameters=uncertainty.n_parameters,
+        uncertainty=uncertainty,
         environment=env,
         plan=plan,
         seconds=seconds,

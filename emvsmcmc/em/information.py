@@ -7,6 +7,7 @@ import numpy as np
 from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
+from ..expect.objective import Objective
 from ..expect.plan import Plan
 from ..expect.rows import expect, reference_points
 from ..spec.evaluate import Environment
@@ -17,14 +18,16 @@ LEAST_STEP = 1e-12  # of the coordinate itself
 FLAT = 1e-10  # eigenvalue of the scaled information below which a direction has none
 
 
-def score_at(plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray | None, prior: bool) -> tuple[np.ndarray, Statistics]:
+def score_at(
+    plan: Plan, chart: Coordinates, u: np.ndarray, rho: np.ndarray | None, objective: Objective
+) -> tuple[np.ndarray, Statistics]:
     """(score, statistics) of the observed-data objective at u: one expectation, then the exact derivative of Q."""
     _, S = expect(plan, coefficients(plan, chart.unpack(u), rho))
-    return chart.score(u, S, prior), S
+    return chart.score(u, S, objective), S
 
 
 def observed_information(
-    plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool
+    plan: Plan, env: Environment, rho: np.ndarray | None, objective: Objective
 ) -> tuple[Coordinates, np.ndarray, np.ndarray]:
     """-Hessian of the log-likelihood (+ log prior, in declared space) in unconstrained coordinates, by central differences of
     the score; and that of Q with the statistics held, the complete-data information.
@@ -33,8 +36,8 @@ def observed_information(
     u = chart.pack(env)
     if rho is None:  # about one common centre the information of far clusters is rounding
         rho = reference_points(expect(plan, coefficients(plan, env))[1])
-    _, S = score_at(plan, chart, u, rho, prior)
-    complete = -hessian(chart, u, S, prior)
+    _, S = score_at(plan, chart, u, rho, objective)
+    complete = -hessian(chart, u, S, objective)
     curvature = np.diag(complete)
     with np.errstate(divide="ignore", invalid="ignore"):
         # a thousandth of each coordinate's complete-data standard error, which vanishes with a residual variance
@@ -46,7 +49,7 @@ def observed_information(
         e = np.zeros(chart.size)
         e[i] = steps[i]
         up, down = u + e, u - e
-        H[i] = (score_at(plan, chart, up, rho, prior)[0] - score_at(plan, chart, down, rho, prior)[0]) / (up[i] - down[i])
+        H[i] = (score_at(plan, chart, up, rho, objective)[0] - score_at(plan, chart, down, rho, objective)[0]) / (up[i] - down[i])
     return chart, -0.5 * (H + H.T), complete
 
 

@@ -11,13 +11,13 @@ from ..expect.coefficients import at_levels, residual_rows
 from ..expect.layout import Statistics
 from ..expect.plan import Levels, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import ConjugateFamily
-from ..families.kinds import COVARIANCE, SIGMA, VARIANCE, ConjugateKind
+from ..families.kinds import COVARIANCE, RATE, SIGMA, VARIANCE, ConjugateKind, Kind
 from ..spec.evaluate import Environment, value_of
-from ..spec.expression import Expression, Index, Operation
+from ..spec.expression import Expression, Operation
 from ..spec.named import Named
 from ..spec.private_dims import LEVELS, configuration_dim
 from ..spec.variable import Variable
-from ..spec.walk import names_in, value_names
+from ..spec.walk import looked_up, names_in, value_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
 def _use(plan: Plan, parameter: Variable, part: Part, key: str, expression: Expression) -> Use | None:
     kind = part.family.arguments[key].kind
     factor: Expression | None = None
-    if kind is SIGMA and isinstance(expression, Operation) and expression.function == "sqrt":
-        kind, expression = VARIANCE, expression.children[0]
+    kind, expression = _unwrapped_scale(kind, expression)
     if not isinstance(kind, ConjugateKind):
         return None
     if kind.takes_factor and isinstance(expression, Operation) and expression.function == "mul":
@@ -103,8 +102,28 @@ def _levels(part: TablePart) -> Levels:
     return part.values
 
 
+def _unwrapped_scale(kind: Kind | None, expression: Expression) -> tuple[Kind | None, Expression]:
+    """A scale that is written in a variance or a precision, as the slot of that: sqrt(v) in sigma is v in variance, 1 / tau in
+    variance is a rate, whose log-likelihood is N/2 log tau - tau SS/2.
+    """
+    function = expression.function if isinstance(expression, Operation) else ""
+    inner = expression.children[0] if function else expression
+    if kind is SIGMA and function == "sqrt":
+        return _unwrapped_scale(VARIANCE, inner)
+    if kind is SIGMA and function == "inv" and isinstance(inner, Operation) and inner.function == "sqrt":
+        return RATE, inner.children[0]
+    return (RATE, inner) if kind is VARIANCE and function == "inv" else (kind, expression)
+
+
+def unwrapped(expression: Expression) -> Expression:
+    """What stands inside the square roots and inverses of a scale."""
+    while isinstance(expression, Operation) and expression.function in ("sqrt", "inv"):
+        expression = expression.children[0]
+    return expression
+
+
 def _is_look_up(expression: Expression, name: str) -> bool:
-    base = expression.base if isinstance(expression, Index) else expression
+    base = looked_up(expression)
     return base.name == name and isinstance(base, Variable)
 
 
@@ -162,32 +181,39 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
     A = residual_rows(plan, part, env, plan.centre + S.rho)
     if use.factor is not None:  # divided by what is known of the scale, the residuals have the scale that is not
-        A = A / (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
-    N = np.where(part.on, S.N, 0.0)
+        known = (use.factor if use.kind is SIGMA else np.sqrt(use.factor))[:, :, None]
+        A = A * known if use.kind is RATE else A / known
+    N, M, root = np.where(part.on, S.N, 0.0)[:, None], S.M[:, None], S.root
     if isinstance(part, RadialPart):
         # a missing value is not counted; the squares are weighted by the expected scales
-        there = S.S[part.offset : part.offset + part.size].T * part.on[:, None]
-        SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ moments(part, S))[:, :, 0], A) * part.on[:, None]
-        return [gather(there), gather(SS)]
+        N = S.S[part.offset : part.offset + part.size // part.length].T * part.on[:, None]
+        M, root = S.U[:, part.groups], None
     if use.kind is not COVARIANCE:
-        squares = np.einsum("kmd,kmd->km", A @ S.M, A) if S.root is None else ((A @ S.root.swapaxes(1, 2)) ** 2).sum(axis=2)
-        SS = squares * part.on[:, None]
-        return [gather(N[:, None]), gather(SS)]
+        if root is None:
+            SS = np.einsum("kmd,kmd->km", (A[:, :, None] @ M)[:, :, 0], A)
+        else:
+            SS = ((A @ root.swapaxes(1, 2)) ** 2).sum(axis=2)
+        return _halved(use, [gather(N), gather(SS * part.on[:, None])])
     p = part.elements[-1][1]
     A = A.reshape(plan.K, -1, p, plan.d)
-    left = A @ S.M[:, None] if S.root is None else A @ S.root.swapaxes(1, 2)[:, None]
-    right = A if S.root is None else left
+    left = A @ M if root is None else A @ root.swapaxes(1, 2)[:, None]
+    right = A if root is None else left
     SS = (left @ right.swapaxes(-1, -2)) * part.on[:, None, None, None]
     lead = shape[:-2]
-    count = np.bincount(use.index.ravel(), weights=np.broadcast_to(N[:, None], use.index.shape).ravel(), minlength=prod(lead))
+    count = np.bincount(use.index.ravel(), weights=np.broadcast_to(N, use.index.shape).ravel(), minlength=prod(lead))
     total = np.zeros((prod(lead), p, p))
     np.add.at(total, use.index.ravel(), SS.reshape(-1, p, p))
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
 
 
+def _halved(use: Use, sums: list[np.ndarray]) -> list[np.ndarray]:
+    """(n, ss) as they are for a scale, halved for a precision, which they reach as events over exposure."""
+    return [0.5 * np.maximum(x, 0.0) for x in sums] if use.kind is RATE else sums
+
+
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:
     """(K, m, d, d) the second moments that the squared residuals are read from; one for all of a Gaussian's, (K, 1, d, d)."""
-    return S.U[:, part.rows] if isinstance(part, RadialPart) else S.M[:, None]
+    return np.repeat(S.U[:, part.groups], part.length, axis=1) if isinstance(part, RadialPart) else S.M[:, None]
 
 
 def mean_parameters(plan: Plan) -> list[tuple[list[ResidualPart], set[str]]]:

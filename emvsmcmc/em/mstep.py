@@ -9,23 +9,27 @@ from math import prod
 import numpy as np
 
 from ..errors import Degenerate
+from ..expect.coefficients import at_levels, inverse_scale
 from ..expect.coordinates import Coordinates
 from ..expect.inside import typical
 from ..expect.layout import Statistics
-from ..expect.plan import Plan, ResidualPart, whitened
-from ..families import GaussianFamily, Prior
+from ..expect.objective import Objective
+from ..expect.plan import Plan, ResidualPart, TablePart, whitened
+from ..families import CollapsingFamily, GaussianFamily, Limiting, Prior
 from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Positive, Real, Simplex
 from ..spec.arguments import argument_values, parameter_support
 from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.variable import Variable
-from ..spec.walk import value_names
+from ..spec.walk import degree, value_names
+from .limits import Endless, at_best, endless_entries
 from .look_ups import Use, mean_parameters, messages, uses_of
 from .modes import mode
 from .newton import maximise
 from .regression import SINGULAR, Regression
 
+NARROW = 1e-4  # relative deviation below which the terms of a density cancel: their rounding is eps / NARROW^2, 1e-8, nats a row
 COLLAPSED = 1e-9  # of the column's standard deviation: a scale below it is a component sitting on one point
 EMPTY = 1e-12  # of the total weight
 
@@ -45,8 +49,8 @@ class MStep:
     Attributes tell how each parameter is updated: `regressions`, `look_ups`, `numeric` (groups of names that share a child).
     """
 
-    def __init__(self, plan: Plan, prior: bool) -> None:
-        self.plan, self.prior = plan, prior
+    def __init__(self, plan: Plan, objective: Objective) -> None:
+        self.plan, self.objective = plan, objective
         by_name = {v.label: v for v in plan.parameters}
         self.regressions: list[Regression] = []
         self.look_ups: list[LookUp] = []
@@ -54,7 +58,8 @@ class MStep:
         means: set[str] = set()
         for parts, names in mean_parameters(plan):
             means |= names
-            solvable = {n for n in names if self._is_linear(by_name[n])}
+            affine = all(degree(p.mean, names) <= 1 for p in parts)
+            solvable = {n for n in names if affine and self._is_linear(by_name[n])}
             rest |= names - solvable
             if solvable:
                 self.regressions.append(Regression(plan, parts, [v for v in plan.parameters if v.label in solvable]))
@@ -76,18 +81,25 @@ class MStep:
             (scales if isinstance(step.kind, ScaleKind) else self.look_ups).append(step)
         self.look_ups += scales
         self.floors = {step.parameter.label: _floor(plan, step) for step in [*scales, *self.watched]}
+        self.collapsing = [p for p in plan.tables if isinstance(p.family, CollapsingFamily) and p.reads & set(by_name)]
+        self.derived = [(p, names) for p in plan.residual_parts if (names := self._unwatched(p))]
         self.numeric = self._groups(rest)
+
+    def _unwatched(self, part: ResidualPart) -> set[str]:
+        """Parameters in a scale that is worked out from them, none of which has a floor of its own."""
+        names = value_names(part.scale) & {v.label for v in self.plan.parameters}
+        return names if not part.scale_kind.matrix and not names & set(self.floors) else set()
 
     def _is_linear(self, v: Variable) -> bool:
         """True where the regression's answer is always inside the support and the prior, if it counts, is Normal."""
         if uses_of(self.plan, v) != []:
             return False
-        return isinstance(v.family.support(), Real) and (not self.prior or isinstance(v.family, GaussianFamily))
+        return isinstance(v.family.support(), Real) and (not self.objective.prior or isinstance(v.family, GaussianFamily))
 
     def _has_mode(self, v: Variable, kind: ConjugateKind) -> bool:
         family = v.family
         assert isinstance(family, Prior)
-        if not self.prior:
+        if not self.objective.prior:
             return True
         ones = self.plan.environment({p.label: typical(p, self.plan) for p in self.plan.parameters})
         arguments = argument_values(v, ones)
@@ -115,12 +127,20 @@ class MStep:
         return groups
 
     @cached_property
+    def endless(self) -> list[Endless]:
+        """Entries of parameters whose step is numerical that may go to the limit of a distribution."""
+        numeric = set().union(*self.numeric)
+        return [e for e in endless_entries(self.plan) if set(e.together) <= numeric]
+
+    @cached_property
     def unbounded(self) -> set[str]:
         """Parameters that could go to infinity while the likelihood rises (see `recession`): real or positive ones without a
-        closed form that only tables and assignment probabilities read. What a mean or a scale of continuous values reads
-        cannot, for the density would vanish.
+        closed form that only tables and assignment probabilities read. What a mean, a scale or another argument of continuous
+        values reads cannot, for the density would vanish, unless it collapses; and where a family has a limit, that is its end
+        (`expect.limits`).
         """
-        arguments = [e for p in self.plan.residual_parts for e in p.distribution.arguments.values()]
+        arguments = [e for p in (*self.plan.residual_parts, *self.collapsing) for e in p.distribution.arguments.values()]
+        arguments += [p.argument(k) for p in self.plan.parts if isinstance(p.family, Limiting) for k in p.family.endless]
         names = set().union(*self.numeric) - set().union(*[value_names(e) for e in arguments])
         by_name = {v.label: v for v in self.plan.parameters}
         return {n for n in names if isinstance(by_name[n].family.support(), Real | Positive) and not by_name[n].family.event_dims}
@@ -128,17 +148,23 @@ class MStep:
     def __call__(self, env: Environment, S: Statistics) -> Environment:
         """New parameter values. Raises Degenerate where a component collapsed or lost its rows."""
         for regression in self.regressions:
-            env = _with(env, regression.solve(env, S, self.prior))
+            env = _with(env, regression.solve(env, S, self.objective))
         for step in self.look_ups:
             env = _with(env, {step.parameter.label: self._mode(step, env, S)})
             if step.kind is COVARIANCE:
                 env = whitened(self.plan, env)
         env = self._ahead(env, S)
+        if self.endless:
+            env = at_best(self.plan, self.endless, env, S, self.objective)
         for names in self.numeric:
-            env = maximise(Coordinates(self.plan, env, names), S, self.prior)
+            env = maximise(Coordinates(self.plan, env, names), S, self.objective)
             env = env.having(batch=None)
         for step in self.watched:
             self._not_collapsed(step, env.values[step.parameter.label].array)
+        for part in self.collapsing:
+            self._not_narrow(part, env)
+        for residual, names in self.derived:
+            self._not_derived_zero(residual, names, env)
         return env
 
     def _ahead(self, env: Environment, S: Statistics) -> Environment:
@@ -162,7 +188,7 @@ class MStep:
         try:
             tried = whitened(self.plan, _with(env, values))
             here, there = (Coordinates(self.plan, e, set(values)) for e in (env, tried))
-            better = there.value(there.pack(tried), S, self.prior) > here.value(here.pack(env), S, self.prior)
+            better = there.value(there.pack(tried), S, self.objective) > here.value(here.pack(env), S, self.objective)
         except (Degenerate, np.linalg.LinAlgError):
             return env
         return tried if better else env
@@ -176,7 +202,7 @@ class MStep:
         family, support = v.family, parameter_support(v, env)
         assert isinstance(family, Prior)
         value = None
-        if self.prior:
+        if self.objective.prior:
             arguments = argument_values(v, env)
             natural = family.natural(step.kind, **arguments)
             if natural is None:
@@ -195,7 +221,7 @@ class MStep:
         return value
 
     def _not_empty(self, step: LookUp, sums: tuple[np.ndarray, ...], total: float) -> None:
-        if not self.prior and isinstance(step.kind, ScaleKind) and (sums[0] <= EMPTY * total).any():
+        if not self.objective.prior and isinstance(step.kind, ScaleKind) and (sums[0] <= EMPTY * total).any():
             raise Degenerate(step.parameter.label, "a component has no rows left")
 
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
@@ -211,6 +237,21 @@ class MStep:
                     step.parameter.label,
                     "a component collapsed on a line or plane (fewer rows than columns, or collinear columns)",
                 )
+
+    def _not_narrow(self, part: TablePart, env: Environment) -> None:
+        family = part.family
+        assert isinstance(family, CollapsingFamily)
+        deviation = family.relative_deviation(**at_levels(self.plan, part, part.estimated, part.levels, env))
+        if (deviation[part.on] < NARROW).any():
+            names = [v.label for v in self.plan.parameters if v.label in part.reads]
+            raise Degenerate(", ".join(names), f"a component collapsed on a point, {part.variable.label} hardly varies in it")
+
+    def _not_derived_zero(self, part: ResidualPart, names: set[str], env: Environment) -> None:
+        """A scale that is worked out from parameters has not collapsed where its configurations count."""
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = np.broadcast_to(inverse_scale(self.plan, part, env), (self.plan.K, part.size))[part.on]
+        if (inverse * self.plan.scale[part.columns] >= 1 / COLLAPSED).any():
+            raise Degenerate(", ".join(sorted(names)), "a component collapsed on a point")
 
 
 def _floor(plan: Plan, step: LookUp) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
+from ..expect.objective import Objective
 from ..spec.evaluate import Environment
 
 MAX_NEWTON = 10  # steps: it is enough that Q rises, and EM comes back
@@ -15,7 +16,7 @@ SHRINKS = 0.05  # the gain still to come shrinks at least so with each step, or 
 STEP = 1e-5  # of the differences of the exact score; their error of 1e-10 relative only slows Newton
 
 
-def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environment:
+def maximise(coordinates: Coordinates, S: Statistics, objective: Objective) -> Environment:
     """Environment with the parameters of `coordinates` at the maximum of Q( . ; S) (+ log prior), the others as they were.
 
     Q is climbed by Newton with the exact score and a Hessian of its differences, made negative definite where it is not, kept
@@ -25,7 +26,7 @@ def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environmen
     if not coordinates.size:
         return coordinates.env
     u = coordinates.pack(coordinates.env)
-    value = coordinates.value(u, S, prior)
+    value = coordinates.value(u, S, objective)
     if not np.isfinite(value):
         raise Degenerate(
             ", ".join(b.variable.label for b in coordinates.blocks), "the objective is not finite at the current values"
@@ -33,14 +34,14 @@ def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environmen
     newton: _Newton | None = None
     last = np.inf
     for _ in range(MAX_NEWTON):
-        g = coordinates.score(u, S, prior)
+        g = coordinates.score(u, S, objective)
         if not np.isfinite(g).all():
             raise Degenerate(
                 ", ".join(b.variable.label for b in coordinates.blocks), "the score is not finite at the current values"
             )
         step = None if newton is None else newton(g)
         if step is None or 0.5 * float(g @ step) > SHRINKS * last:
-            newton = _Newton(hessian(coordinates, u, S, prior))
+            newton = _Newton(hessian(coordinates, u, S, objective))
             step = newton(g)
         gain = last = 0.5 * float(g @ step)
         if gain < GAIN:
@@ -48,7 +49,7 @@ def maximise(coordinates: Coordinates, S: Statistics, prior: bool) -> Environmen
         length = min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))  # coordinates are logs: e^5 at most in one step
         while length > 1e-10:
             tried = u + length * step
-            new = coordinates.value(tried, S, prior)
+            new = coordinates.value(tried, S, objective)
             if np.isfinite(new) and new >= value:
                 break
             length /= 2
@@ -71,9 +72,9 @@ class _Newton:
         return self.vectors @ ((self.vectors.T @ g) / self.curvature)
 
 
-def hessian(coordinates: Coordinates, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+def hessian(coordinates: Coordinates, u: np.ndarray, S: Statistics, objective: Objective) -> np.ndarray:
     """(size, size) Hessian of Q at u by central differences of the exact score, symmetrised."""
     steps = STEP * np.eye(len(u))
-    ends = coordinates.scores(u[:, None] + np.hstack([steps, -steps]), S, prior)
+    ends = coordinates.scores(u[:, None] + np.hstack([steps, -steps]), S, objective)
     H = (ends[:, : len(u)] - ends[:, len(u) :]) / (2 * STEP)
     return 0.5 * (H + H.T)

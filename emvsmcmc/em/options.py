@@ -39,11 +39,6 @@ class EMOptions:
         checked_seed(self.random_seed)
 
     @property
-    def prior(self) -> bool:
-        """Whether the prior counts."""
-        return self.objective == "map"
-
-    @property
     def hard(self) -> bool:
         """Whether everything hidden sits at its most probable value."""
         return self.assignment == "hard"

@@ -21,6 +21,7 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import assignment_rows, coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.layout import Statistics
+from ..expect.objective import ML
 from ..expect.plan import Plan
 from ..expect.rounding import rounding_of_sums
 from ..expect.rows import expect, reference_points
@@ -181,7 +182,7 @@ class _Walk:
     def informed(self) -> bool:
         """Whether all that could go to infinity is held where it is, by the complete-data information."""
         with np.errstate(all="ignore"):
-            information = -hessian(self.chart, self.u, self.S, False)
+            information = -hessian(self.chart, self.u, self.S, ML)
         least = WEAK * float(self.plan.problem.weights.sum())
         return bool(np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > least)
 

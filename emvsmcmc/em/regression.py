@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Degenerate
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
 from ..expect.layout import Statistics
+from ..expect.objective import Objective
 from ..expect.plan import GaussianPart, Plan, ResidualPart
 from ..families import GaussianFamily
 from ..families.kinds import MEAN
@@ -54,16 +55,16 @@ class Regression:
             at += n
         return base[..., None] - residual_rows(plan, part, Environment(values, batch=self.P), zero)
 
-    def solve(self, env: Environment, S: Statistics, prior: bool) -> dict[str, np.ndarray]:
+    def solve(self, env: Environment, S: Statistics, objective: Objective) -> dict[str, np.ndarray]:
         """New values of the parameters. Raises Degenerate where a direction of theirs has no information."""
         parts = [_weighted(self.plan, part, env, S) for part in self.parts]
-        precision = [_normal_prior(p, env) for p in self.parameters] if prior else []
-        pull = np.concatenate([x for _, x in precision]) if prior else np.zeros(self.P)
+        precision = [_normal_prior(p, env) for p in self.parameters] if objective.prior else []
+        pull = np.concatenate([x for _, x in precision]) if objective.prior else np.zeros(self.P)
         step = np.empty(self.P)
         for system in self.systems:
             H, g = system.equations(parts, S)
             g = g + pull[system.unknowns]
-            if prior:
+            if objective.prior:
                 H = H + _among(precision, self.sizes, system.unknowns)
             inverse, condition = scaled_inverse(H)
             if condition.min() < SINGULAR:

@@ -14,9 +14,10 @@ from ..errors import Degenerate, Status
 from ..expect.coefficients import coefficients
 from ..expect.layout import RowOutput
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..expect.store.base import Groups
 from ..expect.store.chunks import plan_rows
+from ..problem.chunked import AnyProblem
 from ..problem.condition import condition
 from ..problem.covariates import determined
 from ..problem.problem import Problem
@@ -66,7 +67,7 @@ class EMFit:
     uncertainty : information matrices in unconstrained coordinates, and standard errors of functions of the parameters.
     """
 
-    problem: Any  # a Problem, or a ChunkedProblem
+    problem: AnyProblem
     estimate: xr.Dataset
     standard_error: xr.Dataset
     reasons: dict[str, str]
@@ -183,11 +184,11 @@ class EMFit:
 
 
 def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dataset:
-    """Parameter values as a Dataset in their dims and coords."""
-    variables = {v.label: v for v in problem.parameters}
-    dims = {d for v in variables.values() for d in v.dims}
+    """Values of parameters, and of named functions of them, as a Dataset in their dims and coords."""
+    own = {v.label: v.dims for v in problem.parameters} | {d.name: d.dims for d in problem.spec.deterministics.values()}
+    dims = {d for v in problem.parameters for d in v.dims} | {d for name in values for d in own[name]}
     return xr.Dataset(
-        {name: (variables[name].dims, np.asarray(value, dtype=float)) for name, value in values.items()},
+        {name: (own[name], np.asarray(value, dtype=float)) for name, value in values.items()},
         coords={d: problem.labels(d) for d in sorted(dims)},
     )
 
@@ -202,7 +203,7 @@ def parameter_history(problem: Problem, trace: list[Environment], path: list[flo
 
 def row_output(plan: Plan, values: Mapping[str, np.ndarray]) -> RowOutput:
     """What is of the size of the data, at parameter values in declared shape."""
-    return expect(plan, coefficients(plan, plan.environment(dict(values))), rows=True)[2]
+    return expect_rows(plan, coefficients(plan, plan.environment(dict(values))))[2]
 
 
 def hidden_variables(values: Mapping[str, np.ndarray], gaussians: list[str], plan: Plan) -> Groups:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import Degenerate, Status
-from ..expect.coefficients import coefficients, log_prior
+from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
+from ..expect.objective import Objective
 from ..expect.plan import Plan
 from ..expect.rows import expect
 from ..spec.evaluate import Environment
@@ -45,12 +46,12 @@ def leave(plan: Plan, loop: Loop, run: Run, uncertainty: Uncertainty) -> Run:
     """
     if run.status is not Status.CONVERGED:
         return run
-    prior, limit = loop.mstep.prior, loop.max_iter
+    objective, limit = loop.mstep.objective, loop.max_iter
     for tries in range(TRIES + 1):
         if tries == 0 and uncertainty.information is not None:
             chart, information, complete = uncertainty.coordinates, uncertainty.information, uncertainty.complete
         elif plan.store.every_row and 0 < Coordinates(plan, run.environment).size <= LARGEST:
-            chart, information, complete = observed_information(plan, run.environment, None, prior)
+            chart, information, complete = observed_information(plan, run.environment, None, objective)
         else:
             return run
         assert information is not None
@@ -58,7 +59,7 @@ def leave(plan: Plan, loop: Loop, run: Run, uncertainty: Uncertainty) -> Run:
         along = rising_direction(information, complete)
         if along is None:
             return run
-        start = _higher(plan, chart, run, along, prior) if tries < TRIES and run.iterations < limit else None
+        start = _higher(plan, chart, run, along, objective) if tries < TRIES and run.iterations < limit else None
         more = None if start is None else loop.traced(start, limit - run.iterations)
         if more is None or not more.status.usable or more.objective < run.objective:
             run.status, run.reason = Status.STALLED, AT_SADDLE
@@ -71,7 +72,7 @@ def leave(plan: Plan, loop: Loop, run: Run, uncertainty: Uncertainty) -> Run:
     return run
 
 
-def _higher(plan: Plan, chart: Coordinates, run: Run, along: np.ndarray, prior: bool) -> Environment | None:
+def _higher(plan: Plan, chart: Coordinates, run: Run, along: np.ndarray, objective: Objective) -> Environment | None:
     """The best point on either side of a saddle; None where none is higher."""
     u = chart.pack(run.environment)
     best, top = None, run.objective
@@ -80,7 +81,7 @@ def _higher(plan: Plan, chart: Coordinates, run: Run, along: np.ndarray, prior: 
             try:
                 with np.errstate(all="ignore"):
                     env = chart.unpack(u + sign * length * along)
-                    value = expect(plan, coefficients(plan, env))[0] + (float(log_prior(plan, env)) if prior else 0.0)
+                    value = expect(plan, coefficients(plan, env))[0] + float(objective.log_prior(plan, env))
             except (Degenerate, np.linalg.LinAlgError):
                 continue
             if np.isfinite(value) and value > top:

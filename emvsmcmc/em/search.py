@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import Degenerate, Status
 from ..expect.coefficients import coefficients
+from ..expect.objective import Objective
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..invariance.labels import named_alike
 from ..numerics import cores
 from ..spec.evaluate import Environment
@@ -94,7 +95,7 @@ def _finish(loop: Loop, runs: list[Run]) -> None:
         top = max(top, runs[i].objective)
 
 
-def group(plan: Plan, runs: list[Run], prior: bool) -> list[Environment]:
+def group(plan: Plan, runs: list[Run], objective: Objective) -> list[Environment]:
     """Number the distinct optima from the best. Two starts share one when every row has the same log-likelihood under both,
     which no relabelling, reflection or rotation can change. With a prior that tells names apart, they must agree in these too."""
     if len(runs) == 1:  # nothing to tell apart: spare a pass over the rows
@@ -102,11 +103,11 @@ def group(plan: Plan, runs: list[Run], prior: bool) -> list[Environment]:
         return [runs[0].environment]
     optima: list[Run] = []
     for run in sorted(runs, key=lambda r: -r.objective):
-        _, _, rows = expect(plan, coefficients(plan, run.environment), rows=True)
+        _, _, rows = expect_rows(plan, coefficients(plan, run.environment))
         run.fingerprint = rows.log_likelihood[plan.problem.weights > 0]
         for i, other in enumerate(optima):
             if np.abs(run.fingerprint - other.fingerprint).max() < SAME_OPTIMUM * max(1.0, np.abs(other.fingerprint).max()) and (
-                not prior or named_alike(plan, run.environment, other.environment)
+                not objective.prior or named_alike(plan, run.environment, other.environment)
             ):
                 run.optimum = i
                 break

@@ -65,7 +65,12 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
     measured = layout.V if not plan.radials else _fenced(layout)
     columns = [measured[:, j] / plan.scale[j] for j in range(1, plan.d) if not hidden[:, j].all()]
     columns += [layout.X[:, f] for f in range(layout.X.shape[1]) if f not in layout.radial.column]
+    numbers = _numbers(plan)
     for t in range(layout.phi.shape[1]):
+        at, there = numbers[layout.level[:, t]], layout.phi[:, t] > 0
+        if there.any() and not np.isnan(at[there]).any():
+            columns.append(np.where(there, at, at[there].mean()))
+            continue
         level = layout.level[:, t] - layout.level[:, t].min()
         seen = np.unique(level)
         if 1 < len(seen) <= 50:
@@ -83,12 +88,21 @@ def _features(plan: Plan, layout: Layout, rng: np.random.Generator) -> np.ndarra
     return Z
 
 
+def _numbers(plan: Plan) -> np.ndarray:
+    """(L,) the value that a row of T stands for, of terms at values that are numbers and have parameters; NaN elsewhere."""
+    out = np.full(plan.full.n_tables, np.nan)
+    for part in plan.tables:
+        if part.values is not None and part.values.value is not None and part.estimated and not part.family.indexes:
+            first = part.offset + part.height - part.size * part.values.size
+            out[first : part.offset + part.height] = np.tile(part.values.value, part.size)
+    return out
+
+
 def _quartiles(layout: Layout) -> np.ndarray:
     """(t, 2) lower and upper quartile of each Student-t column, of the values that are there."""
     radial = layout.radial
-    return np.array(
-        [np.quantile(layout.V[layout.X[:, f] > 0, j], [0.25, 0.75]) for f, j in zip(radial.column, radial.own, strict=True)]
-    )
+    there = zip(radial.column[radial.group], radial.own, strict=True)
+    return np.array([np.quantile(layout.V[layout.X[:, f] > 0, j], [0.25, 0.75]) for f, j in there])
 
 
 def _fenced(layout: Layout) -> np.ndarray:
@@ -163,10 +177,11 @@ def _statistics(plan: Plan, layout: Layout, V: np.ndarray, r: np.ndarray, rng: n
     N, rho = wr.sum(axis=0), np.zeros((plan.K, plan.d))
     if not plan.radials:
         return Statistics(N, M, S, rho)
-    there = layout.X[:, layout.radial.column]
+    radial, there = layout.radial, layout.X[:, layout.radial.column]
     degrees = np.exp(rng.uniform(np.log(DEGREES[0]), np.log(DEGREES[1]), there.shape[1]))
-    quartiles, own = _quartiles(layout), layout.radial.own
+    quartiles, own = _quartiles(layout), radial.own
     spread = np.where(np.ptp(quartiles, axis=1) > 0, np.ptp(quartiles, axis=1) / 1.349, plan.scale[own])
-    weight = there * (degrees + 1) / (degrees + ((V[:, own] - quartiles.mean(axis=1)) / spread) ** 2)
+    square = radial.summed(((V[:, own] - quartiles.mean(axis=1)) / spread) ** 2)
+    weight = there * (degrees + radial.lengths) / (degrees + square)
     U = np.stack([weighted_moments(layout, V, wr[:, [k]] * weight) for k in range(plan.K)])
     return Statistics(N, M, S, rho, U, (wr.T @ there) * digamma_less_log(0.5 * degrees))

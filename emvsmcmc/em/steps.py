@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import Degenerate, Status
-from ..expect.coefficients import coefficients, log_prior
+from ..expect.coefficients import coefficients
 from ..expect.coordinates import Coordinates
 from ..expect.heywood import zero_uniquenesses
 from ..expect.plan import Plan
@@ -63,7 +63,7 @@ class Steps:
 
     def __init__(self, plan: Plan, mstep: MStep, options: EMOptions, trail: Trail) -> None:
         self.plan, self.mstep, self.trail = plan, mstep, trail
-        self.prior, self.hard, self.accelerated, self.tol = mstep.prior, options.hard, options.accelerated, options.tol
+        self.objective, self.hard, self.accelerated, self.tol = mstep.objective, options.hard, options.accelerated, options.tol
         self.rule = StoppingRule.of(self.tol, float(plan.problem.weights.sum()), self.accelerated)
         self.common_centre = plan.store.compiled  # only there does one save anything
 
@@ -76,7 +76,7 @@ class Steps:
         _, S = expect(self.plan, C, self.hard)
         self.trail.passes += 1
         reference = reference_points(S, C if self.common_centre else None)
-        if self.prior and not np.isfinite(log_prior(self.plan, env)):
+        if not np.isfinite(self.objective.log_prior(self.plan, env)):
             env = self.mstep(env, S)  # a given start on a boundary that the prior excludes: the first step leaves it
         point = self.evaluate(env, reference)
         self.trail.record(point)
@@ -87,7 +87,7 @@ class Steps:
         C = coefficients(self.plan, env, reference)
         value, S = expect(self.plan, C, self.hard)
         self.trail.passes += 1
-        objective = value + (float(log_prior(self.plan, env)) if self.prior else 0.0)
+        objective = value + float(self.objective.log_prior(self.plan, env))
         if not np.isfinite(objective):
             raise Degenerate("objective", "it is not finite")
         return Point(env, objective, S, reference_points(S, C if self.common_centre else None))
@@ -141,7 +141,7 @@ class Steps:
         u0, u1, u2 = chart.pack(state.point.env), chart.pack(first.env), chart.pack(pair.second)
 
         def slope(step: np.ndarray) -> float:
-            return chart.slope(u1, first.S, self.prior, step)
+            return chart.slope(u1, first.S, self.objective, step)
 
         return Cycle(u0, u1, u2, slope, self.trail.rise, state.plain)
 
@@ -167,7 +167,7 @@ class Steps:
     def _onward(self, state: State, pair: Pair) -> State:
         """The next state of a run that has not ended: out to infinity, up by a climb, extrapolated, or the second plain step."""
         first, iterations = pair.first, len(self.trail.path)
-        if not self.prior and iterations > state.recede_from:
+        if not self.objective.prior and iterations > state.recede_from:
             state = replace(state, recede_from=4 * state.recede_from)
             if (far := self._far(first)) is not None:
                 self.trail.record(far)
@@ -192,7 +192,7 @@ class Steps:
         way = memory.ahead()
         if way is None:
             return state, None
-        gain = 0.5 * memory.chart.slope(memory.u[-1], point.S, self.prior, way)
+        gain = 0.5 * memory.chart.slope(memory.u[-1], point.S, self.objective, way)
         state = replace(state, forecast=abs(gain))
         if state.forecast < self.tol:
             return state, None
@@ -217,7 +217,7 @@ class Steps:
 
     def climb(self, state: State, point: Point, rate: float) -> State | None:
         """The state after a climb from a point: ended where it reached the maximum, else nearer; None where it did not rise."""
-        climbed = climb(self.plan, point.env, point.reference, self.prior, self.tol)
+        climbed = climb(self.plan, point.env, point.reference, self.objective, self.tol)
         if climbed is None:
             return None
         try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
+from ..expect.objective import Objective
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
 from ..invariance.axes import generators, rotations
@@ -82,30 +83,32 @@ class Uncertainty:
         return np.abs(J @ self.silent).max(axis=-1) > SHARE * np.linalg.norm(J, axis=-1)
 
 
-def unknown(plan: Plan, env: Environment, reason: str, prior: bool, endless: Recession | None = None) -> Uncertainty:
+def unknown(plan: Plan, env: Environment, reason: str, objective: Objective, endless: Recession | None = None) -> Uncertainty:
     """No standard errors, for a reason; parameters are counted all the same."""
     chart = Coordinates(plan, env)
     reasons = {v.label: reason for v in plan.parameters}
-    flat, undecided = _flat(plan, chart, prior, endless)
+    flat, undecided = _flat(plan, chart, objective, endless)
     return Uncertainty({}, {}, reasons, None, None, None, chart, flat, undecided=undecided)
 
 
-def _flat(plan: Plan, chart: Coordinates, prior: bool, endless: Recession | None = None) -> tuple[np.ndarray, bool]:
+def _flat(plan: Plan, chart: Coordinates, objective: Objective, endless: Recession | None = None) -> tuple[np.ndarray, bool]:
     """((size, g) flat directions, whether they are more than rotations); proper priors inform what data leave open."""
-    turns = generators(plan, chart, prior)
-    directions = turns if prior else structural(plan, chart, None if endless is None else endless.span)
+    turns = generators(plan, chart, objective)
+    directions = turns if objective.prior else structural(plan, chart, None if endless is None else endless.span)
     return (directions, True) if directions.shape[1] > turns.shape[1] else (turns, False)
 
 
-def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, endless: Recession | None = None) -> Uncertainty:
+def observed(
+    plan: Plan, env: Environment, rho: np.ndarray | None, objective: Objective, endless: Recession | None = None
+) -> Uncertainty:
     """Delta method: sqrt diag(J I^-1 J') for every declared value, J the derivative of the value along the coordinates; I is
     inverted across the directions of rotations, along which it is zero, and of recession, along which it vanishes.
     """
-    chart, information, complete = observed_information(plan, env, rho, prior)
-    flat, undecided = _flat(plan, chart, prior, endless)
+    chart, information, complete = observed_information(plan, env, rho, objective)
+    flat, undecided = _flat(plan, chart, objective, endless)
     beyond = np.zeros((chart.size, 0)) if endless is None else endless.span
     reasons: dict[str, str] = {}
-    here = only_here(plan, chart, information, np.hstack([flat, beyond]), prior)
+    here = only_here(plan, chart, information, np.hstack([flat, beyond]), objective)
     silent = np.hstack([here, beyond])
     covariance, worst = across(information, np.hstack([flat, silent]))
     if worst is not None:
@@ -127,9 +130,10 @@ def observed(plan: Plan, env: Environment, rho: np.ndarray | None, prior: bool, 
                 "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
                 f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
             )
-        if not b.free.all():
-            infinite = name in chart.normal and chart.normal[name].any()
-            where = "as good as infinite (no heavier tails than a Normal)" if infinite else "on the boundary of its support"
+        if (infinite := chart.limits.infinite.get(name)) is not None:
+            error, missing = (np.where(infinite.reshape(b.shape), np.nan, x) for x in (error, missing))
+        if infinite is not None or not b.free.all():
+            where = "on the boundary of its support" if infinite is None else f"as good as infinite ({chart.limits.words[name]})"
             reasons.setdefault(name, f"{where}: it has no standard error there")
             moving = np.abs(J).max(axis=-1, initial=0.0) > 0
             error, missing = np.where(moving, error, np.nan), np.where(moving, missing, np.nan)
@@ -203,7 +207,7 @@ def _owner(chart: Coordinates, position: int) -> str:
 def bootstrap(
     plan: Plan,
     env: Environment,
-    prior: bool,
+    objective: Objective,
     tol: float,
     rng: np.random.Generator,
     replicates: int = REPLICATES,
@@ -219,11 +223,11 @@ def bootstrap(
     draws: dict[str, list[np.ndarray]] = {v.label: [] for v in plan.parameters}
     lost = 0
     weights = plan.problem.weights
-    options = EMOptions(objective="map" if prior else "ml", tol=max(tol, 1e-6), max_iter=2000)
+    options = EMOptions(objective=objective.name, tol=max(tol, 1e-6), max_iter=2000)
     for _ in range(replicates):
         w = rng.gamma(np.where(weights > 0, weights, 1.0)) * (weights > 0)
         replica = make_plan(plan.problem.with_weights(w * weights.sum() / w.sum()))
-        run = Loop(replica, MStep(replica, prior), options).run(env)
+        run = Loop(replica, MStep(replica, objective), options).run(env)
         if tick is not None:
             tick()
         if run.status.finished:
@@ -235,7 +239,7 @@ def bootstrap(
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
     stacked = {name: np.stack(kept) for name, kept in draws.items()}
-    counted = unknown(plan, env, "", prior, endless)
+    counted = unknown(plan, env, "", objective, endless)
     still = {b.variable.label: b.support.fixed(b.shape) for b in counted.coordinates.blocks}
     errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in stacked.items()}
     reasons |= _with_fixed(counted.coordinates, reasons)

@@ -16,10 +16,11 @@ from ..families.support import whitener
 from ..numerics import LOG_2PI
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, complement, evaluate, value_of
-from ..spec.expression import Constant, Expression, Index
+from ..spec.expression import Constant, Expression, Index, Take
 from ..spec.named import Named, lift
 from ..spec.private_dims import BATCH, LEVELS, configuration_dim, coordinate_dim, is_configuration
 from ..spec.variable import Variable
+from ..spec.walk import with_children
 from .layout import Coefficients
 from .plan import Levels, Plan, RadialPart, ResidualPart, TablePart
 
@@ -164,7 +165,7 @@ def residual_rows(plan: Plan, part: ResidualPart, env: Environment, origin: Any)
 
 
 def inverse_scale(plan: Plan, part: ResidualPart, env: Environment) -> Any:
-    """(K, m[, batch]) 1 / scale of a Normal or StudentT."""
+    """(K, m[, batch]) 1 / scale of values that are numbers."""
     if part.data:  # the distinct values of row data, one a configuration
         env = env.with_values(part.data)
     return part.scale_kind.inverse_sd(_spread(plan, value_of(part.scale, env), env, part.elements))
@@ -210,8 +211,8 @@ def _constant_whitener(expression: Any) -> Any:
     """The same look-up with a constant covariance replaced by its whitener."""
     if isinstance(expression, Constant):
         return Constant(whitener(expression.value), expression.dims)
-    if isinstance(expression, Index) and isinstance(expression.base, Constant):
-        return Index(Constant(whitener(expression.base.value), expression.base.dims), expression.index)
+    if isinstance(expression, Index | Take):
+        return with_children(expression, (_constant_whitener(expression.base), *expression.children[1:]))
     return expression
 
 
@@ -223,7 +224,8 @@ def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
     family, rows = part.family, []
     if isinstance(family, TableFamily):
         arguments = at_levels(plan, part, part.estimated, part.levels, env)
-        rows += [_to_rows(t, part.size * part.levels.size, plan.K, env) for t in family.tables(env.xp, **arguments)]
+        shape = (plan.K, part.size, part.levels.size)
+        rows += [_to_rows(_whole(t, shape, env), prod(shape[1:]), plan.K, env) for t in family.tables(env.xp, **arguments)]
     if isinstance(family, ValueFamily):
         assert part.values is not None
         arguments = at_levels(plan, part, family.value_reads, part.values, env)
@@ -244,6 +246,11 @@ def at_levels(plan: Plan, part: TablePart, keys: Iterable[str], levels: Levels, 
     return out
 
 
+def _whole(table: Any, shape: tuple[int, ...], env: Environment) -> Any:
+    """(K, m, levels[, batch]), of a table that is a number because its family has nothing to estimate."""
+    return table if table.ndim else np.broadcast_to(table, shape if env.batch is None else (*shape, 1))
+
+
 def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
     """(K, m, levels[, batch]) -> (m * levels, K[, batch]), with a batch axis wherever the environment has one."""
     if env.batch is None:
@@ -253,14 +260,24 @@ def _to_rows(table: Any, height: int, K: int, env: Environment) -> Any:
 
 
 def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
-    """(K, m[, batch]) nu of a StudentT."""
-    return _spread(plan, value_of(part.tail, env), env, part.elements)
+    """(K, groups[, batch]) nu of a radial part."""
+    return _spread(plan, value_of(part.tail, env), env, part.lead)
 
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
-    """(m, K[, batch]) rows of T of a StudentT: the log density where the residual is zero."""
-    found = log_constant(env.xp, degrees_of_freedom(plan, part, env)) + env.xp.log(inverse_scale(plan, part, env))
-    return _to_rows(found[:, :, None], part.size, plan.K, env)
+    """(groups, K[, batch]) rows of T of a radial part: the log density where the residuals are zero."""
+    constant = log_constant(env.xp, degrees_of_freedom(plan, part, env), part.length) + log_whitener(plan, part, env)
+    return _to_rows(constant[:, :, None], part.size // part.length, plan.K, env)
+
+
+def log_whitener(plan: Plan, part: RadialPart, env: Environment) -> Any:
+    """(K, groups[, batch]) half the log determinant of the precision of each value."""
+    if not part.scale_kind.matrix:
+        return env.xp.log(inverse_scale(plan, part, env))
+    W = whiteners(plan, part, env)
+    if env.batch is not None:
+        return np.log(np.einsum("klii...->kli...", W)).sum(axis=2)
+    return env.xp.log(env.xp.diagonal(W, axis1=2, axis2=3)).sum(axis=2)
 
 
 # ------------------------------------------------------------------------------------------------------------------- priors

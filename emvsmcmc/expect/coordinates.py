@@ -13,11 +13,14 @@ from ..spec.evaluate import Environment
 from ..spec.named import Named
 from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
-from .coefficients import coefficients, log_prior
-from .freedom import complete, normal_tails
+from .coefficients import coefficients
+from .freedom import complete
 from .heywood import zero_uniquenesses
 from .layout import Statistics
+from .limits import at_limit
+from .objective import Objective
 from .plan import Plan
+from .radial import row_moments
 from .scaling import natural_units, power_of_two
 
 TOGETHER = 4096  # columns of a batch that one evaluation of the coefficients takes
@@ -46,13 +49,13 @@ class Coordinates:
     out of the vector; what its prior fixes (a zero by declaration) has no place in it to begin with.
 
     names : restricts the vector to some parameters; the others stay at their values. heywood : leave out residual variances of
-    zero; such entries are in `zero`. Degrees of freedom that are as good as infinite are left out too, and are in `normal`.
+    zero; such entries are in `zero`. Arguments that are as good as infinite are left out too, and are in `limits`.
     """
 
     def __init__(self, plan: Plan, env: Environment, names: set[str] | None = None, heywood: bool = True) -> None:
         self.plan, self.env = plan, env
         self.zero = zero_uniquenesses(plan, env) if heywood else {}
-        self.normal = normal_tails(plan, env) if plan.radials else {}
+        self.limits = at_limit(plan, env)
         self.blocks: list[Block] = []
         # EM walks towards a boundary for ever: a probability that stands for less than 1e-8 of a row has arrived
         margin = min(1e-10, 1e-8 / max(1.0, float(plan.problem.weights.sum())))
@@ -66,8 +69,8 @@ class Coordinates:
             free = support.free(x, margin)
             if v.label in self.zero:
                 free = free & ~self.zero[v.label]
-            if v.label in self.normal:
-                free = free & ~self.normal[v.label]
+            if v.label in self.limits.held:
+                free = free & ~self.limits.held[v.label]
             unit = _unit(plan, v, support, x, len(start))
             self.blocks.append(Block(v, support, x.shape, start, free, unit, slice(at, at + int(free.sum()))))
             at += int(free.sum())
@@ -109,28 +112,28 @@ class Coordinates:
         """
         return u[:, None] + 1j * COMPLEX_STEP * np.eye(len(u))
 
-    def score(self, u: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+    def score(self, u: np.ndarray, S: Statistics, objective: Objective) -> np.ndarray:
         """(size,) gradient of Q( . ; S) at u, which at the parameters that gave S is that of the log-likelihood (+ log prior)."""
         if not self.size:
             return np.zeros(0)
-        return self._slopes(u[:, None], S, prior, np.eye(self.size))
+        return self._slopes(u[:, None], S, objective, np.eye(self.size))
 
-    def scores(self, points: np.ndarray, S: Statistics, prior: bool) -> np.ndarray:
+    def scores(self, points: np.ndarray, S: Statistics, objective: Objective) -> np.ndarray:
         """(size, m) scores at the columns of points (size, m), as many at a time as keep arrays small."""
         out = np.empty(points.shape)
         some = max(1, TOGETHER // max(1, self.size))
         for at in range(0, points.shape[1], some):
             part = points[:, at : at + some]
             along = np.tile(np.eye(self.size), part.shape[1])
-            slopes = self._slopes(np.repeat(part, self.size, axis=1), S, prior, along)
+            slopes = self._slopes(np.repeat(part, self.size, axis=1), S, objective, along)
             out[:, at : at + some] = slopes.reshape(-1, self.size).T
         return out
 
-    def slope(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> float:
+    def slope(self, u: np.ndarray, S: Statistics, objective: Objective, along: np.ndarray) -> float:
         """score . along, at the price of one evaluation of the coefficients."""
-        return float(self._slopes(u[:, None], S, prior, along[:, None])[0]) if self.size else 0.0
+        return float(self._slopes(u[:, None], S, objective, along[:, None])[0]) if self.size else 0.0
 
-    def _slopes(self, u: np.ndarray, S: Statistics, prior: bool, along: np.ndarray) -> np.ndarray:
+    def _slopes(self, u: np.ndarray, S: Statistics, objective: Objective, along: np.ndarray) -> np.ndarray:
         """(batch,) derivatives of Q( . ; S) along the columns of `along` (size, batch), each at its column of u, or all at the
         same one (size, 1).
         """
@@ -146,22 +149,23 @@ class Coordinates:
         elif C.B.shape[1]:
             gradient = gradient - _paired(np.einsum("krdp,kde->krep", C.B.real[..., base], S.M, optimize=True), _imaginary(C.B))
         if self.plan.radials:
-            AU = np.einsum("krdp,krde->krep", C.A.real[..., base], S.U, optimize=True)
+            U = row_moments(self.plan.full.radial, S.U)
+            AU = np.einsum("krdp,krde->krep", C.A.real[..., base], U, optimize=True)
             gradient = gradient - _paired(AU, _imaginary(C.A)) + _imaginary(complete(self.plan, C, S))
         if len(C.T):
             read = S.S != 0
             T = np.broadcast_to(C.T, (*S.S.shape, batch))
             gradient = gradient + S.S[read] @ _imaginary(T[read])
-        if prior:
-            gradient = gradient + _imaginary(np.broadcast_to(log_prior(self.plan, env), (batch,)))
+        if objective.prior:
+            gradient = gradient + _imaginary(np.broadcast_to(objective.log_prior(self.plan, env), (batch,)))
         return gradient
 
-    def value(self, u: np.ndarray, S: Statistics, prior: bool) -> float:
+    def value(self, u: np.ndarray, S: Statistics, objective: Objective) -> float:
         """Q(u; S) = <coefficients, S> (+ log prior)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             env = self.unpack(u)
             q = pairing(self.plan, env, S)
-        return q + (float(log_prior(self.plan, env)) if prior else 0.0)
+        return q + float(objective.log_prior(self.plan, env))
 
 
 def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
@@ -175,7 +179,8 @@ def pairing(plan: Plan, env: Environment, S: Statistics) -> float:
     if C.B.shape[1]:
         q -= 0.5 * float(np.einsum("krd,kde,kre->", C.B, S.M, C.B, optimize=True))
     if plan.radials:
-        q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, S.U, C.A, optimize=True))
+        U = row_moments(plan.full.radial, S.U)
+        q += float(complete(plan, C, S)) - 0.5 * float(np.einsum("krd,krde,kre->", C.A, U, C.A, optimize=True))
     read = S.S != 0
     return q + float(C.T[read] @ S.S[read])
 

@@ -66,9 +66,9 @@ def row_densities(layout: Layout, K: int, C: Coefficients, size: int) -> np.ndar
     c = np.broadcast_to(C.c, (K, size))
     B = np.broadcast_to(C.B, (K, C.B.shape[1], d, size))
     T = np.broadcast_to(C.T, (len(C.T), K, size))
-    columns = layout.radial.column
-    A = np.broadcast_to(C.A, (K, len(columns), d, size)) if len(columns) else np.zeros((K, 0, d, size))
-    nu = np.broadcast_to(C.nu, (K, len(columns), size)) if len(columns) else np.zeros((K, 0, size))
+    radial, groups = layout.radial, len(layout.radial.column)
+    A = np.broadcast_to(C.A, (K, len(radial.own), d, size)) if groups else np.zeros((K, 0, d, size))
+    nu = np.broadcast_to(C.nu, (K, groups, size)) if groups else np.zeros((K, 0, size))
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])
         ks = np.flatnonzero(layout.allowed[p])
@@ -83,9 +83,12 @@ def row_densities(layout: Layout, K: int, C: Coefficients, size: int) -> np.ndar
                 lp[:, i] += e.constant
             for r in range(rows.shape[0]):
                 lp[:, i] -= 0.5 * (V @ rows[r]) ** 2
-            for j, column in enumerate(columns):
+            for j, (column, p_) in enumerate(zip(radial.column, radial.lengths, strict=True)):
                 there = layout.X[at, column, None]
-                lp[:, i] -= there * (0.5 * (nu[k, j] + 1)) * np.log1p((layout.V[at] @ A[k, j]) ** 2 / nu[k, j])
+                square = np.zeros((at.stop - at.start, size))
+                for r in range(radial.start[j], radial.start[j + 1]):
+                    square += (layout.V[at] @ A[k, r]) ** 2
+                lp[:, i] -= there * (0.5 * (nu[k, j] + p_)) * np.log1p(square / nu[k, j])
         lp += _tables(layout, T[:, ks], at)
         if len(layout.E):
             lp += layout.E[at][:, ks, None]

@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..families.radial import log_constant, scale_constant
-from ..families.support import Positive
-from ..spec.evaluate import Environment
-from ..spec.walk import value_names
 from .layout import Array, Coefficients, Statistics
 from .plan import Plan
 
-# Degrees of freedom, for a total weight of 1, from which a Student-t is Normal: all rows together tell them apart by 1e-8 nats.
-NORMAL = 1e8
-
 
 def counts(plan: Plan, S: Statistics) -> Array:
-    """(K, t) sum of w r over the rows whose value is there; 0 where a branch of a Switch is off."""
+    """(K, g) sum of w r over the rows whose value is there; 0 where a branch of a Switch is off."""
     return np.where(plan.radial_on, S.S[plan.radial_tables].T, 0.0)
 
 
@@ -29,18 +23,5 @@ def complete(plan: Plan, C: Coefficients, S: Statistics) -> Array:
     tail = (1,) * (nu.ndim - 2)
     n = counts(plan, S).reshape(*plan.radial_on.shape, *tail)
     L = np.where(plan.radial_on, S.L, 0.0).reshape(n.shape)
-    return (n * (scale_constant(nu) - log_constant(np, nu)) + 0.5 * nu * L).sum(axis=(0, 1))
-
-
-def normal_tails(plan: Plan, env: Environment) -> dict[str, Array]:
-    """{parameter: (size,) bool} degrees of freedom that have run off: the rows want no heavier tails than a Normal's.
-
-    The likelihood then rises for ever, and a finite value says nothing: infinity is a boundary like any other.
-    """
-    read = set().union(*[value_names(p.tail) for p in plan.radials])
-    limit = NORMAL * max(1.0, float(plan.problem.weights.sum()))
-    return {
-        v.label: env.values[v.label].array.ravel() > limit
-        for v in plan.parameters
-        if v.label in read and isinstance(v.family.support(), Positive)
-    }
+    constants = [log_constant(np, nu[:, [j]], int(p)) for j, p in enumerate(plan.full.radial.lengths)]
+    return (n * (scale_constant(nu) - np.concatenate(constants, axis=1)) + 0.5 * nu * L).sum(axis=(0, 1))

@@ -7,10 +7,9 @@ import numpy as np
 from ..families import GaussianFamily
 from ..families.support import Positive
 from ..spec.evaluate import Environment, value_of
-from ..spec.expression import Index
 from ..spec.named import Named
 from ..spec.variable import Switch, Variable
-from ..spec.walk import degree, value_names
+from ..spec.walk import degree, looked_up, value_names
 from .coefficients import coefficients, inverse_scale
 from .plan import GaussianPart, Plan
 
@@ -118,8 +117,7 @@ def scale_entries(plan: Plan, part: GaussianPart, v: Variable) -> np.ndarray | N
     if part.scale_kind.matrix:
         return None
     expression = part.scale
-    base = expression.base if isinstance(expression, Index) else expression
-    if base is not v:
+    if looked_up(expression) is not v:
         return None
     shape = plan.problem.shape(v)
     places = Environment({v.label: Named(np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape), v.dims)})

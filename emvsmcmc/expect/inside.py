@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..problem.problem import Problem
+from ..problem.conditioned import Conditioned
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.variable import Variable
@@ -18,7 +18,7 @@ def typical(v: Variable, plan: Plan) -> np.ndarray:
     return parameter_support(v, Environment(plan.problem.fixed)).middle(plan.problem.shape(v))
 
 
-def fixed_entries(problem: Problem) -> dict[str, np.ndarray]:
+def fixed_entries(problem: Conditioned) -> dict[str, np.ndarray]:
     """{parameter: mask in declared shape} of the entries that its prior leaves one value only; those that have any."""
     env = Environment(problem.fixed)
     masks = {v.label: parameter_support(v, env).fixed(problem.shape(v)) for v in problem.parameters}

@@ -8,18 +8,20 @@ For row n and configuration k
 where v = (1, covariates, Gaussian variables), so that `Statistics` is the gradient of the log-likelihood (Fisher's identity):
 d/dc = N,  d/dB_k = -B_k M_k,  d/dT = S.
 
-A Student-t variable has radial rows A instead: row j adds, where its value is there,
+A Student-t variable has radial rows A instead, in groups: one row for a number, p whitened ones for a vector of length p. Group g
+adds, where its value is there,
 
-    -(nu_kj + 1)/2 log(1 + e^2 / nu_kj),  e = A_kj v_n
+    -(nu_kg + p_g)/2 log(1 + |e|^2 / nu_kg),  e_j = A_kj v_n for its p_g rows j
 
 (its constant is a term with a row of T, so that a missing value drops it). Its latent scale u ~ Gamma(nu/2, nu/2) has
-E[u | e] = (nu + 1)/(nu + e^2), which weights a second moment matrix of its own: d/dA_kj = -A_kj U_kj.
+E[u | e] = (nu + p)/(nu + |e|^2), which weights a second moment matrix of its own: d/dA_kj = -A_kj U_kg for all its rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,15 +46,31 @@ class Conventions:
 
 @dataclass(frozen=True)
 class Radial:
-    """What rows bring to the t radial rows."""
+    """What rows bring to the g groups of t radial rows. Those of group j are start[j] <= row < start[j + 1]."""
 
-    column: Array  # (t,) int64: the column of X that is 1 where the value is there
+    start: Array  # (g + 1,) int64
     own: Array  # (t,) int64: the coordinate of v that holds the value, 0 about the centre where it is missing
-    holes: Array  # (t,) bool: whether it is missing anywhere
-    reads: Array  # (t, d) bool: coordinates that the residual may read; they are never hidden
+    column: Array  # (g,) int64: the column of X that is 1 where the group's values are there
+    holes: Array  # (g,) bool: whether they are missing anywhere
+    reads: Array  # (g, d) bool: coordinates that the residuals may read; they are never hidden
+
+    @cached_property
+    def lengths(self) -> Array:
+        """(g,) rows of each group."""
+        return np.diff(self.start)
+
+    @cached_property
+    def group(self) -> Array:
+        """(t,) the group of each row."""
+        return np.repeat(np.arange(len(self.column)), self.lengths)
+
+    def summed(self, x: Array) -> Array:
+        """(..., g) sums over the rows of each group, from (..., t)."""
+        return x if len(self.own) == len(self.column) else np.add.reduceat(x, self.start[:-1], axis=-1)
 
 
-NO_RADIAL = Radial(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, dtype=bool), np.zeros((0, 0), dtype=bool))
+_NONE = np.zeros(0, np.int64)
+NO_RADIAL = Radial(np.zeros(1, np.int64), _NONE, _NONE, np.zeros(0, dtype=bool), np.zeros((0, 0), dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -135,8 +153,8 @@ class Coefficients:
     B: Array  # (K, R, d) residual rows, whitened
     T: Array  # (L, K) tables; entries may be -inf: they are looked up, never multiplied by zero
     rho: Array  # (K, d) reference point of each configuration about the plan's centre; rho[:, 0] = 0
-    A: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))  # (K, t, d) radial rows, divided by their scale, as B is
-    nu: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) their degrees of freedom
+    A: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))  # (K, t, d) radial rows, whitened, as B is
+    nu: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, g) degrees of freedom of their groups
 
 
 @dataclass(frozen=True)
@@ -149,8 +167,8 @@ class Statistics(Additive):
     rho: Array = field(metadata=SAME)  # (K, d) the reference points M is about
     # (K, d, d) with root'root = M, where covariates are nearly collinear
     root: Array | None = field(default=None, kw_only=True, metadata=ROOT)
-    U: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))  # (K, t, d, d) sum of w r E[u] v v', about rho
-    L: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, t) sum of w r (E[log u] - E[u] + 1)
+    U: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))  # (K, g, d, d) sum of w r E[u] v v', about rho
+    L: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (K, g) sum of w r (E[log u] - E[u] + 1)
 
 
 Sums = tuple[float, Statistics]  # log-likelihood, and its gradient

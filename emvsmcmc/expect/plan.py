@@ -92,9 +92,22 @@ class GaussianPart(ResidualPart):
 
 @dataclass(frozen=True, eq=False)
 class RadialPart(ResidualPart):
-    """A StudentT: its residual rows stand in A, the constants of its elements in T from row `offset`."""
+    """A StudentT or MvStudentT: its residual rows stand in A, `length` of them a group, and its groups are `groups` of all; their
+    constants stand in T from row `offset`.
+    """
 
+    groups: slice
     offset: int
+
+    @property
+    def length(self) -> int:
+        """Rows of a group: numbers in one value."""
+        return prod(n for _, n in self.elements[len(self.elements) - self.family.event_dims :])
+
+    @property
+    def lead(self) -> tuple[tuple[str, int], ...]:
+        """The variable's dims without those of one value: one group for each place in them."""
+        return self.elements[: len(self.elements) - self.family.event_dims]
 
     @cached_property
     def tail(self) -> Expression:
@@ -236,14 +249,14 @@ class Plan:
 
     @cached_property
     def radial_on(self) -> np.ndarray:
-        """(K, t) bool: the configurations in which each radial row counts."""
-        rows = [np.repeat(p.on[:, None], p.size, axis=1) for p in self.radials]
+        """(K, g) bool: the configurations in which each group of radial rows counts."""
+        rows = [np.repeat(p.on[:, None], p.groups.stop - p.groups.start, axis=1) for p in self.radials]
         return np.concatenate(rows, axis=1) if rows else np.zeros((self.K, 0), dtype=bool)
 
     @cached_property
     def radial_tables(self) -> np.ndarray:
-        """(t,) the row of T with the constant of each radial row."""
-        rows = [np.arange(p.offset, p.offset + p.size) for p in self.radials]
+        """(g,) the row of T with the constant of each group of radial rows."""
+        rows = [p.offset + np.arange(p.groups.stop - p.groups.start) for p in self.radials]
         return np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
 
     @cached_property

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NotInMemory
 from ..families import GaussianFamily, RadialFamily, TableFamily, ValueFamily
 from ..families.kinds import MEAN
-from ..problem.chunked import ChunkedProblem
+from ..problem.chunked import AnyProblem, in_memory
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
@@ -26,14 +25,13 @@ from .rowdata import RowBuilder
 from .store.memory import Memory
 
 
-def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
+def make_plan(problem: AnyProblem, conventions: Conventions | None = None) -> Plan:
     """Plan a problem. conventions : shared with other rows, whose statistics are added to those of these.
 
     Raises NotInMemory for rows in chunks (`chunks.plan_rows` takes those too), and UnsupportedModel, NotAffine or
     TooManyConfigurations, each naming the variable, the reason and what to do.
     """
-    if isinstance(problem, ChunkedProblem):
-        raise NotInMemory.rows("what was asked")
+    problem = in_memory(problem, "what was asked")
     refuse.no_problem(problem)
     spec = problem.spec
     plate = refuse.one_plate(problem)
@@ -84,8 +82,9 @@ def make_plan(problem: Problem, conventions: Conventions | None = None) -> Plan:
                 )
             elif isinstance(family, RadialFamily) and v.label in problem.given:
                 refuse.residual(problem, v, distribution, coordinates)
-                rows, offset = _next(radials, elements), builder.radial(v, distribution, elements)
-                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, offset))
+                rows = _next(radials, elements)
+                groups, offset = builder.radial(v, distribution, elements)
+                radials.append(RadialPart(v, distribution, on, elements, rows, slices[v.label], scales.data, groups, offset))
             elif v.label not in problem.given:
                 refuse.hidden(v)
             elif isinstance(family, TableFamily | ValueFamily):

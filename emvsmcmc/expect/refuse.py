@@ -11,15 +11,15 @@ import numpy as np
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily
 from ..families.kinds import MEAN, TAIL, ScaleKind
-from ..families.support import Interval, Real, Simplex
+from ..families.support import Interval, Positive, Real, Simplex
 from ..problem.problem import Problem
 from ..spec.arguments import parameter_support, parents
 from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
-from ..spec.expression import Constant, Data, Expression, Index
+from ..spec.expression import Constant, Data, Expression
 from ..spec.named import Named
 from ..spec.roles import look_ups
 from ..spec.variable import Switch, Variable
-from ..spec.walk import degree, value_names
+from ..spec.walk import degree, looked_up, value_names
 from .plan import Part, ResidualPart
 
 MAX_CONFIGURATIONS = 10_000
@@ -164,11 +164,15 @@ def hidden(variable: Variable) -> None:
 
 
 def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None:
-    """Numbers of trials are known; the probabilities of a given category do not change from row to row."""
+    """Numbers of trials are known, the probabilities of a given category do not change from row to row, and what Newton's steps
+    look for lies where the density is.
+    """
     estimated = {v.label for v in problem.parameters}
     family = distribution.family
     for key, expression in distribution.arguments.items():
         names = value_names(expression)
+        if family.arguments[key].kind is None and isinstance(family.arguments[key].support, Positive):
+            _positive_only(variable, key, expression)
         if family.arguments[key].fixed and names & estimated:
             forbidden, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
         elif key == family.counted and names & set(problem.covariates):
@@ -248,8 +252,8 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
 
 
 def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
-    """Degrees of freedom are positive wherever the prior of a parameter that stands for them lies."""
-    base = nu.base if isinstance(nu, Index) else nu
+    """A positive argument without a closed form is positive wherever the prior of a parameter that stands for it lies."""
+    base = looked_up(nu)
     if not isinstance(base, Variable):
         return
     support = parameter_support(base, Environment({}))
@@ -263,8 +267,7 @@ def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
 
 
 def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:
-    base = cov.base if isinstance(cov, Index) else cov
-    if not isinstance(base, (Variable, Constant)):
+    if not isinstance(looked_up(cov), (Variable, Constant)):
         raise UnsupportedModel(
             f"{variable.label}: {key}",
             "a covariance parameter or constant, indexed or not",
@@ -274,16 +277,18 @@ def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:
 
 
 def joint_affinity(problem: Problem, parts: Sequence[ResidualPart]) -> None:
-    """A mean is jointly affine in all parameters it holds: `a[z] * b` has no weighted regression."""
+    """A mean is no product of parameters: `a[z] * b` looks affine wherever one of them is zero, and its factors have no sizes of
+    their own. A function of parameters, exp(a) * x, is maximised numerically.
+    """
     names = {v.label for v in problem.parameters}
     for part in parts:
         mean = part.mean
-        if degree(mean, names) > 1:
+        if 1 < degree(mean, names) < np.inf:
             involved = sorted(value_names(mean) & names)
             raise NotAffine(
                 f"{part.variable.label}: mean",
                 f"a mean that is jointly affine in {involved}",
-                "a product or a nonlinear function of parameters",
+                "a product of parameters",
                 "Declare the product as one parameter, or fix one factor by giving it in the data.",
             )
 
@@ -303,19 +308,22 @@ def switch_holes(problem: Problem, gaussians: Sequence[Part]) -> None:
 
 
 def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: Sequence[ResidualPart]) -> None:
-    """A missing StudentT value drops out only where nothing depends on it, and a StudentT has a closed form only where all that
-    its mean reads is given: the integral of a Normal times a t density has none.
+    """A missing value of a radial family drops out only where nothing depends on it, and its density has a closed form only where
+    all that its mean reads is given: the integral of a Normal times a t density has none. A vector is missing as a whole or not
+    at all.
     """
     if not radials:
         return
     holes = {p.variable.label: p for p in (*gaussians, *radials) if _has_holes(problem, p.variable)}
-    student = {p.variable.label for p in radials}
+    student = {p.variable.label: p.family.name for p in radials}
+    for part in radials:
+        _whole_vectors(problem, part)
     for part in (*gaussians, *radials):
         for name in sorted(value_names(part.mean) & set(holes)):
             if name in student:
                 raise UnsupportedModel(
                     f"{name}",
-                    f"no holes in a StudentT variable that the mean of {part.variable.label!r} depends on",
+                    f"no holes in a {student[name]} variable that the mean of {part.variable.label!r} depends on",
                     f"{int(np.isnan(problem.given[name].array).sum())} missing cells, whose integral has no closed form",
                     "Leave those rows out, fill them, or declare the variable Normal.",
                 )
@@ -323,12 +331,32 @@ def radial_holes(problem: Problem, gaussians: Sequence[ResidualPart], radials: S
                 hidden = name not in problem.given
                 raise UnsupportedModel(
                     f"{part.variable.label}: mean",
-                    "a StudentT mean that depends on given values only",
+                    f"a {part.family.name} mean that depends on given values only",
                     f"a dependence on {name!r}, {'a hidden Gaussian variable' if hidden else 'which has missing cells'}: "
                     "the integral of a Normal times a t density has no closed form",
                     f"Declare {part.variable.label!r} Normal, or give {name!r} in the data"
                     f"{'' if hidden else ' (leave the rows with holes out, or fill them)'}.",
                 )
+
+
+def _whole_vectors(problem: Problem, part: ResidualPart) -> None:
+    """No vector of a radial part is partly missing."""
+    event = part.family.event_dims
+    if not event:
+        return
+    dims = (problem.plate, *[d for d, _ in part.elements])
+    hole = np.isnan(problem.given[part.variable.label].to(dims))
+    axes = tuple(range(hole.ndim - event, hole.ndim))
+    partly = hole.any(axis=axes) & ~hole.all(axis=axes)
+    if partly.any():
+        row = np.argwhere(partly)[0][0]
+        label = problem.labels(problem.plate)[row]
+        raise UnsupportedModel(
+            part.variable.label,
+            f"{part.family.name} vectors that are there or missing as a whole",
+            f"{int(partly.sum())} with some of their cells missing, the first in row {label}",
+            "Leave those rows out, fill the cells, or declare the variable MvNormal, which integrates them out.",
+        )
 
 
 def _has_holes(problem: Problem, variable: Variable) -> bool:

@@ -10,6 +10,7 @@ from ..spec.evaluate import Environment
 from .coefficients import coefficients, residual_rows
 from .layout import Coefficients, Statistics
 from .plan import Plan, ResidualPart
+from .radial import row_moments
 
 EPS = float(np.finfo(float).eps)
 SUMS = 64.0  # roundings that add up on the way to one number
@@ -52,7 +53,7 @@ def at_rounding(plan: Plan, env: Environment, S: Statistics) -> bool:
 
 def _residuals(plan: Plan, C: Coefficients, S: Statistics) -> Iterator[tuple[Sequence[ResidualPart], np.ndarray, np.ndarray]]:
     """(parts, their residual rows (K, r, d), the moments that each of these reads (K, r, d, d)), of both kinds."""
-    for parts, rows, M in ((plan.gaussians, C.B, S.M[:, None]), (plan.radials, C.A, S.U)):
+    for parts, rows, M in ((plan.gaussians, C.B, S.M[:, None]), (plan.radials, C.A, row_moments(plan.full.radial, S.U))):
         if parts:
             yield parts, rows, np.broadcast_to(M, (*rows.shape, rows.shape[2]))
 

@@ -56,7 +56,7 @@ class RowBuilder:
         self.phi: list[np.ndarray] = []
         self.level_columns: list[np.ndarray] = []
         self.radial_column: list[int] = []
-        self.radial_own: list[int] = []
+        self.radial_own: list[np.ndarray] = []
         self.radial_reads: list[np.ndarray] = []
 
     def _rows(self, coordinates: dict, slices: dict, d: int) -> np.ndarray:
@@ -75,9 +75,9 @@ class RowBuilder:
         return V
 
     def _heavy(self) -> list[int]:
-        """Columns that may hold outliers far beyond their other values: those of StudentT variables."""
-        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
-        return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
+        """Columns that may hold outliers far beyond their other values: those of radial families."""
+        radial = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
+        return [c for v in radial if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
 
     def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
         """(n, elements) given values of a child."""
@@ -146,10 +146,14 @@ class RowBuilder:
         value = value_of(expression, env).to((self.plate, *[d for d, _ in elements]))
         return np.broadcast_to(value, (self.n, *[s for _, s in elements])).reshape(self.n, -1)
 
-    def radial(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> int:
-        """A StudentT: where its values are there, and what its residuals read. Returns the row of T of its first constant."""
-        there = np.isfinite(self._values(variable, elements))
-        offset, columns = self.L, self.slices[variable.label]
+    def radial(self, variable: Variable, distribution: Variable, elements: tuple[tuple[str, int], ...]) -> tuple[slice, int]:
+        """A radial family: where its values are there, and what their residuals read. Returns its groups, and the row of T of
+        their first constant.
+        """
+        event = distribution.family.event_dims
+        p = prod(n for _, n in elements[len(elements) - event :])
+        there = np.isfinite(self._values(variable, elements))[:, ::p]  # a vector is there as a whole, see `refuse.radial_holes`
+        offset, columns, first = self.L, self.slices[variable.label], len(self.radial_column)
         mean = distribution.argument_of(MEAN)
         keys = [*map(coordinate_key, covariate_expressions(mean)), *value_names(mean)]
         read = np.zeros(self.V.shape[1], dtype=bool)
@@ -159,16 +163,16 @@ class RowBuilder:
                 read[self.slices[key]] = True
         for j in range(there.shape[1]):
             self.radial_column.append(len(self.X))
-            self.radial_own.append(columns.start + j)
+            self.radial_own.append(columns.start + p * j + np.arange(p))
             self.X.append(there[:, j].astype(float))
             self.x_row.append(offset + j)
             own = read.copy()
-            own[columns.start + j] = True
+            own[self.radial_own[-1]] = True
             self.radial_reads.append(own)
         self.L += there.shape[1]
         if not any(isinstance(b.family, GaussianFamily) for b in variable.branches):
             self.hole[:, columns] = False  # a missing value is dropped, not integrated out
-        return offset
+        return slice(first, len(self.radial_column)), offset
 
     def _evidence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pattern code of the allowed configurations (n,), the distinct allowed sets (sets, K), and log-evidence (n, K) or (0,
@@ -261,9 +265,10 @@ class RowBuilder:
     def _radial(self) -> Radial:
         if not self.radial_column:
             return NO_RADIAL
+        start = np.cumsum([0, *map(len, self.radial_own)]).astype(np.int64)
+        holes = np.array([not self.X[f].all() for f in self.radial_column])
         column = np.array(self.radial_column, dtype=np.int64)
-        holes = np.array([not self.X[f].all() for f in column])
-        return Radial(column, np.array(self.radial_own, dtype=np.int64), holes, np.array(self.radial_reads))
+        return Radial(start, np.concatenate(self.radial_own), column, holes, np.array(self.radial_reads))
 
 
 def collapse(layout: Layout) -> Layout:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 import numpy as np
 
 from .layout import Coefficients, RowOutput, Statistics
@@ -12,22 +10,20 @@ from .plan import Plan
 NEAR = 1e3  # squared distance from the centre, in standard deviations, up to which moments about it keep their digits
 
 
-@overload
-def expect(plan: Plan, C: Coefficients, hard: bool = ..., rows: Literal[False] = ...) -> tuple[float, Statistics]: ...
-@overload
-def expect(plan: Plan, C: Coefficients, hard: bool = ..., *, rows: Literal[True]) -> tuple[float, Statistics, RowOutput]: ...
-def expect(plan: Plan, C: Coefficients, hard: bool = False, rows: bool = False):  # type: ignore[no-untyped-def]
+def expect(plan: Plan, C: Coefficients, hard: bool = False) -> tuple[float, Statistics]:
     """Log-likelihood and its gradient S = (N, M, S, ...) with respect to the coefficients (Fisher's identity).
 
-    Parameters
-    ----------
-    hard : responsibilities are one-hot at their maximum, hidden Gaussian coordinates sit at their conditional mean, and the
-        value is the maximum of the complete-data log density.
-    rows : also return what is of the size of the data (`RowOutput`), of the rows of `plan.full`.
+    hard : responsibilities are one-hot at their maximum, hidden Gaussian coordinates sit at their conditional mean, and the value
+    is the maximum of the complete-data log density.
 
     Raises Degenerate where a row has probability zero in every configuration.
     """
-    return plan.store.expect_rows(C, hard) if rows else plan.store.expect(C, hard)
+    return plan.store.expect(C, hard)
+
+
+def expect_rows(plan: Plan, C: Coefficients, hard: bool = False) -> tuple[float, Statistics, RowOutput]:
+    """`expect`, and what is of the size of the data, of the rows of `plan.full`."""
+    return plan.store.expect_rows(C, hard)
 
 
 def reference_points(S: Statistics, C: Coefficients | None = None) -> np.ndarray:

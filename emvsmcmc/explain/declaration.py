@@ -11,6 +11,7 @@ from ..spec.notation import MAX_SHOWN, Notation, subscripted
 from ..spec.private_dims import is_unnamed
 from ..spec.roles import usually_hidden
 from ..spec.variable import Switch, Variable
+from ..words import labelled
 
 
 def model_lines(spec: Spec) -> list[str]:
@@ -25,8 +26,10 @@ def model_lines(spec: Spec) -> list[str]:
                 rows.append((subscripted(v) if value == 0 else "", f"{text.ljust(width)}  where {v.index.label} = {value}"))
         else:
             rows.append((subscripted(v), write.distribution(v, v.dims)))
-    width = max((len(left) for left, _ in rows), default=0)
+    functions = [(labelled(d.name, d.dims), write.expression(d.expression)) for d in spec.deterministics.values()]
+    width = max((len(left) for left, _ in (*rows, *functions)), default=0)
     lines = [f"{left.rjust(width)} {'~' if left else ' '} {right}" for left, right in rows]
+    lines += [f"{left.rjust(width)} = {right}" for left, right in functions]
     if spec.data:
         lines.append(f"{'known'.rjust(width)}   {', '.join(subscripted(d) for d in spec.data.values())}")
     return [*lines, "", *_dim_lines(spec)]
@@ -55,6 +58,10 @@ def role_lines(spec: Spec, problem: Any = None) -> list[str]:
         plates = ", ".join(spec.plates_of(v))
         role = problem.roles[v.label] if problem is not None else _usual_role(spec, v, v.label in hidden)
         rows.append((v.label, role, _reason(v, role, plates, problem)))
+    rows += [
+        (d.name, "function", "ev.Deterministic: follows from parameters; reported beside them, and no parameter itself")
+        for d in spec.deterministics.values()
+    ]
     rows += [(str(d.name), "covariate", "ev.Data: known, and without a distribution") for d in spec.data.values()]
     first, second = (max(len(r[i]) for r in rows) for i in (0, 1))
     return [f"{name.ljust(first)}  {role.ljust(second)}  {why}" for name, role, why in rows]

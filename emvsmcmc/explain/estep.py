@@ -154,20 +154,22 @@ def _gaussians(view: View) -> list[str]:
 
 
 def _scales(view: View, part: RadialPart) -> list[str]:
-    """The expected latent scale of a Student-t value."""
+    """The expected latent scale of a Student-t value: one for a vector too."""
     write, name = view.of(part), part.variable.label
     nu, scale = (
         write.argument(part.distribution, key, part.variable.dims)
         for kind in (TAIL, ScaleKind)
         for key in part.distribution.keys_of(kind)
     )
-    away = residual(view, part)
+    away, matrix = residual(view, part), part.scale_kind.matrix
+    square = f"{away}ᵀ {scale}⁻¹ {away}" if matrix else f"{bracketed(away)}² / {bracketed(scale)}²"
+    divided = "covariance" if matrix else "variance"
     lines = [
-        f"{name} is Normal with its variance divided by a scale of its own ~ Gamma({nu} / 2, {nu} / 2); expected:",
-        f"    {view.scale(part, write).strip()} = ({nu} + 1) / ({nu} + {bracketed(away)}² / {bracketed(scale)}²)",
+        f"{name} is Normal with its {divided} divided by a scale of its own ~ Gamma({nu} / 2, {nu} / 2); expected:",
+        f"    {view.scale(part, write).strip()} = ({nu} + {part.length}) / ({nu} + {square})",
     ]
     if np.isnan(view.problem.given[name].array).any():
-        lines.append(f"    missing cells of {name} are in no sum")
+        lines.append(f"    missing {'vectors' if matrix else 'cells'} of {name} are in no sum")
     return lines
 
 
@@ -204,6 +206,7 @@ def summed_out(view: View) -> list[str]:
         lines.append(
             f"{name}: {f'{len(cells)} hidden Gaussian values a row' if whole else 'missing Gaussian cells'}, integrated out"
         )
-    for name in dict.fromkeys(p.variable.label for p in plan.radials):
-        lines.append(f"{name}: one latent scale a value, integrated out")
+    vectors = {p.variable.label: p.scale_kind.matrix for p in plan.radials}
+    for name in vectors:
+        lines.append(f"{name}: one latent scale a {'vector' if vectors[name] else 'value'}, integrated out")
     return lines or ["nothing is hidden"]

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..problem.align import constant_size, plate_dims
+from ..problem.chunked import in_memory
 from ..problem.condition import condition
 from ..problem.problem import Problem
 from ..simulation import simulate
@@ -33,7 +34,7 @@ def tiny_problem(spec: Spec) -> Problem:
         counts = spec.variables[name].counts
         if counts in spec.coords:  # codes would be ambiguous where the labels are numbers too
             given[name] = values.copy(data=np.asarray(spec.coords[counts], dtype=object)[values.values.astype(int)])
-    return condition(spec, {**given, **covariates})
+    return in_memory(condition(spec, {**given, **covariates}), "an example")
 
 
 def _plain_parameters(spec: Spec) -> dict[str, np.ndarray]:

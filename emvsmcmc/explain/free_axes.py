@@ -12,6 +12,7 @@ from ..em.starts import random_start
 from ..errors import Degenerate
 from ..expect.coordinates import Coordinates
 from ..expect.heywood import hidden_latents
+from ..expect.objective import ML
 from ..invariance.axes import Rotation, Turn, generators, rotations
 from .plan_view import View
 
@@ -38,11 +39,11 @@ def left_open(view: View) -> list[str]:
     """
     plan = view.plan
     try:
-        chart = Coordinates(plan, random_start(plan, MStep(plan, False), np.random.default_rng(0)))
+        chart = Coordinates(plan, random_start(plan, MStep(plan, ML), np.random.default_rng(0)))
     except (Degenerate, np.linalg.LinAlgError):  # a fit would say so
         return []
     flat = structural(plan, chart)
-    if flat.shape[1] <= generators(plan, chart, False).shape[1]:  # turns have lines of their own
+    if flat.shape[1] <= generators(plan, chart, ML).shape[1]:  # turns have lines of their own
         return []
     return [f"left open: the likelihood does not change {direction_text(chart, flat)}, at any values"]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..em.regression import Regression
 from ..expect.coefficients import inverse_scale, residual_rows, whiteners
+from ..expect.objective import Objective
 from ..expect.plan import ResidualPart
 from ..families.kinds import MEAN, ScaleKind
 from ..families.writing import bracketed, grouped
@@ -20,21 +21,21 @@ from .plan_view import View, total
 SAME = 1e-12  # relative difference below which two precisions are one
 
 
-def mean_step(view: View, regression: Regression, prior: bool) -> list[str]:
+def mean_step(view: View, regression: Regression, objective: Objective) -> list[str]:
     """Lines for one block of mean parameters; the first is its title."""
     names = ", ".join(p.label for p in regression.parameters)
     if len(regression.parameters) == 1 and len(regression.parts) == 1 and _selects(view, regression):
         part, parameter = regression.parts[0], regression.parameters[0]
         simple = _one_precision(view, regression)
-        if not prior and simple:
+        if not objective.prior and simple:
             return [f"{names}: weighted mean", _weighted_mean(view, part)]
-        if prior and simple and not parameter.family.event_dims:
+        if objective.prior and simple and not parameter.family.event_dims:
             return [f"{names}: weighted mean, its Normal prior counting as further data", _posterior_mean(view, part, parameter)]
     kind = "weighted regression" if view.plan.axes or view.weighted else "regression"
     unknowns = f"{regression.P} unknown{'s' if regression.P > 1 else ''}, one linear system"
     lines = [f"{names}: {kind} ({unknowns}), the minimum of"]
     terms = [_squares(view, part) for part in regression.parts]
-    if prior:
+    if objective.prior:
         terms += [_prior_squares(view, p) for p in regression.parameters]
     return lines + [("  " if i == 0 else "+ ") + term for i, term in enumerate(terms)]
 

@@ -6,57 +6,64 @@ from typing import Any
 
 import numpy as np
 
-from ..em.look_ups import Use, uses_of
+from ..em.look_ups import Use, unwrapped, uses_of
 from ..em.mstep import LookUp, MStep
+from ..expect.objective import Objective
 from ..expect.plan import ResidualPart, TablePart
 from ..families import ConjugateFamily, Prior, TableFamily
-from ..families.kinds import COVARIANCE, ConjugateKind, ScaleKind
+from ..families.kinds import COVARIANCE, RATE, ConjugateKind, ScaleKind
 from ..families.support import Interval, Real, Simplex
+from ..families.writing import Text, bracketed
 from ..spec.arguments import argument_values, parameter_support, parents
-from ..spec.expression import Expression, Index, Operation
+from ..spec.expression import Expression, Operation
 from ..spec.notation import Notation
 from ..spec.variable import Variable
-from ..spec.walk import value_names, walk
+from ..spec.walk import degree, looked_up, value_names, walk
 from ..words import labelled
 from .means import expected, mean_step, residual, stands_in_mean
 from .plan_view import View, total
 
 
-def m_step(view: View, prior: bool) -> list[str]:
+def m_step(view: View, objective: Objective) -> list[str]:
     """Numbered lines in the order in which the steps are taken."""
-    step = MStep(view.plan, prior)
+    step = MStep(view.plan, objective)
     used = set().union(*[parents(v) for v in view.problem.row_variables], set())
-    blocks = [mean_step(view, r, prior) for r in step.regressions]
-    blocks += [_look_up(view, s, prior) for s in step.look_ups]
-    blocks += [_numeric(view, sorted(names), prior) for names in step.numeric if prior or names & used]
+    blocks = [mean_step(view, r, objective) for r in step.regressions]
+    blocks += [_look_up(view, s, objective) for s in step.look_ups]
+    blocks += [_numeric(view, sorted(names), objective) for names in step.numeric if objective.prior or names & used]
     lines = []
     for i, (title, *rest) in enumerate(blocks, 1):
         lines += [f"{i}. {title}", *[f"     {line}" for line in rest]]
     idle = [v.label for v in view.plan.parameters if v.label not in used]
-    if idle and not prior:
+    if idle and not objective.prior:
         them = "them" if len(idle) > 1 else "it"
         lines.append(f"refused: {', '.join(idle)} in priors only, so that the likelihood says nothing of {them}")
     return lines or ["every parameter is given"]
 
 
-def _numeric(view: View, names: list[str], prior: bool) -> list[str]:
-    where = f"{', '.join(names)}: no closed form; safeguarded Newton on Q{' + log prior' if prior else ''}"
+def _numeric(view: View, names: list[str], objective: Objective) -> list[str]:
+    where = f"{', '.join(names)}: no closed form; safeguarded Newton on {objective.words}"
     if len(names) > 1:
         where += ", together"
-    return [where, *[f"{name}: {_why(view, view.problem.spec.variables[name], prior)}" for name in names]]
+    return [where, *[f"{name}: {_why(view, view.problem.spec.variables[name], objective)}" for name in names]]
 
 
-def _why(view: View, v: Variable, prior: bool) -> str:
+def _why(view: View, v: Variable, objective: Objective) -> str:
     uses = uses_of(view.plan, v)
     tails = [p.variable.label for p in view.plan.radials if v.label in value_names(p.tail)]
     if tails:
         return f"the degrees of freedom of {', '.join(dict.fromkeys(tails))} have no closed form"
     if stands_in_mean(view, v):
+        curved = [p for p in view.plan.residual_parts if degree(p.mean, {n.label for n in view.plan.parameters}) > 1]
+        if any(v.label in value_names(p.mean) for p in curved):
+            return f"the mean of {curved[0].variable.label} is not affine in its parameters"
         if uses != []:
             return "it stands in a mean and in another slot"
-        if prior and isinstance(v.family.support(), Real):
+        if objective.prior and isinstance(v.family.support(), Real):
             return f"its {v.family.name} prior is not Normal, so that the mean is no regression"
         return f"its {v.family.name} prior bounds a mean"
+    if (open_ := _without_a_form(view, v)) is not None:
+        return open_
     if uses is None:
         return "it stands inside an expression, not alone in a slot"
     if not uses:
@@ -64,15 +71,33 @@ def _why(view: View, v: Variable, prior: bool) -> str:
     kinds = sorted({u.kind.name for u in uses})
     if len(kinds) > 1:
         return f"it stands in slots of different kinds ({', '.join(kinds)})"
-    return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if prior else "its slot has no closed form"
+    return f"a {v.family.name} prior is not conjugate to a {kinds[0]} slot" if objective.prior else "its slot has no closed form"
 
 
-def _look_up(view: View, step: LookUp, prior: bool) -> list[str]:
+def _without_a_form(view: View, v: Variable) -> str | None:
+    """Of a parameter in a slot that has no closed form, or that has one only where the others of its distribution are known."""
+    for part in view.plan.tables:
+        arguments = part.family.arguments
+        for key in part.estimated:
+            if v.label not in value_names(part.argument(key)):
+                continue
+            slot = f"the {key} of {part.variable.label}, which is {part.family.name},"
+            if not isinstance(arguments[key].kind, ConjugateKind):
+                return f"{slot} has no closed form"
+            estimated = {p.label for p in view.plan.parameters}
+            moving = [k for k in part.estimated if k != key and value_names(part.argument(k)) & estimated]
+            alone = part.argument(key)
+            if moving and looked_up(alone) is v:
+                return f"{slot} has a closed form only where its {' and '.join(moving)} is known"
+    return None
+
+
+def _look_up(view: View, step: LookUp, objective: Objective) -> list[str]:
     v, kind = step.parameter, step.kind
     left, kept = _left(view, step)
     pairs = [_messages(view, v, use, kept) for use in step.uses]
     first, second = (_plus([p[i] for p in pairs]) for i in (0, 1))
-    if not prior:
+    if not objective.prior:
         lines = [f"{v.label}: {kind.title}", *_formula(view, step, left, first, second, None)]
     else:
         natural = _natural(view, v, kind)
@@ -146,7 +171,10 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
     over, weight = total(indices), view.weight(indices, write)
     if isinstance(part, ResidualPart):
         away, r = residual(view, part), r + view.scale(part, write)
-        return f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}", weight
+        if use.kind is RATE and use.factor is not None:
+            r += write.expression(_factor(unwrapped(part.scale), v.label)) + " "
+        squares = f"{over}{r}{expected(view, part, f'{away} {away}ᵀ' if use.kind is COVARIANCE else f'{away}²')}"
+        return (f"(½ {weight})", f"(½ {squares})") if use.kind is RATE else (squares, weight)
     value = labelled(part.variable.label, part.variable.dims)
     assert isinstance(part, TablePart)
     family = part.family
@@ -155,8 +183,15 @@ def _messages(view: View, v: Variable, use: Use, kept: list[str]) -> tuple[str, 
         if family.counted is not None:
             return f"{over}{r}[{value} = {view.counted(part)}]", ""
         return f"{over}{r}{value}", f"{over}{r}(1 − {value})"
-    # a family's message only picks among its statistics, so it picks among their names as well
-    first, second = map(str, family.message(use.key, _multipliers(view, part, value)))  # type: ignore[arg-type]
+    # a family's message picks among its statistics, and multiplies them by what is known: so it does with their names as well
+    texts: Any = [Text(t) for t in _multipliers(view, part, value)]
+    known_others: Any = {
+        k: Text(bracketed(write.argument(part.distribution, k, part.variable.dims))) for k in part.estimated if k != use.key
+    }
+    first, *more = map(str, family.message(use.key, texts, **known_others))
+    if not more:
+        return f"{over}{r}{first}", ""
+    (second,) = more
     if use.factor is not None:
         known = write.expression(_factor(part.argument(use.key), v.label))
         second = known if second == "1" else f"{second} {known}"
@@ -180,14 +215,21 @@ def _multipliers(view: View, part: TablePart, value: str) -> list[str]:
     family = part.family
     assert isinstance(family, TableFamily)
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 5, 7).astype(float)
+    x = rng.uniform(0.1, 0.9, 7)
     known: dict[str, np.ndarray] = {}
     texts: dict[str, str] = {}
     for key, argument in part.family.arguments.items():
         if argument.fixed:
             known[key] = rng.integers(5, 9, 7).astype(float)
             texts[key] = view.of(part).argument(part.distribution, key, part.variable.dims)
-    candidates: list[tuple[str, np.ndarray]] = [("1", np.ones(7)), (value, x)]
+    candidates: list[tuple[str, np.ndarray]] = [
+        ("1", np.ones(7)),
+        (value, x),
+        (f"({value} − 1)", x - 1),
+        (f"{value}²", x**2),
+        (f"log {value}", np.log(x)),
+        (f"(1 / {value})", 1 / x),
+    ]
     candidates += [(f"({text} − {value})", known[key] - x) for key, text in texts.items()]
     return [
         next((text for text, numbers in candidates if np.array_equal(phi, numbers)), "φ")
@@ -226,7 +268,7 @@ def _written(view: View, step: LookUp, use: Use) -> tuple[str, tuple[str, ...]]:
     part = use.part
     assert part is not None
     write = view.of(part)
-    e = next(x for x in walk(part.argument(use.key)) if (x.base if isinstance(x, Index) else x).name == step.parameter.label)
+    e = next(x for x in walk(part.argument(use.key)) if looked_up(x).name == step.parameter.label)
     drop = []
     if step.kind is COVARIANCE:
         drop = [*(d for d in e.dims if d not in part.variable.dims), part.elements[-1][0]]

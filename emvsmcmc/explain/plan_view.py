@@ -166,5 +166,7 @@ class View:
         return lines
 
     def counted(self, part: TablePart) -> str:
-        """Symbol of the level that a category takes."""
-        return str(part.counted) if part.counted is not None and not is_unnamed(part.counted) else "level"
+        """Symbol of the level that a category takes, or of the categories that a vector of counts has."""
+        if part.counted is None:
+            return part.elements[-1][0]
+        return str(part.counted) if not is_unnamed(part.counted) else "level"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import EmvsmcmcError
+from ..expect.objective import MAP, ML
 from ..expect.planner import make_plan
 from ..problem.problem import Problem
 from ..spec.model import Spec
@@ -30,7 +31,7 @@ def derive(spec: Spec, problem: Problem | None = None) -> list[Section]:
     given = problem is not None
     sections = [("E-step", e_step(view))]
     if view.plan.parameters:
-        sections += [("M-step, maximum likelihood", m_step(view, False)), ("M-step, posterior mode (MAP)", m_step(view, True))]
+        sections += [("M-step, maximum likelihood", m_step(view, ML)), ("M-step, posterior mode (MAP)", m_step(view, MAP))]
         sections += [("PyMC samples", free_variables(view))]
     if axes := free_axes(view):
         sections += [("Rotation", axes)]

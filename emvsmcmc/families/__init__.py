@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 from .argument import REQUIRED, Argument
-from .base import ConjugateFamily, Family, GaussianFamily, Prior, RadialFamily, Restricted, TableFamily, Twin, ValueFamily
+from .base import (
+    CollapsingFamily,
+    ConjugateFamily,
+    Family,
+    GaussianFamily,
+    Limiting,
+    Prior,
+    RadialFamily,
+    Restricted,
+    TableFamily,
+    Twin,
+    ValueFamily,
+)
 from .bernoulli import Bernoulli
+from .beta import Beta
+from .betabinomial import BetaBinomial
 from .binomial import Binomial
 from .categorical import Categorical
 from .covariance import InverseWishart, LKJCov
 from .dirac import Dirac
 from .dirichlet import Dirichlet
 from .exponential import Exponential
+from .gamma import Gamma
+from .geometric import Geometric
+from .inversegamma import InverseGamma
+from .lognormal import LogNormal
+from .multinomial import Multinomial
 from .mvnormal import MvNormal
+from .mvstudentt import MvStudentT
+from .negativebinomial import NegativeBinomial
 from .normal import Normal
 from .poisson import Poisson
-from .priors import Beta, Gamma, HalfCauchy, HalfNormal, InverseGamma, Uniform
+from .priors import HalfCauchy, HalfNormal
 from .studentt import StudentT
+from .uniform import Uniform
+from .vonmises import VonMises
+from .weibull import Weibull
 
 ALL: tuple[Family, ...] = (
     Normal(),
     MvNormal(),
     StudentT(),
+    MvStudentT(),
     Categorical(),
     Bernoulli(),
     Binomial(),
     Poisson(),
+    NegativeBinomial(),
+    Geometric(),
+    BetaBinomial(),
+    Multinomial(),
     Exponential(),
     Dirac(),
     Dirichlet(),
@@ -32,6 +61,9 @@ ALL: tuple[Family, ...] = (
     Uniform(),
     Gamma(),
     InverseGamma(),
+    LogNormal(),
+    Weibull(),
+    VonMises(),
     HalfNormal(),
     HalfCauchy(),
     InverseWishart(),
@@ -44,9 +76,11 @@ __all__ = [
     "BY_NAME",
     "REQUIRED",
     "Argument",
+    "CollapsingFamily",
     "ConjugateFamily",
     "Family",
     "GaussianFamily",
+    "Limiting",
     "Prior",
     "RadialFamily",
     "Restricted",

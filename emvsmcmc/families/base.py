@@ -34,10 +34,31 @@ def as_named(xp: ModuleType, arguments: Mapping[str, Array]) -> dict[str, Array]
 
 @dataclass(frozen=True)
 class Twin:
-    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported."""
+    """PyMC's class of the same distribution: its name and what its arguments are, from ours. Data, so nothing is imported.
+
+    sized : its log density takes values of the shape of its arguments only.
+    """
 
     name: str
     arguments: Callable[[ModuleType, Mapping[str, Array]], dict[str, Array]] = as_named
+    sized: bool = False
+
+
+@dataclass(frozen=True)
+class Parametrisation:
+    """Another set of arguments of a family, by PyMC's names, and what the family's own are in terms of them.
+
+    canonical : (math, **arguments) -> {own argument: value}. `math` has exp, log, sqrt, sigmoid and softmax (over the last dim),
+    of numbers or of expressions as the arguments are. replaces : the own arguments that it gives, which may not be written beside
+    it. positive : those of `arguments` that must be positive. holds : what must hold of numbers, in words, where not all make a
+    distribution; the own arguments are then positive and finite.
+    """
+
+    arguments: tuple[str, ...]
+    replaces: tuple[str, ...]
+    canonical: Callable[..., Mapping[str, Any]]
+    holds: str = ""
+    positive: tuple[str, ...] = ()
 
 
 class Family(ABC):
@@ -56,7 +77,9 @@ class Family(ABC):
     counted: str | None = None
     event_dims: int = 0  # trailing dims of one value: 1 for a vector, 2 for a matrix
     matrix: bool = False
+    open_support: bool = False
     twin: Twin | None = None
+    parametrisations: tuple[Parametrisation, ...] = ()
 
     @abstractmethod
     def support(self, **arguments: Array) -> Support:
@@ -115,6 +138,18 @@ class ConjugateFamily(ABC):
         """
 
 
+class CollapsingFamily(ABC):
+    """A child whose density at one value grows for ever as its distribution narrows to it, while the terms of its log density
+    grow and cancel.
+    """
+
+    @abstractmethod
+    def relative_deviation(self, **arguments: np.ndarray) -> np.ndarray:
+        """Its standard deviation, where that is small, over the size of its values (of their logarithm or angle, where its terms
+        are functions of those): the terms grow at most as its inverse square.
+        """
+
+
 class GaussianFamily(ABC):
     """A child that adds residual rows instead of tables, and a prior that makes a regression of a mean: Normal, MvNormal.
 
@@ -127,10 +162,31 @@ class GaussianFamily(ABC):
 
 
 class RadialFamily:
-    """A child that adds residual rows whose log density is a function of their square, not the square itself: StudentT.
+    """A child that adds residual rows whose log density is a function of their square, not the square itself: a Normal whose
+    precision is multiplied by a latent scale u ~ Gamma(nu/2, nu/2), StudentT and MvStudentT.
 
-    Its arguments have one of kind MEAN, one of a ScaleKind, and one of kind TAIL. See `radial` for its formulas.
+    Its arguments have one of kind MEAN, one of a ScaleKind, and one of kind TAIL, nu. The p residual rows of one value (p = 1
+    where values are numbers, the length of a vector otherwise) are a group: they have one square and one u. All that the engine
+    needs of nu and p is in `radial`.
     """
+
+
+class Limiting(ABC):
+    """A child that becomes another distribution as some arguments go to infinity together.
+
+    Where the rows want that other distribution, the likelihood rises for ever and a finite value says nothing: infinity is a
+    boundary like any other (`expect.limits`). endless : those arguments; the last is held where it has come so far, and what its
+    limit leaves free stays with the others. limit : the other distribution, in words ("no heavier tails than a Normal").
+    departure_reads : the arguments of `departure`, which depend on no row data but what a table is looked up by.
+    """
+
+    endless: tuple[str, ...]
+    limit: str
+    departure_reads: tuple[str, ...]
+
+    @abstractmethod
+    def departure(self, **arguments: np.ndarray) -> np.ndarray:
+        """How far the log density of a typical value is from its limit, in nats; of the order of 1 / the last argument."""
 
 
 class Prior(ABC):
@@ -179,3 +235,8 @@ def missing_as_zero(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1 where x is there and 0 where it is missing, x with 0 for the missing): a child's own constant and value."""
     there = np.isfinite(x)
     return there.astype(float), np.where(there, x, 0.0)
+
+
+def inside_or_one(inside: np.ndarray, x: np.ndarray, other: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(where, x with 1 or another number elsewhere, of which a logarithm can be taken)."""
+    return inside, np.where(inside, x, other)

@@ -7,9 +7,10 @@ from types import ModuleType
 import numpy as np
 
 from .argument import Argument
-from .base import COMPLEMENT, Array, ConjugateFamily, Family, Twin, ValueFamily
+from .base import COMPLEMENT, Array, ConjugateFamily, Family, Parametrisation, Twin, ValueFamily
 from .kinds import PROBABILITY
-from .support import Counts, Interval, Support
+from .support import Interval, Support
+from .uncharted import Counts
 
 
 class Bernoulli(Family, ValueFamily, ConjugateFamily):
@@ -22,6 +23,7 @@ class Bernoulli(Family, ValueFamily, ConjugateFamily):
     indexes = True
     value_reads = ("p",)
     twin = Twin("Bernoulli")
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.sigmoid(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(1)

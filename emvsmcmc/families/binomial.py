@@ -8,9 +8,10 @@ import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
 from .argument import Argument
-from .base import COMPLEMENT, Array, ConjugateFamily, Family, TableFamily, Twin, missing_as_zero
+from .base import COMPLEMENT, Array, ConjugateFamily, Family, Parametrisation, TableFamily, Twin, missing_as_zero
 from .kinds import PROBABILITY
-from .support import Counts, Interval, Support
+from .support import Interval, Support
+from .uncharted import Counts
 
 
 class Binomial(Family, TableFamily, ConjugateFamily):
@@ -24,6 +25,7 @@ class Binomial(Family, TableFamily, ConjugateFamily):
     discrete = True
     mass = True
     twin = Twin("Binomial")
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.sigmoid(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(arguments.get("n", np.inf))

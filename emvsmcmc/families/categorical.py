@@ -7,9 +7,10 @@ from types import ModuleType
 import numpy as np
 
 from .argument import Argument
-from .base import Array, ConjugateFamily, Family, Twin, ValueFamily
+from .base import Array, ConjugateFamily, Family, Parametrisation, Twin, ValueFamily
 from .kinds import PROBABILITIES
-from .support import Counts, Simplex, Support
+from .support import Simplex, Support
+from .uncharted import Counts
 
 
 class Categorical(Family, ValueFamily, ConjugateFamily):
@@ -23,6 +24,7 @@ class Categorical(Family, ValueFamily, ConjugateFamily):
     counted = "p"
     value_reads = ("p",)
     twin = Twin("Categorical")
+    parametrisations = (Parametrisation(("logit_p",), ("p",), lambda math, logit_p: {"p": math.softmax(logit_p)}),)
 
     def support(self, **arguments: Array) -> Support:
         return Counts(np.shape(arguments["p"])[-1] - 1 if "p" in arguments else np.inf)

@@ -8,7 +8,8 @@ import numpy as np
 
 from .argument import Argument
 from .base import Array, Family, Twin, ValueFamily, same
-from .support import Point, Real, Support
+from .support import Real, Support
+from .uncharted import Point
 
 
 class Dirac(Family, ValueFamily):

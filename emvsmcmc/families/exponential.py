@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from .argument import Argument
-from .base import Array, ConjugateFamily, Family, Prior, TableFamily, Twin, missing_as_zero
+from .base import Array, ConjugateFamily, Family, Parametrisation, Prior, TableFamily, Twin, missing_as_zero
 from .kinds import RATE, Kind
 from .support import Positive, Support
 
@@ -18,6 +18,7 @@ class Exponential(Family, TableFamily, ConjugateFamily, Prior):
     name = "Exponential"
     arguments = {"lam": Argument(Positive(), RATE, boundary=True)}
     twin = Twin("Exponential")
+    parametrisations = (Parametrisation(("scale",), ("lam",), lambda math, scale: {"lam": 1 / scale}, "scale > 0", ("scale",)),)
     conjugate = {RATE: "mode of a Gamma"}
 
     def support(self, **arguments: Array) -> Support:

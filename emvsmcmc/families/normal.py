@@ -9,7 +9,7 @@ import numpy as np
 
 from ..numerics import LOG_2PI
 from .argument import Argument
-from .base import Array, Family, GaussianFamily, Prior, Twin
+from .base import Array, Family, GaussianFamily, Parametrisation, Prior, Twin
 from .kinds import MEAN, SIGMA, VARIANCE, Kind
 from .support import Positive, Real, Support
 
@@ -29,6 +29,9 @@ class Normal(Family, GaussianFamily, Prior):
     }
     one_of = ("sigma", "variance")
     twin = Twin("Normal", _by_sigma)
+    parametrisations = (
+        Parametrisation(("tau",), ("sigma", "variance"), lambda math, tau: {"variance": 1 / tau}, "tau > 0", ("tau",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Real()

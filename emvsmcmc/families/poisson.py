@@ -10,7 +10,8 @@ from scipy.special import gammaln, xlogy
 from .argument import Argument
 from .base import Array, ConjugateFamily, Family, TableFamily, Twin, missing_as_zero
 from .kinds import RATE
-from .support import Counts, Positive, Support
+from .support import Positive, Support
+from .uncharted import Counts
 
 
 class Poisson(Family, TableFamily, ConjugateFamily):

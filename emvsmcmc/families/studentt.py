@@ -9,15 +9,13 @@ import numpy as np
 from scipy.stats import t as student
 
 from .argument import Argument
-from .base import Array, Family, Prior, RadialFamily, Twin
+from .base import Array, Family, Limiting, Parametrisation, Prior, RadialFamily, Twin
 from .kinds import MEAN, SIGMA, TAIL, Kind
-from .radial import log_constant
+from .radial import LARGEST_NU, log_constant
 from .support import Interval, Positive, Real, Support
 
-LARGEST_NU = 1e15  # beyond it the density is Normal to the last bit
 
-
-class StudentT(Family, RadialFamily, Prior):
+class StudentT(Family, RadialFamily, Limiting, Prior):
     """log p(x | nu, mu, sigma) = log G((nu + 1)/2) - log G(nu/2) - 1/2 log(nu pi) - log sigma - (nu + 1)/2 log(1 + e^2 / nu).
 
     G is the Gamma function and e = (x - mu) / sigma. The same as x | u ~ Normal(mu, sigma / sqrt(u)), u ~ Gamma(nu/2, nu/2):
@@ -30,7 +28,13 @@ class StudentT(Family, RadialFamily, Prior):
         "mu": Argument(Real(), MEAN, 0.0),
         "sigma": Argument(Positive(), SIGMA, 1.0),
     }
+    endless = ("nu",)
+    limit = "no heavier tails than a Normal"
+    departure_reads = ("nu",)
     twin = Twin("StudentT")
+    parametrisations = (
+        Parametrisation(("lam",), ("sigma",), lambda math, lam: {"sigma": 1 / math.sqrt(lam)}, "lam > 0", ("lam",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Real()
@@ -51,3 +55,6 @@ class StudentT(Family, RadialFamily, Prior):
 
     def mode(self, kind: Kind, messages: tuple[np.ndarray, ...], **arguments: np.ndarray) -> np.ndarray | None:
         return None
+
+    def departure(self, **arguments: np.ndarray) -> np.ndarray:
+        return 1.0 / arguments["nu"]

@@ -21,6 +21,7 @@ class Support(ABC):
     """A set of values with a smooth chart."""
 
     description: str
+    remedy = "Mend the value, or declare another distribution."  # where data lie outside
 
     @abstractmethod
     def contains(self, x: np.ndarray) -> np.ndarray:
@@ -183,6 +184,22 @@ class Interval(Support):
 
 
 @dataclass(frozen=True, eq=False)
+class Circle(Interval):
+    """Angles in radians, from -pi to pi."""
+
+    lower: float | np.ndarray = -np.pi
+    upper: float | np.ndarray = np.pi
+    remedy = "Turn degrees into radians, and wrap the angles: numpy.angle(numpy.exp(1j * x))."
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return "an angle in radians from -pi to pi"
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        return ~((x < self.lower) | (x > self.upper))
+
+
+@dataclass(frozen=True, eq=False)
 class Simplex(Support):
     """Probabilities along the last axis; coordinates log(x_i / x_ref), one for every open entry but the reference.
 
@@ -319,61 +336,3 @@ def whitener(cov: np.ndarray) -> np.ndarray:
     """
     # cov = L L' with L lower triangular, so W = L^-1 is lower triangular too
     return np.linalg.inv(np.linalg.cholesky(cov)) * np.tri(cov.shape[-1])
-
-
-@dataclass(frozen=True, eq=False)
-class Point(Support):
-    """One value, or one for each entry."""
-
-    value: np.ndarray
-
-    @property
-    def description(self) -> str:  # type: ignore[override]
-        return f"the value {', '.join(map(str, np.unique(self.value).tolist()))}"
-
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        return np.isnan(x) | (x == self.value)
-
-    def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
-        return np.zeros(x.size, dtype=bool)
-
-    def to_real(self, x: np.ndarray) -> np.ndarray:
-        raise TypeError("a fixed value has no unconstrained coordinate")
-
-    def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError("a fixed value has no unconstrained coordinate")
-
-    def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError("a fixed value has no unconstrained coordinate")
-
-
-@dataclass(frozen=True, eq=False)
-class Counts(Support):
-    """Whole numbers from `lower` (to `upper`, where given; an array where each value has an end of its own)."""
-
-    upper: float | np.ndarray = np.inf
-    lower: int = 0
-    end: str = "n"
-
-    @property
-    def description(self) -> str:  # type: ignore[override]
-        ends = np.unique(self.upper)
-        if len(ends) > 1:
-            return f"a whole number from {self.lower} to {self.end}"
-        return f"a whole number of at least {self.lower}" + (f" and at most {ends[0]:g}" if np.isfinite(ends[0]) else "")
-
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.isnan(x) | ((x >= self.lower) & (x == np.floor(x)) & np.isfinite(x) & (x <= self.upper))
-
-    def free(self, x: np.ndarray, margin: float = 0.0) -> np.ndarray:
-        return np.zeros(x.size, dtype=bool)
-
-    def to_real(self, x: np.ndarray) -> np.ndarray:
-        raise TypeError("a count has no unconstrained coordinate")
-
-    def log_jacobian(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError("a count has no unconstrained coordinate")
-
-    def from_real(self, u: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        raise TypeError("a count has no unconstrained coordinate")

@@ -20,3 +20,12 @@ def bracketed(text: str) -> str:
 def grouped(text: str) -> str:
     """Brackets around a sum of terms; a single Σ needs none before a fraction's bar."""
     return f"({text})" if re.search(" [+−] ", outside(text)) else text
+
+
+class Text(str):
+    """The name of a number: a product of two is written as one."""
+
+    def __mul__(self, other: object) -> Text:
+        if self == "1" or other == "1":
+            return Text(other if self == "1" else self)
+        return Text(f"{self} {other}")

@@ -17,6 +17,7 @@ from ..expect.coordinates import Coordinates
 from ..expect.gaussian import eliminate
 from ..expect.heywood import hidden_latents
 from ..expect.inside import typical
+from ..expect.objective import Objective
 from ..expect.plan import Plan, kept
 from ..families.support import Real
 from ..spec.evaluate import Environment
@@ -54,9 +55,9 @@ class Rotation:
     density: Turn
     posterior: Turn
 
-    def turn(self, prior: bool) -> Turn:
+    def turn(self, objective: Objective) -> Turn:
         """What leaves the objective as it is, with the prior or without."""
-        return self.posterior if prior else self.density
+        return self.posterior if objective.prior else self.density
 
 
 @kept
@@ -199,13 +200,15 @@ def from_rows(carrier: Variable, rows: np.ndarray, r: Rotation, shape: tuple[int
     return np.moveaxis(x, [order.index(d) + 1 for d in carrier.dims], range(1, x.ndim)) if order else x
 
 
-def generators(plan: Plan, chart: Coordinates, prior: bool) -> np.ndarray:
+def generators(plan: Plan, chart: Coordinates, objective: Objective) -> np.ndarray:
     """(size, g) directions of the packed vector along which nothing observed changes: L (e_i e_j' - e_j e_i') for every pair of
     axes.
 
-    prior : only those along which the log prior does not change either. Orthonormal; dependent directions count once.
+    objective : under MAP only those along which the log prior does not change either. Orthonormal; dependent directions count
+    once.
     """
-    directions = directions_at(plan, chart, {v.label: chart.env.values[v.label].array[None] for v in plan.parameters}, prior)[0]
+    here = {v.label: chart.env.values[v.label].array[None] for v in plan.parameters}
+    directions = directions_at(plan, chart, here, objective)[0]
     if not directions.shape[1]:
         return directions
     lengths = np.linalg.norm(directions, axis=0)
@@ -213,13 +216,13 @@ def generators(plan: Plan, chart: Coordinates, prior: bool) -> np.ndarray:
     return U[:, s > 1e-9]
 
 
-def directions_at(plan: Plan, chart: Coordinates, draws: Mapping[str, np.ndarray], prior: bool) -> np.ndarray:
+def directions_at(plan: Plan, chart: Coordinates, draws: Mapping[str, np.ndarray], objective: Objective) -> np.ndarray:
     """(draws, size, g) velocity of the packed vector as each pair of axes turns, at {parameter: (draws, *shape)}."""
     blocks = {b.variable.label: b for b in chart.blocks}
     count = len(next(iter(draws.values()))) if draws else 1
     out = []
     for r in rotations(plan):
-        if r.turn(prior) is not Turn.ROTATION:
+        if r.turn(objective) is not Turn.ROTATION:
             continue
         for b in range(positions(plan, r)):
             for i in range(r.size):
@@ -235,13 +238,13 @@ def directions_at(plan: Plan, chart: Coordinates, draws: Mapping[str, np.ndarray
     return np.stack(out, axis=2) if out else np.zeros((count, chart.size, 0))
 
 
-def oriented(plan: Plan, env: Environment, prior: bool) -> Environment:
+def oriented(plan: Plan, env: Environment, objective: Objective) -> Environment:
     """The orientation that is reported: varimax with Kaiser's normalisation, axes in descending order of their squares, signs by
     which each axis' coefficients add up to something positive. With `prior`, only as far as the prior does not mind.
     """
     variables = {v.label: v for v in plan.parameters}
     for r in rotations(plan):
-        kind = r.turn(prior)
+        kind = r.turn(objective)
         if kind is Turn.NONE:
             continue
         rows = np.concatenate([as_rows(variables[n], env.values[n].array[None], r)[0] for n in r.carriers], axis=1)

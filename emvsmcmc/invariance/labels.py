@@ -10,31 +10,33 @@ from scipy.optimize import linear_sum_assignment
 
 from ..expect.coefficients import coefficients, log_prior
 from ..expect.inside import fixed_entries, typical
+from ..expect.objective import MAP, ML, Objective
 from ..expect.plan import Plan
-from ..expect.rows import expect
+from ..expect.rows import expect_rows
 from ..families.support import Positive, Real, Simplex
 from ..spec.arguments import parameter_support
-from ..spec.evaluate import Environment
-from ..spec.expression import Constant, Expression, Index
+from ..spec.evaluate import Environment, value_of
+from ..spec.expression import Constant, Expression, Index, Stack, Take
 from ..spec.named import Named
 from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
-from ..spec.walk import walk
+from ..spec.walk import names_in, walk
 
 EVERY = 6  # positions up to which every naming is looked at; beyond it, swaps of two as long as one helps
 SAME = 1e-9  # nats by which another naming must be better to be preferred
 
 
-def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
+def exchangeable(plan: Plan, objective: Objective = MAP) -> dict[str, str | None]:
     """{dim counted by a discrete latent: None where its positions may be permuted, else what tells them apart}.
 
     A dim is exchangeable iff no leaf tells its positions apart, since everything else broadcasts by name: a constant that
     varies along it, given data that carry it, labels of a latent that counts it, the branches of a Switch.
 
-    prior : of the posterior; False for the likelihood alone, which constants in the priors of parameters do not concern.
+    objective : MAP speaks of the posterior, ML of the likelihood alone, which constants in the priors of parameters do not
+    concern.
     """
     return {
-        d: _what_distinguishes(plan, d, prior)
+        d: _what_distinguishes(plan, d, objective)
         for d in dict.fromkeys(z.counts for z in plan.latents)
         if d is not None and not is_unnamed(d)
     }
@@ -43,10 +45,10 @@ def exchangeable(plan: Plan, prior: bool = True) -> dict[str, str | None]:
 def by_prior_alone(plan: Plan) -> list[str]:
     """Dims whose positions the likelihood cannot tell apart but the prior can: each naming is a mode of its own."""
     posterior = exchangeable(plan)
-    return [d for d, reason in exchangeable(plan, prior=False).items() if reason is None and posterior[d] is not None]
+    return [d for d, reason in exchangeable(plan, objective=ML).items() if reason is None and posterior[d] is not None]
 
 
-def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
+def _what_distinguishes(plan: Plan, dim: str, objective: Objective) -> str | None:
     problem = plan.problem
     counting = {z.label for z in plan.latents if z.counts == dim}
     for name in sorted(counting):
@@ -64,9 +66,11 @@ def _what_distinguishes(plan: Plan, dim: str, prior: bool) -> str | None:
             return f"{v.label} carries it"
         if dim in v.dims and _apart(plan, v, dim):
             return f"what is zero by declaration in {v.label} differs along it"
-        if not prior and v in plan.parameters:
+        if not objective.prior and v in plan.parameters:
             continue
         for leaf in _leaves(v):
+            if isinstance(leaf, Stack | Take) and leaf.dim == dim:
+                return f"{v.label} tells its positions apart, one by one"
             if _varies(leaf, dim, counting):
                 return f"a constant of {v.label} varies along it"
     return None
@@ -101,9 +105,10 @@ def _leaves(variable: Variable) -> list[Expression]:
 def _varies(leaf: Expression, dim: str, counting: set[str]) -> bool:
     if isinstance(leaf, Constant) and dim in leaf.dims:
         return bool(np.ptp(leaf.value, axis=leaf.dims.index(dim)).max() > 0)
-    if isinstance(leaf, Index) and isinstance(leaf.base, Constant):
+    if isinstance(leaf, Index) and not names_in(leaf.base):
+        table = value_of(leaf.base, Environment({})).to(leaf.base.dims)
         axes = [a for a, i in enumerate(leaf.index) if i.name in counting]
-        return any(bool(np.ptp(leaf.base.value, axis=a).max() > 0) for a in axes)
+        return any(bool(np.ptp(table, axis=a).max() > 0) for a in axes)
     return False
 
 
@@ -122,7 +127,8 @@ def permute(plan: Plan, env: Environment, dim: str, order: Sequence[int] | np.nd
 
 def canonical(plan: Plan, env: Environment) -> Environment:
     """The relabelling that is reported: components in ascending order of the first real parameter that has the dim (else of
-    the first positive one, else in descending order of the probabilities), so that runs with other seeds read alike."""
+    the first positive one, else in descending order of the probabilities), or of what the spec states, so that runs with other
+    seeds read alike."""
     for dim, reason in exchangeable(plan).items():
         if reason is None and (order := _order(plan, env, dim)) is not None:
             env = permute(plan, env, dim, order)
@@ -181,7 +187,7 @@ def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
     dims = by_prior_alone(plan)
     if not dims:
         return True
-    r, s = (expect(plan, coefficients(plan, env), rows=True)[2].responsibility for env in (a, b))
+    r, s = (expect_rows(plan, coefficients(plan, env))[2].responsibility for env in (a, b))
     for dim in dims:
         agreement = np.zeros((plan.problem.sizes[dim],) * 2)
         for z in plan.latents:
@@ -193,7 +199,23 @@ def named_alike(plan: Plan, a: Environment, b: Environment) -> bool:
     return True
 
 
+def stated_order(plan: Plan, env: Environment, dim: str, lead: Sequence[str] = ()) -> np.ndarray | None:
+    """(*lead, size) positions of a dim in increasing order of what the spec states (`Spec.ordered`); None where it states
+    nothing. `env` may have the dims `lead`.
+    """
+    name = plan.problem.spec.ordered.get(dim)
+    if name is None:
+        return None
+    function = plan.problem.spec.deterministics.get(name)
+    value = env.values[name] if function is None else value_of(function.expression, env)
+    rest = [d for d in value.dims if d != dim and d not in lead]
+    by = value.to((*lead, dim, *rest))
+    return np.argsort(by.reshape((*by.shape[: len(lead) + 1], -1))[..., 0], axis=-1, kind="stable")
+
+
 def _order(plan: Plan, env: Environment, dim: str) -> np.ndarray | None:
+    if (stated := stated_order(plan, env, dim)) is not None:
+        return stated
     for kind, sign in ((Real, 1.0), (Positive, 1.0), (Simplex, -1.0)):
         for v in plan.parameters:
             if dim in v.dims and isinstance(v.family.support(), kind):

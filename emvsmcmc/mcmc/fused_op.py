@@ -34,8 +34,8 @@ class Expectation(Op):
     complete-data statistics, (K,), (K, R, d), (L, K). It has no gradient of its own.
 
     `general`: whether some pattern of the rows hides a coordinate of v. The simple pass has less to compile.
-    `radial`: whether there are Student-t rows. They are the last t of B, nu (K, t) their degrees of freedom. Their constants
-    stand in T, so that dnu is the gradient along the rest of their log density, -(nu + 1)/2 log(1 + e^2 / nu).
+    `radial`: whether there are Student-t rows. They are the last t of B, nu (K, g) the degrees of freedom of their groups.
+    Their constants stand in T, so that dnu is the gradient along the rest of their log density, -(nu + p)/2 log(1 + |e|^2 / nu).
 
     The log-likelihood is -inf where a row has probability zero in every configuration, +inf where no residual row holds a hidden
     coordinate.
@@ -124,8 +124,8 @@ def _quadratic(op: Expectation, external: Any) -> Any:
 def _radial(op: Expectation, external: Any) -> Any:
     work_size, gradient = numba_njit(loops.work_size), loops.GRADIENT
     version, at_version, at_d, at_K = loops.VERSION, loops.VERSION_, loops.D, loops.K_
-    at_L, at_block, at_radial = loops.L_, loops.BLOCK, loops.N_RADIAL
-    at_column, at_x_row = loops.RADIAL_COLUMN, loops.X_ROW
+    at_L, at_block, at_radial, at_groups = loops.L_, loops.BLOCK, loops.N_RADIAL, loops.N_GROUPS
+    at_start, at_column, at_x_row = loops.RADIAL_START, loops.RADIAL_COLUMN, loops.X_ROW
 
     @numba_njit
     def expectation(floats: Any, ints: Any, c: Any, B: Any, T: Any, nu: Any) -> Any:
@@ -133,20 +133,20 @@ def _radial(op: Expectation, external: Any) -> Any:
         c, B = np.ascontiguousarray(c), np.ascontiguousarray(B)
         if ints[at_version] != version:
             raise ValueError("the rows were packed by another version of the pass: pack them again")
-        d, K, L, R, t = ints[at_d], ints[at_K], ints[at_L], B.shape[1], ints[at_radial]
+        d, K, L, R, t, g = ints[at_d], ints[at_K], ints[at_L], B.shape[1], ints[at_radial], ints[at_groups]
         if c.shape[0] != K or B.shape[0] != K or B.shape[2] != d or T.shape[0] != L or T.shape[1] != K:
             raise ValueError("the coefficients do not fit the rows")
-        if nu.shape[0] != K or nu.shape[1] != t or t > R:
+        if nu.shape[0] != K or nu.shape[1] != g or t > R:
             raise ValueError("the degrees of freedom do not fit the rows")
         # what belongs to radial rows stands behind what every pass has; loops, since slices cost seconds of compile time
-        tables, sums = np.empty((L + t) * K), np.empty((L + t) * K)
+        tables, sums = np.empty((L + g) * K), np.empty((L + g) * K)
         for l in range(L):
             for k in range(K):
                 tables[l * K + k] = T[l, k]
         for k in range(K):
-            for j in range(t):
-                tables[L * K + k * t + j] = nu[k, j]
-        N, M, S, dB, dnu = np.empty(K), np.empty(K * d * d), np.empty((L, K)), np.zeros(B.shape), np.empty((K, t))
+            for j in range(g):
+                tables[L * K + k * g + j] = nu[k, j]
+        N, M, S, dB, dnu = np.empty(K), np.empty(K * d * d), np.empty((L, K)), np.zeros(B.shape), np.empty((K, g))
         work = np.empty(work_size(K, d, R, ints[at_block]))
         ll = external(
             floats.ctypes, ints.ctypes, c.ctypes, B.ctypes, R, tables.ctypes, M.ctypes, gradient,
@@ -156,9 +156,11 @@ def _radial(op: Expectation, external: Any) -> Any:
             for k in range(K):
                 S[l, k] = sums[l * K + k]
         for k in range(K):
-            for j in range(t):  # `radial.nu_gradient`
-                count, x = S[ints[ints[at_x_row] + ints[ints[at_column] + j]], k], 1.0 / nu[k, j]
-                dnu[k, j] = 0.5 * (sums[L * K + k * t + j] + count * (x - math.log1p(x)))
+            for j in range(g):  # `radial.nu_gradient`
+                first = ints[at_start] + j
+                x = (ints[first + 1] - ints[first]) / nu[k, j]
+                count = S[ints[ints[at_x_row] + ints[ints[at_column] + j]], k]
+                dnu[k, j] = 0.5 * (sums[L * K + k * g + j] + count * (x - math.log1p(x)))
         return np.asarray(ll), N, dB, S, dnu
 
     return expectation

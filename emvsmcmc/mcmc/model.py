@@ -11,10 +11,11 @@ import pytensor.tensor as pt
 
 from ..errors import BadInput, UnsupportedModel
 from ..expect.coefficients import coefficients
+from ..expect.derived import derived
 from ..expect.inside import possible
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
-from ..problem.problem import Problem
+from ..problem.chunked import AnyProblem
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
 from .native import NativeLikelihood
@@ -25,7 +26,7 @@ ROWS = "_rows"  # names of inputs start with "_", as no declared variable can
 LIKELIHOOD = "likelihood"  # name of the Potential that holds log p(data | parameters)
 
 
-def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Marginalize = "all") -> pm.Model:
+def to_pymc(problem: AnyProblem, likelihood: Likelihood = "native", marginalize: Marginalize = "all") -> pm.Model:
     """A pm.Model of the problem, to do with as you like.
 
     Parameters
@@ -40,6 +41,7 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     "<name>_whitener", with its density in the Potential "<name>_prior" and the change of variables in "<name>_jacobian".
     Probabilities with entries that are zero by declaration are a Deterministic over free variables "<name>_open_<m>", one for the
     rows with m entries that are not.
+    Named functions of parameters (`ev.Deterministic`) are Deterministics.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
 
     Example
@@ -52,7 +54,16 @@ def to_pymc(problem: Problem, likelihood: Likelihood = "native", marginalize: Ma
     >>> model.free_RVs, model.potentials
     ([rate], [likelihood])
     """
-    return build_model(make_plan(problem), likelihood, marginalize)
+    plan = make_plan(problem)
+    problem = plan.problem
+    model = build_model(plan, likelihood, marginalize)
+    parameters = {v.label: Named(model[v.label], v.dims) for v in problem.parameters}
+    env = Environment({**problem.fixed, **parameters}, xp=pt)
+    with model:
+        for d in derived(problem):
+            shape = tuple(problem.sizes[x] for x in d.dims)
+            pm.Deterministic(d.name, pt.broadcast_to(value_of(d.expression, env).to(d.dims), shape), dims=d.dims or None)
+    return model
 
 
 def build_model(

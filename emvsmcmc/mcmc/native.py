@@ -101,9 +101,13 @@ class NativeLikelihood:
         ):
             cells = inside_cells(self.problem, part.variable, part.distribution)
             mask = mask & cells.reshape(mask.shape)  # what lies outside is ruled out by `_branch`
-        density = pm.logp(_twin(part.distribution, self.env, self._dims(part)), self._broadcast(x, part))
+        if part.distribution.family.open_support and not mask.all():
+            # a value that is not used must have a finite density all the same: the gradient of an unused infinity is no number
+            x = np.where(mask, x, x[mask][0] if mask.any() else part.distribution.family.support().middle(()))
+        whole = (self.problem.n, *self.shape, *[n for _, n in part.elements])
+        density = pm.logp(_twin(part.distribution, self.env, self._dims(part), whole), self._broadcast(x, part))
         event = part.distribution.family.event_dims
-        shape = (self.problem.n, *self.shape, *[n for _, n in part.elements][: len(part.elements) - event])
+        shape = whole[: len(whole) - event]
         density = pt.broadcast_to(density, shape)
         if not mask.all():
             keep = mask if event == 0 else mask.all(axis=-1)
@@ -198,12 +202,15 @@ class NativeLikelihood:
         return _block_diagonal([blocks[:, i] for i in range(part.size // p)], plan.K)
 
 
-def _twin(distribution: Variable, env: Environment, dims: tuple[str, ...]) -> Any:
-    """The PyMC distribution of the same name, its arguments over `dims`."""
+def _twin(distribution: Variable, env: Environment, dims: tuple[str, ...], shape: tuple[int, ...]) -> Any:
+    """The PyMC distribution of the same name, its arguments over `dims`, whose sizes are `shape`."""
     twin = distribution.family.twin
     assert twin is not None
     known = {k: as_float(a) for k, a in argument_values(distribution, env, dims).items()}
-    return getattr(pm, twin.name).dist(**twin.arguments(pt, known))
+    given = {k: pt.broadcast_to(a, shape) if twin.sized else a for k, a in twin.arguments(pt, known).items()}
+    # of vectors some have a log density of the distribution's own shape, not of the value's
+    sized = {"shape": shape} if distribution.family.event_dims else {}
+    return getattr(pm, twin.name).dist(**given, **sized)
 
 
 def _block_diagonal(blocks: list[Any], K: int) -> Any:

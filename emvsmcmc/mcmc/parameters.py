@@ -163,7 +163,7 @@ def _initial(plan: Plan, v: Variable, count: int) -> np.ndarray:
     """Coordinates of the covariance of the columns it belongs to, a start of the right units."""
     p = plan.problem.shape(v)[-1]
     scale = np.ones(p)
-    for part in plan.gaussians:
+    for part in plan.residual_parts:
         if part.scale_kind.matrix and v.label in {e.name for e in _bases(part.scale)}:
             scale = plan.scale[part.columns].reshape(-1, p)[0]
     i, j = np.tril_indices(p)

@@ -24,7 +24,7 @@ from ..errors import Degenerate
 from ..expect.coefficients import coefficients
 from ..expect.layout import Coefficients
 from ..expect.plan import Plan
-from ..expect.radial import nu_gradient, unexpected_logs
+from ..expect.radial import nu_gradient, row_moments, unexpected_logs
 from ..expect.rows import expect, reference_points
 from ..spec.evaluate import Environment
 
@@ -32,7 +32,7 @@ from ..spec.evaluate import Environment
 class PooledExpectation(Op):
     """(c, B, T[, A, nu]) -> (log-likelihood, dc, dB, dT[, dA, dnu]) of all rows, hidden variables summed out.
 
-    c (K,), B (K, R, d), T (L, K), and of Student-t rows A (K, t, d), nu (K, t): `Coefficients` about the reference points rho
+    c (K,), B (K, R, d), T (L, K), and of Student-t rows A (K, t, d), nu (K, g): `Coefficients` about the reference points rho
     (K, d). The gradient is Fisher's identity: dc = N, dB = -B M, dT = S, dA = -A U, with the statistics about rho: about points
     near the rows of each configuration no product cancels. The log-likelihood is -inf, its gradient zero, where a row has
     probability zero in every configuration. It has no gradient of its own.
@@ -51,14 +51,15 @@ class PooledExpectation(Op):
         try:
             value, S = expect(self.plan, C)
         except Degenerate:
-            found = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
+            outputs = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
         else:
-            found = [np.asarray(value), S.N, -B @ S.M, S.S]
+            outputs = [np.asarray(value), S.N, -B @ S.M, S.S]
             if radial:
-                counts = S.S[self.plan.radial_tables].T
-                W = unexpected_logs(S.L, counts, C.nu)
-                found += [-np.einsum("krd,krde->kre", C.A, S.U), nu_gradient(W, counts, C.nu)]
-        for storage, x in zip(output_storage, found, strict=True):
+                counts, rows = S.S[self.plan.radial_tables].T, self.plan.full.radial
+                W = unexpected_logs(S.L, counts, C.nu, rows.lengths)
+                slope = nu_gradient(W, counts, C.nu, rows.lengths)
+                outputs += [-np.einsum("krd,krde->kre", C.A, row_moments(rows, S.U)), slope]
+        for storage, x in zip(output_storage, outputs, strict=True):
             storage[0] = np.ascontiguousarray(x) if x.ndim else x
 
     def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from ..expect.draws import draws_environment, joint_log_densities
 from ..expect.gaussian import eliminate
 from ..expect.plan import Plan
 from ..expect.planner import make_plan
+from ..problem.chunked import AnyProblem, in_memory
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..seed import checked_seed
@@ -31,7 +32,7 @@ MAX_RECOVERED = 4_000_000  # numbers in the result; beyond it draws are thinned
 
 
 def recover(
-    problem: Problem, posterior: xr.Dataset | xr.DataTree, random_seed: int | np.random.Generator | None = None
+    problem: AnyProblem, posterior: xr.Dataset | xr.DataTree, random_seed: int | np.random.Generator | None = None
 ) -> xr.Dataset:
     """Draw the hidden variables of every row, once for each draw of the parameters.
 
@@ -74,6 +75,7 @@ def recover(
     [0, 0, 1, 1]
     """
     checked_seed(random_seed, generator=True)
+    problem = in_memory(problem, "recover")
     plan = make_plan(problem)
     hidden = _Hidden(plan)
     lead, kept = _checked(problem, posterior, hidden.cells)

@@ -12,6 +12,7 @@ import pymc as pm
 import xarray as xr
 
 from ..expect.coordinates import Coordinates
+from ..expect.objective import MAP
 from ..expect.plan import Plan
 from ..invariance.axes import directions_at
 from ..numerics import cores
@@ -113,7 +114,7 @@ def _turns(plan: Plan, model: pm.Model, env: Environment, at: np.ndarray) -> np.
     free.
     """
     chart = Coordinates(plan, env)
-    directions = directions_at(plan, chart, {v.label: env.values[v.label].array[None] for v in plan.parameters}, prior=True)[0]
+    directions = directions_at(plan, chart, {v.label: env.values[v.label].array[None] for v in plan.parameters}, objective=MAP)[0]
     u = chart.pack(env)
     ends = [unconstrained(model, starting_point(plan, chart.unpack(u + d).having(batch=None))) for d in directions.T]
     return np.array([end - at for end in ends]).T.reshape(len(at), directions.shape[1])

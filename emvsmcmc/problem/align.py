@@ -49,7 +49,7 @@ def named(spec: Spec, raws: dict[str, Raw], ignore_extra: bool, notes: list[str]
     """
     known = declared(spec)
     out = {name: raw for name, raw in raws.items() if name in known}
-    extra = {name: raw for name, raw in raws.items() if name not in known}
+    extra = {name: raw for name, raw in raws.items() if name not in known and name not in spec.deterministics}
     labels = {d: extra.pop(d).values for d in plate_dims(spec) if d in extra}
     for name, variable in known.items():
         features = [d for d in variable.dims if not spec.is_plate(d)]

@@ -89,6 +89,13 @@ def allowed_values(problem: Problem, index: str, allowed: np.ndarray) -> np.ndar
 def _no_vector_beside_mass(variable: Switch) -> None:
     """The oracle has no Switch between vectors, so nothing could check what mass beside the density of a vector gives."""
     vectors = [b.family.name for b in variable.branches if b.family.event_dims]
+    if counts := [b.family.name for b in variable.branches if b.family.event_dims and b.family.mass]:
+        raise UnsupportedModel(
+            variable.label,
+            "branches that are distributions of numbers, or densities of vectors",
+            f"{counts[0]}, counts that go together",
+            "Look its probabilities up by a discrete variable instead of a Switch.",
+        )
     if vectors and any(b.family.mass for b in variable.branches):
         raise UnsupportedModel(
             variable.label,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFinite, OutOfSupport, TooFewRows, WrongDims
-from ..families import GaussianFamily, RadialFamily
+from ..families import CollapsingFamily, GaussianFamily, RadialFamily
 from ..families.kinds import MEAN, ScaleKind
 from ..families.support import Simplex
 from ..spec.arguments import argument_dims
@@ -16,9 +16,10 @@ from ..spec.evaluate import Environment, NotAffineHere, value_of
 from ..spec.expression import Expression, Operation
 from ..spec.model import Spec
 from ..spec.named import Named
+from ..spec.notation import Notation
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
-from ..spec.walk import index_names, names_in, value_names
+from ..spec.walk import covariate_expressions, index_names, names_in, value_names
 from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
@@ -126,6 +127,26 @@ def known_scales(problem: Problem) -> None:
                         )
 
 
+def covariate_columns(problem: Problem) -> None:
+    """What is worked out of covariates alone is a finite number in every row: log(x) needs positive x."""
+    env = Environment({**problem.covariates})
+    for v in problem.row_variables:
+        for argument in (e for d in v.branches for e in d.arguments.values()):
+            for column in covariate_expressions(argument):
+                if column.name is not None:
+                    continue
+                with np.errstate(all="ignore"):
+                    values = value_of(column, env).array
+                if not np.isfinite(values).all():
+                    i = int(np.flatnonzero(~np.isfinite(values))[0])
+                    raise OutOfSupport(
+                        Notation().expression(column, column.dims),
+                        f"a finite number in every row, as {v.label!r} needs it",
+                        f"{values.ravel()[i]:g} in {place(values.shape, i)}",
+                        "Leave those rows out, or change the expression.",
+                    )
+
+
 def known_arguments(problem: Problem) -> None:
     """Arguments that the data give row by row lie in their set: trials are whole numbers, a known rate is positive."""
     known = {*problem.covariates, *problem.fixed}
@@ -179,11 +200,12 @@ def support(problem: Problem, variable: Variable) -> None:
     if variable.label not in problem.given or variable.discrete:
         return  # labels were checked against their dim
     value = problem.given[variable.label]
-    inside, expected = np.zeros((), dtype=bool), []
+    inside, expected, remedy = np.zeros((), dtype=bool), [], ""
     for distribution in variable.branches:
         admitted, description = lives(problem, variable, distribution, value.array)
         inside = inside | admitted
         expected.append(f"{description} ({distribution.family.name})")
+        remedy = remedy or distribution.family.support().remedy
     if inside.all():
         return
     bad = ~np.broadcast_to(inside, value.array.shape) if inside.ndim == value.array.ndim else ~inside
@@ -193,17 +215,23 @@ def support(problem: Problem, variable: Variable) -> None:
     text = f"{got:g}" if got.ndim == 0 else str(got.tolist())[:60]
     if problem.spec.plates_of(variable):
         text += f" in {place(bad.shape, i)}"
-    raise OutOfSupport(
-        variable.label, " or ".join(dict.fromkeys(expected)), text, "Mend the value, or declare another distribution."
-    )
+    at_end = [b.family.name for b in variable.branches if b.family.open_support and b.family.support().contains(got).all()]
+    if at_end:  # values at an end of the set are a lump of their own
+        remedy = (
+            f"The density of {at_end[0]} is 0 or infinite there: mend the value, or give it a branch of its own: "
+            f"ev.Switch(name, which, [ev.Dirac.dist({text.split()[0]}), ev.{at_end[0]}.dist(...)], dims=...)."
+        )
+    raise OutOfSupport(variable.label, " or ".join(dict.fromkeys(expected)), text, remedy)
 
 
 def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.ndarray) -> tuple[np.ndarray, str]:
     """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
     holes; and what that is in words).
     """
-    found = distribution.family.support(**_deciding(problem, distribution, variable.dims))
-    return found.contains(x), found.description
+    domain = distribution.family.support(**_deciding(problem, distribution, variable.dims))
+    if distribution.family.open_support:
+        return domain.contains(x) & domain.interior(x), domain.open_description
+    return domain.contains(x), domain.description
 
 
 def _deciding(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -286,26 +314,37 @@ def _no_constant_column(problem: Problem, variable: Variable, columns: np.ndarra
     estimated = {v.label for v in problem.parameters}
     hidden = {v.label for v in problem.row_variables if problem.roles[v.label] == "latent"}
     for distribution in variable.branches:
-        if not isinstance(distribution.family, GaussianFamily | RadialFamily):
+        if isinstance(distribution.family, GaussianFamily | RadialFamily):
+            scale = distribution.argument_of(ScaleKind)
+            if not names_in(scale) & estimated or not names_in(distribution.argument_of(MEAN)) & (estimated | hidden):
+                continue  # a known scale, or a mean that cannot follow the data onto the constant
+            dims, what = set(scale.dims), "its scale is"
+            remedy = "Leave the column out, give it a known scale, or subtract its common part before it is rounded."
+        elif isinstance(distribution.family, CollapsingFamily):
+            arguments = distribution.arguments
+            if not all(names_in(e) & estimated for e in arguments.values()):
+                continue  # with one of them known the distribution cannot narrow to any value
+            dims, what = set.intersection(*[set(e.dims) for e in arguments.values()]), f"{' and '.join(arguments)} are"
+            remedy = f"Leave the column out, or give {' or '.join(arguments)} a known value."
+        else:
             continue
-        scale = distribution.argument_of(ScaleKind)
-        if not names_in(scale) & estimated or not names_in(distribution.argument_of(MEAN)) & (estimated | hidden):
-            continue  # a known scale, or a mean that cannot follow the data onto the constant
         for column in np.flatnonzero(constant):
-            if constant[_sharing(problem, variable, scale, int(column))].all():
+            if constant[_sharing(problem, variable, dims, int(column))].all():
                 raise ConstantColumn(
                     column_name(problem, variable, int(column)),
-                    "values that vary, since its scale is estimated",
+                    f"values that vary, since {what} estimated",
                     f"{low[column]:g} in every row" + ("" if low[column] == high[column] else ", up to rounding"),
-                    "Leave the column out, give it a known scale, or subtract its common part before it is rounded.",
+                    remedy,
                 )
 
 
-def _sharing(problem: Problem, variable: Variable, scale: Expression, column: int) -> np.ndarray:
-    """Which columns share this one's scale: without a dim it is the same along it, and one column that varies is enough."""
+def _sharing(problem: Problem, variable: Variable, dims: set[str], column: int) -> np.ndarray:
+    """Which columns share this one's scale, which has `dims`: without a dim it is the same along it, and one column that varies
+    is enough.
+    """
     rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
     shape = [problem.sizes[d] for d in rest]
-    own = [d for d in rest if d in scale.dims]
+    own = [d for d in rest if d in dims]
     group = np.zeros(shape, dtype=int)
     for d in own:
         axis = rest.index(d)

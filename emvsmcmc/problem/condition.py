@@ -7,13 +7,14 @@ from typing import Any
 from ..errors import UnknownName
 from ..spec.model import Spec
 from .align import named
-from .chunked import condition_chunks, in_chunks
+from .chunked import AnyProblem, in_chunks
 from .known import condition_raws, parameter_values
 from .labels import hint
 from .read import read
+from .survey import condition_chunks
 
 
-def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, ignore_extra: bool = False) -> Any:
+def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, ignore_extra: bool = False) -> AnyProblem:
     """Condition a spec on data: what is given is known, what is not is hidden.
 
     Parameters

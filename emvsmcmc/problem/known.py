@@ -55,8 +55,11 @@ def condition_raws(
 
 
 def parameter_values(spec: Spec, values: Any) -> dict[str, Raw]:
-    """Values of parameters, in any form of data. Raises UnknownName for anything else."""
-    raws = read(values if values is not None else {})
+    """Values of parameters, in any form of data; named functions of parameters follow from them and are left out.
+
+    Raises UnknownName for anything else.
+    """
+    raws = {name: raw for name, raw in read(values if values is not None else {}).items() if name not in spec.deterministics}
     names = [v.label for v in spec.variables.values() if not spec.plates_of(v)]
     for name in raws:
         if name not in names:
@@ -102,6 +105,7 @@ def known_values(
         datacheck.support(problem, variable)
     datacheck.fixed_arguments(problem)
     datacheck.known_scales(problem)
+    datacheck.covariate_columns(problem)
     datacheck.known_arguments(problem)
     return problem
 

@@ -8,7 +8,7 @@ from ..families.support import Support
 from .evaluate import Environment, value_of
 from .expression import Expression
 from .named import Named
-from .private_dims import BATCH
+from .private_dims import BATCH, is_configuration
 from .variable import Variable
 from .walk import names_in
 
@@ -54,9 +54,13 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
 
 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds."""
+    """Dims in which an argument's bare array is wanted: the variable's, less or plus the event dims the family adds.
+
+    Axes of labels that have no value yet come first where an argument has event dims, which stay last.
+    """
     fewer = max(0, variable.family.event_dims - variable.family.arguments[key].event_dims)
     lead = dims[: len(dims) - fewer]
     extra = tuple(d for d in value.dims if d not in lead and d != BATCH)
     batch = (BATCH,) if BATCH in value.dims and BATCH not in lead else ()
-    return (*lead, *extra, *batch)
+    axes = [d for d in extra if is_configuration(d)] if variable.family.event_dims and not fewer else []
+    return (*axes, *lead, *[d for d in extra if d not in axes], *batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..families.support import Simplex
 from .context import OpenSpec
 from .evaluate import Environment, value_of
 from .expression import Constant, Data, Expression
+from .habits import SPEC
 from .private_dims import is_unnamed, second_dim
 from .walk import names_in
 
@@ -42,7 +43,7 @@ def name(spec: OpenSpec, declared: str) -> None:
     """A name is text, stands for one thing, and is not a dim."""
     if not isinstance(declared, str) or not declared or not declared.replace("_", "a").isalnum() or declared.startswith("_"):
         raise InvalidSpec(f"name {declared!r}", "letters, digits and underscores", repr(declared), "Rename the variable.")
-    if declared in spec.variables or declared in spec.data:
+    if declared in spec.variables or declared in spec.data or declared in spec.deterministics:
         raise DuplicateName(f"{declared!r}", "one declaration for each name", "a second one", "Rename one of the two.")
     if declared in spec.coords or declared in spec.plates:
         raise DuplicateName(
@@ -58,6 +59,39 @@ def name_is_no_dim(spec: OpenSpec, declared: Distributed | Data) -> None:
         raise DuplicateName(
             f"{both.pop()!r}", "a name that is not a dim", "the name of a dim", "xarray cannot hold both; rename one."
         )
+
+
+def ordering(spec: OpenSpec) -> None:
+    """Components are named in the order of a parameter, or of a function of parameters, that has their dim."""
+    for dim, name in spec.ordered.items():
+        if dim not in spec.coords or spec.is_plate(dim):
+            remedy = "Only a dim with coords has positions to name."
+            raise InvalidSpec(f"Spec: ordered[{dim!r}]", f"coords for {dim!r}", "none", remedy)
+        having = [v for v in (*spec.variables, *spec.deterministics) if _has(spec, v, dim)]
+        if name not in having:
+            wanted = f"a parameter with dim {dim!r}: {', '.join(having) or 'none has it'}"
+            raise InvalidSpec(f"Spec: ordered[{dim!r}]", wanted, repr(name), "Name one of them.")
+
+
+def _has(spec: OpenSpec, name: str, dim: str) -> bool:
+    """Whether a parameter, or a function of parameters, has a dim."""
+    dims = {**spec.variables, **spec.deterministics}[name].dims
+    return dim in dims and not any(map(spec.is_plate, dims))
+
+
+def spec_arguments(coords: Any, plates: Any, ordered: Any, unknown: Mapping[str, Any]) -> None:
+    """A spec has coords and plates, and nothing that pm.Model has beside."""
+    if unknown:
+        name = next(iter(unknown))
+        raise InvalidSpec(f"Spec: {name}", "coords and plates", f"{name}={unknown[name]!r}"[:60], SPEC.get(name, ""))
+    if isinstance(coords, str):
+        raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords), SPEC["name"])
+    if coords is not None and not isinstance(coords, Mapping):
+        raise InvalidSpec("Spec: coords", "{dim: size or labels}", repr(coords)[:60], 'Write coords={"component": 2}.')
+    if ordered is not None and not isinstance(ordered, Mapping):
+        raise InvalidSpec("Spec: ordered", "{dim: parameter}", repr(ordered)[:60], 'Write ordered={"component": "mean"}.')
+    if isinstance(plates, str):
+        raise InvalidSpec("Spec: plates", "a list of names of dims", repr(plates), f"Write plates=[{plates!r}].")
 
 
 def coords(given: dict[str, object]) -> None:

@@ -14,17 +14,24 @@ class OpenSpec(Protocol):
     coords: dict[str, list[Any]]
     plates: tuple[str, ...]
 
+    ordered: dict[str, str]
+
     @property
     def variables(self) -> Mapping[str, Any]: ...
 
     @property
     def data(self) -> Mapping[str, Any]: ...
 
+    @property
+    def deterministics(self) -> Mapping[str, Any]: ...
+
     def is_plate(self, dim: str) -> bool: ...
 
     def add_variable(self, variable: Any) -> None: ...
 
     def add_data(self, data: Any) -> None: ...
+
+    def add_deterministic(self, derived: Any) -> None: ...
 
 
 _open: list[OpenSpec] = []

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .expression import Constant, Dot, Expression, Index, Operation
+from .expression import Constant, Dot, Expression, Index, Operation, Softmax, Stack, Take
+from .functions import ELEMENTWISE, power, softmax, stacked, take
 from .named import Named, lift, sum_over, union
 from .private_dims import configuration_dim, coordinate_dim
-from .walk import Key, coordinate_key
+from .walk import Key, coordinate_key, with_children
 
 
 class NotAffineHere(ValueError):
@@ -66,6 +67,12 @@ def evaluate(expression: Expression, env: Environment, coordinates: Coordinates 
     if isinstance(expression, Dot):
         left, right = _one_constant(parts)
         return {k: sum_over(lift(lambda a, b: a * b, v, right[None]), {expression.over}) for k, v in left.items()}
+    if isinstance(expression, Take):
+        return {k: take(v, expression.dim, expression.position) for k, v in parts[0].items()}
+    if isinstance(expression, Stack):
+        return stacked(env.xp, parts, expression.dim)
+    if isinstance(expression, Softmax):
+        return {None: softmax(env.xp, _no_row(expression, parts)[0], expression.dim)}
     assert isinstance(expression, Operation)
     if expression.function == "add":
         return _add(*parts)
@@ -74,26 +81,31 @@ def evaluate(expression: Expression, env: Environment, coordinates: Coordinates 
     if expression.function == "mul":
         left, right = _one_constant(parts)
         return {k: lift(lambda a, b: a * b, v, right[None]) for k, v in left.items()}
-    if set(parts[0]) != {None}:
-        raise NotAffineHere(f"{expression.function} of a row quantity")
-    value = parts[0][None]
-    with np.errstate(over="ignore"):  # infinity is what a rate far along its link is in float64
-        array = _inverse(value.array) if expression.function == "inv" else getattr(env.xp, expression.function)(value.array)
-    return {None: Named(array, value.dims)}
+    values = _no_row(expression, parts)
+    with np.errstate(over="ignore", divide="ignore"):  # infinity is what a rate far along its link is in float64
+        if expression.function == "pow":
+            return {None: power(env.xp, *values)}
+        return {None: Named(ELEMENTWISE[expression.function](env.xp, values[0].array), values[0].dims)}
 
 
-def _inverse(x: Any) -> Any:
-    """1 / x; 0 at infinity along a complex step too, where numpy's division gives NaN."""
-    if not (isinstance(x, np.ndarray) and np.iscomplexobj(x)) or np.isfinite(x.real).all():
-        return 1.0 / x
-    finite = np.isfinite(x.real) & np.isfinite(x.imag)
-    return np.where(finite, 1.0 / np.where(finite, x, 1.0), 0.0)
+def _no_row(expression: Expression, parts: list[dict[Key, Named]]) -> list[Named]:
+    """The values of what a function is taken of, which no row coordinate multiplies."""
+    for part in parts:
+        if set(part) != {None}:
+            what = expression.function if isinstance(expression, Operation) else type(expression).__name__.lower()
+            raise NotAffineHere(f"{'a power' if what == 'pow' else what} of a row quantity")
+    return [part[None] for part in parts]
 
 
 def complement(expression: Expression) -> Expression | None:
-    """1 - p of a logistic function p = 1 / (1 + exp(a)), as 1 / (1 + exp(-a)): it has its digits where p rounds to 1. None for
-    other expressions.
+    """1 - p of a logistic function, as sigmoid(-a) of p = sigmoid(a) and as 1 / (1 + exp(-a)) of p = 1 / (1 + exp(a)): it has its
+    digits where p rounds to 1. None for other expressions.
     """
+    if isinstance(expression, Index | Take):
+        other = complement(expression.base)
+        return None if other is None else with_children(expression, (other, *expression.children[1:]))
+    if isinstance(expression, Operation) and expression.function == "sigmoid":
+        return Operation("sigmoid", Operation("neg", expression.children[0]))
     inner = expression
     while isinstance(inner, Operation) and inner.function == "mul":
         ones = [c for c in inner.children if _is_one(c)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import check, context
+from .deterministic import Derived
 from .expression import Data
 from .private_dims import is_unnamed
 from .variable import Variable
@@ -21,6 +22,11 @@ class Spec:
     coords : mapping from dim to a size (an integer) or a list of labels.
     plates : names of dims that repeat the model, one copy a label, although they have coords. A dim without coords is a plate
         anyway: its size comes from the data.
+    ordered : {dim: parameter}, a stated naming of components, as PyMC's `transforms.ordered` gives: positions of the dim are
+        named by increasing values of a parameter (or of an `ev.Deterministic`) that has it, the first entry where it has other
+        dims too; in EM's answer, and in every draw of MCMC. It is a naming only: neither likelihood nor posterior change, and a
+        dim whose positions data, labels or priors tell apart keeps the names that those give. Without it, EM names by the first
+        parameter that has the dim, and draws follow EM's answer.
 
     Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement
     (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
@@ -37,15 +43,24 @@ class Spec:
     Spec(share, rate, z, count)
     """
 
-    def __init__(self, coords: Mapping[str, int | Sequence[Any]] | None = None, plates: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        coords: Mapping[str, int | Sequence[Any]] | None = None,
+        plates: Sequence[str] = (),
+        ordered: Mapping[str, str] | None = None,
+        **unknown: Any,
+    ) -> None:
+        check.spec_arguments(coords, plates, ordered, unknown)
         given = dict(coords or {})
         check.coords(given)  # type: ignore[arg-type]
         self.coords: dict[str, list[Any]] = {
             d: list(range(int(v))) if isinstance(v, (int, np.integer)) else list(v) for d, v in given.items()
         }
         self.plates = tuple(plates)
+        self.ordered = dict(ordered or {})
         self.variables: dict[str, Variable] = {}
         self.data: dict[str, Data] = {}
+        self.deterministics: dict[str, Derived] = {}
 
     def __enter__(self) -> Spec:
         context.enter(self)
@@ -53,6 +68,8 @@ class Spec:
 
     def __exit__(self, *exception: object) -> None:
         context.leave()
+        if exception[:1] == (None,):
+            check.ordering(self)
 
     def __repr__(self) -> str:
         return f"Spec({', '.join(self.variables)})"
@@ -81,6 +98,9 @@ class Spec:
         check.name(self, data.name)  # type: ignore[arg-type]
         check.name_is_no_dim(self, data)
         self.data[data.name] = data  # type: ignore[index]
+
+    def add_deterministic(self, derived: Derived) -> None:
+        self.deterministics[derived.name] = derived
 
     def explain(self, problem: Any = None) -> str:
         """The model in mathematics, its roles, the EM steps derived for it, what PyMC will see and what was summed out.

@@ -9,6 +9,8 @@ from __future__ import annotations
 BATCH = "#"  # trailing dim of all derivatives, or of many draws, in one evaluation
 LEVELS = "%"  # distinct values of the row data that a table depends on
 SAMPLE = "%sample"  # leading dim of draws from the model
+DRAW = "%draw"  # dim of draws of the parameters
+REPLICATE = "%replicate"  # dim of replicates of the bootstrap
 DISTINCT = "distinct "  # starts the name of the axis of configurations that stands for row data in a scale: "distinct error"
 WEIGHTS = "@weights"  # the column of row weights among columns of data; no variable can be called so
 

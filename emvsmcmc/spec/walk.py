@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
 
-from .expression import Constant, Data, Dot, Expression, Index, Operation
+from .expression import Constant, Data, Dot, Expression, Index, Operation, Softmax, Stack, Take
+from .functions import ELEMENTWISE
 
 Key = Any  # name of a variable or covariate, an expression of covariates, or None for the part without row coordinates
 
@@ -49,11 +51,37 @@ def degree(expression: Expression, names: set[str]) -> float:
     if expression.name is not None:
         return float(expression.name in names)
     below = [degree(c, names) for c in expression.children]
-    if isinstance(expression, Operation):
-        if expression.function in ("exp", "sqrt", "inv"):
-            return 0.0 if below[0] == 0 else np.inf
-        return max(below) if expression.function in ("add", "neg") else sum(below)
-    return sum(below) if isinstance(expression, Dot) else 0.0
+    if isinstance(expression, Operation) and expression.function == "pow":
+        n = whole_power(expression)
+        return below[0] * n if n is not None and n >= 0 else 0.0 if max(below) == 0 else np.inf
+    if isinstance(expression, Softmax) or (isinstance(expression, Operation) and expression.function in ELEMENTWISE):
+        return 0.0 if below[0] == 0 else np.inf
+    if isinstance(expression, Stack | Take) or (isinstance(expression, Operation) and expression.function in ("add", "neg")):
+        return max(below)
+    return sum(below) if isinstance(expression, Operation | Dot) else 0.0
+
+
+def whole_power(expression: Operation) -> int | None:
+    """The exponent of a power where it is one known whole number."""
+    exponent = expression.children[1]
+    known = isinstance(exponent, Constant) and exponent.value.ndim == 0 and float(exponent.value).is_integer()
+    return int(exponent.value) if known else None  # type: ignore[attr-defined]
+
+
+def looked_up(expression: Expression) -> Expression:
+    """What is looked up by variables and positions: mean of mean[z], C of C[t, 1]; the expression itself where nothing is."""
+    while isinstance(expression, Index | Take):
+        expression = expression.base
+    return expression
+
+
+def with_children(expression: Expression, children: tuple[Expression, ...]) -> Expression:
+    """The same function, look-up or sum of other expressions with the same dims."""
+    out = copy(expression)
+    out.children = children
+    if isinstance(out, Index | Take):
+        out.base = children[0]
+    return out
 
 
 def is_covariate_expression(expression: Expression) -> bool:

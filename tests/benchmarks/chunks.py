@@ -40,7 +40,8 @@ from emvsmcmc.expect.layout import Coefficients, Conventions
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
-from emvsmcmc.expect.store.chunks import chunked_plan
+from emvsmcmc.expect.store.chunks import plan_rows
+from emvsmcmc.problem.chunked import ChunkedProblem
 
 GIB = 2**30
 K = 3
@@ -152,8 +153,9 @@ def in_chunks(path: Path, workers: int, passes: int, cold: bool) -> dict[str, An
                 drop_cache()
             began = time.perf_counter()
             problem = ev.condition(model(), {"x": da.from_zarr(path)})
+            assert isinstance(problem, ChunkedProblem)
             conditioned = time.perf_counter()
-            plan = chunked_plan(problem)
+            plan = plan_rows(problem)
             laid_out = time.perf_counter()
             C = parameters(plan)
             found = expect(plan, C)
@@ -189,7 +191,7 @@ def proof(path: Path, rows: int) -> float:
     whole = make_plan(ev.condition(model(), {"x": x}), conventions)
     C = parameters(whole)
     a = expect(whole, C)
-    chunked = chunked_plan(ev.condition(model(), {"x": da.from_zarr(path)}))
+    chunked = plan_rows(ev.condition(model(), {"x": da.from_zarr(path)}))
     D = parameters(chunked)
     b = expect(chunked, D)
     # about centres that differ in the seventh digit the moments differ: weights, means and squares in original units do not

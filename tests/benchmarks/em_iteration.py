@@ -21,6 +21,7 @@ from protocol import Findings, alternate, equal
 
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 
@@ -100,7 +101,7 @@ def profile(plan: Any, env: Any) -> str:
     """Where one of our iterations spends its time."""
     C = coefficients(plan, env)
     _, S = expect(plan, C)
-    mstep = MStep(plan, False)
+    mstep = MStep(plan, ML)
     parts = {
         "coefficients": lambda: coefficients(plan, env),
         "pass over the rows": lambda: expect(plan, C),

@@ -24,6 +24,7 @@ import emvsmcmc.em.fit  # all of em/ is loaded before its calls are counted
 from emvsmcmc import gallery
 from emvsmcmc.errors import EmvsmcmcError
 from emvsmcmc.expect.rows import expect
+from emvsmcmc.problem.chunked import in_memory
 
 SLOW = 200  # plain iterations
 LIMIT = 20_000
@@ -85,7 +86,7 @@ def cases(small: bool) -> Iterator[tuple[str, ev.Problem]]:
         model = gallery.load(name)
         for options in model.cases[: 1 if small else None]:
             label = " ".join([name, *(f"{k}={v}" for k, v in options.items())])
-            yield label, model.problem(**options)
+            yield label, in_memory(model.problem(**options), "a benchmark")
 
 
 def main() -> int:

@@ -20,12 +20,14 @@ from protocol import Findings, Timed
 import emvsmcmc as ev
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc.compile.compile import compile_model, log_density, unconstrained
 from emvsmcmc.mcmc.model import build_model
 from emvsmcmc.mcmc.parameters import starting_point
+from emvsmcmc.problem.chunked import in_memory
 
 ITEMS, FACTORS = 10, 3
 
@@ -40,12 +42,12 @@ def problem(rows: int) -> ev.Problem:
         ability = ev.Normal("ability", 0, 1, dims=("row", "factor"))
         ev.Normal("x", mean + ev.dot(weights, ability), sd, dims=("row", "item"))
     x = rng.normal(size=(rows, FACTORS)) @ loading.T + 0.7 * rng.normal(size=(rows, ITEMS))
-    return ev.condition(spec, {"x": x})
+    return in_memory(ev.condition(spec, {"x": x}), "a benchmark")
 
 
 def iteration(plan: Plan) -> Callable[[], Any]:
     """One EM iteration from the same parameters each time."""
-    mstep = MStep(plan, False)
+    mstep = MStep(plan, ML)
     start = ev.fit_em(plan.problem, starts=1, max_iter=3, standard_errors=None, random_seed=0, progress=False).environment
 
     def run() -> Any:

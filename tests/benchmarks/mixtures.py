@@ -11,8 +11,10 @@ from protocol import Absent
 import emvsmcmc as ev
 from emvsmcmc.em.mstep import MStep
 from emvsmcmc.expect.coefficients import coefficients
+from emvsmcmc.expect.objective import ML
 from emvsmcmc.expect.plan import Plan
 from emvsmcmc.expect.rows import expect, reference_points
+from emvsmcmc.problem.chunked import in_memory
 from emvsmcmc.spec.evaluate import Environment
 
 
@@ -46,7 +48,7 @@ def mixture(x: np.ndarray, K: int) -> ev.Problem:
         cov = ev.InverseWishart("cov", d + 2, np.eye(d), dims=("component", "feature", "feature_bis"))
         group = ev.Categorical("group", weight, dims="row")
         ev.MvNormal("x", mean[group], cov[group], dims=("row", "feature"))
-    return ev.condition(spec, {"x": x})
+    return in_memory(ev.condition(spec, {"x": x}), "a benchmark")
 
 
 def start(plan: Plan, mean: np.ndarray, covariance: np.ndarray) -> Environment:
@@ -58,7 +60,7 @@ def start(plan: Plan, mean: np.ndarray, covariance: np.ndarray) -> Environment:
 def iterated(plan: Plan, env: Environment, iterations: int) -> tuple[Environment, float]:
     """Parameters after so many iterations without acceleration, and the log-likelihood of the last E-step, which is one step
     older, as scikit-learn has it."""
-    mstep, rho, value = MStep(plan, False), None, -np.inf
+    mstep, rho, value = MStep(plan, ML), None, -np.inf
     for _ in range(iterations):
         value, S = expect(plan, coefficients(plan, env, rho))
         rho = reference_points(S)

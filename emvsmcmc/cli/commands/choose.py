@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...comparison.choice.choose import Choice
     from ...gallery import Model
-    from ...problem.problem import Problem
+    from ...problem.chunked import AnyProblem
 
 COLUMNS = {  # column of Choice.table -> heading, digits
     "log_likelihood": ("log-lik.", 2),
@@ -72,7 +72,7 @@ def choose(
         raise typer.Exit(FAILED)
 
 
-def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) -> dict[str, Problem]:
+def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) -> dict[str, AnyProblem]:
     """{name: Problem} of every model named in `words`, under every combination of the values listed for its options.
 
     `poisson_mixture --components 1,2,3` is three models, called by what differs; options may also stand as NAME=VALUES in
@@ -100,7 +100,7 @@ def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) 
         raise BadInput("choose", "two models at least", "one", remedy)
     varied = {option for own in listed for option, values in own.items() if len(values) > 1}
     rows = None if data is None else read_data(data)
-    out: dict[str, Problem] = {}
+    out: dict[str, AnyProblem] = {}
     for model, own in variants:
         name = _called(model, own, len(loaded) > 1, varied)
         if name in out:

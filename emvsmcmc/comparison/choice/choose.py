@@ -18,9 +18,10 @@ from ...em.result import EMFit
 from ...errors import BadInput, Degenerate, FitFailed, MissingData, SamplingFailed, Status, UnknownName
 from ...expect.coefficients import coefficients
 from ...expect.planner import make_plan
-from ...expect.rows import expect
+from ...expect.rows import expect_rows
 from ...mcmc.options import NUTSOptions
 from ...problem.align import declared, plate_dims
+from ...problem.chunked import AnyProblem, in_memory
 from ...problem.condition import condition
 from ...problem.labels import hint
 from ...problem.problem import Problem
@@ -76,7 +77,7 @@ class Choice:
 
 
 def choose(
-    specs: Mapping[str, Spec] | Mapping[str, Problem] | Sequence[Spec] | Sequence[Problem],
+    specs: Mapping[str, Spec] | Mapping[str, AnyProblem] | Sequence[Spec] | Sequence[AnyProblem],
     data: Any = None,
     *,
     weights: Any = None,
@@ -176,10 +177,10 @@ def _problems(specs: Any, data: Any, weights: Any) -> dict[str, Problem]:
     if len(models) < 2:
         raise BadInput("specs", "two models at least", f"{len(models)}", "A single one is fitted by fit_em or compare.")
     kinds = {type(m).__name__ for m in models.values()}
-    if all(isinstance(m, Problem) for m in models.values()):
+    if all(isinstance(m, AnyProblem) for m in models.values()):
         if data is not None or weights is not None:
             raise BadInput("data, weights", "neither, since Problems bring their own", "one", "Pass Specs, or leave them out.")
-        return models
+        return {name: in_memory(m, "choose") for name, m in models.items()}
     if not all(isinstance(m, Spec) for m in models.values()):
         raise BadInput("specs", "Specs, or Problems, all of one kind", f"{sorted(kinds)}", "See `condition`.")
     if data is None:
@@ -192,7 +193,7 @@ def _problems(specs: Any, data: Any, weights: Any) -> dict[str, Problem]:
     out = {}
     for name, spec in models.items():
         with _naming(name):
-            out[name] = condition(spec, data, weights, ignore_extra=True)
+            out[name] = in_memory(condition(spec, data, weights, ignore_extra=True), "choose")
     return out
 
 
@@ -243,10 +244,10 @@ def _fit(problem: Problem, options: EMOptions) -> tuple[EMFit | None, tuple[str,
 
 def assignment_entropy(fit: EMFit) -> float:
     """sum_n w_n H(r_n) in nats at the estimate, r_n the probabilities of row n's joint assignment of all discrete latents."""
-    _, _, rows = expect(fit.plan, coefficients(fit.plan, fit.environment), rows=True)
+    _, _, rows = expect_rows(fit.plan, coefficients(fit.plan, fit.environment))
     r = rows.responsibility
     own = -(r * np.log(np.where(r > 0, r, 1.0))).sum(axis=1)
-    return float(fit.problem.heard @ own)  # of a row without a value nothing is known, and nothing lost
+    return float(in_memory(fit.problem, "ICL").heard @ own)  # of a row without a value nothing is known, and nothing lost
 
 
 def _leave_one_out(problems: dict[str, Problem], posteriors: dict[str, xr.DataTree]) -> dict[str, LeaveOneOut]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import Unidentified
+from ...expect.objective import ML
 from ...expect.plan import Plan
 from ...invariance.axes import generators
 from ..regression import SINGULAR, Regression
@@ -31,7 +32,7 @@ def identified(plan: Plan, regressions: Sequence[Regression]) -> None:
 def free_parameters(plan: Plan) -> int:
     """Coordinates of all parameters, less the angles of rotations that change nothing observed."""
     chart = informed.anywhere(plan)
-    return chart.size - generators(plan, chart, prior=False).shape[1]
+    return chart.size - generators(plan, chart, objective=ML).shape[1]
 
 
 def moments(plan: Plan) -> int | None:

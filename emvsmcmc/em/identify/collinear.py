@@ -18,7 +18,7 @@ from ...problem.check import column_name
 from ...spec.named import Named
 from ...spec.notation import Notation
 from ...spec.variable import Variable
-from ...spec.walk import value_names
+from ...spec.walk import degree, value_names
 from ..look_ups import mean_parameters, uses_of
 from ..regression import SINGULAR, Regression
 from .empty import CompleteData, anywhere, levels_text, nothing_said
@@ -41,6 +41,8 @@ def means(plan: Plan, rows: CompleteData, regressions: Sequence[Regression]) -> 
     known = {tuple(p.label for p in r.parameters): r for r in regressions}
     for parts, names in mean_parameters(plan):
         # a parameter that has another use (a mean that is its own variance) is informed there as well
+        if any(degree(part.mean, names) > 1 for part in parts):
+            continue  # no regression: what it leaves open is looked for at the estimate
         own = [v for v in plan.parameters if v.label in names and uses_of(plan, v) == []]
         if own:
             labels = tuple(v.label for v in own)

@@ -10,6 +10,7 @@ from ...expect.coefficients import coefficients
 from ...expect.coordinates import Coordinates
 from ...expect.draws import row_densities
 from ...expect.layout import Layout
+from ...expect.objective import Objective
 from ...expect.plan import Plan
 
 STEP = 2e-3  # five points: differences err by its fourth power, 1e-11, and rounding by as much
@@ -90,7 +91,7 @@ def some_rows(layout: Layout, most: int) -> Layout:
     return layout.taken(kept, np.bincount(pattern[kept], minlength=len(layout.start) - 1))
 
 
-def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.ndarray, prior: bool) -> np.ndarray:
+def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.ndarray, objective: Objective) -> np.ndarray:
     """(size, g) directions, beside those of `flat`, that neither the information nor the rows' scores tell from none at the
     estimate: combinations along which the scores cancel (two equal components), and coordinates in which an observation's score
     is next to nothing.
@@ -104,8 +105,8 @@ def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.
     if not chart.size or not plan.store.every_row or chart.size > MOST or work > WORK:
         return nothing
     sizes, n = np.sqrt(np.abs(np.diag(information))), float(plan.full.w.sum())
-    silent = sizes < (1 if prior else 10) * SILENT * np.sqrt(n)
-    if prior:
+    silent = sizes < (1 if objective.prior else 10) * SILENT * np.sqrt(n)
+    if objective.prior:
         return np.eye(chart.size)[:, silent]
     d = np.where(sizes > 0, sizes, 1.0)
     values, vectors = np.linalg.eigh(information / np.outer(d, d))

@@ -35,20 +35,26 @@ from .parts import (
     shift_to_means,
     to_gradient,
 )
-from .radial import add_log_density, add_moments, add_slope, expected_scales, locate, mirror, residual
+from .radial import add_log_density, add_moments, add_slope, expected_scales, locate, mirror, residual, squared_length
 
 SOFT, HARD, GRADIENT = 0, 1, 2
 
 # header of `index`: sizes, then where each part starts
-SIZES = ("version", "rows", "d", "K", "L", "flat", "levelled", "evidence", "patterns", "open", "block", "hidden", "radial")
-INDEX_PARTS = ("x_row", "level", "start", "n_hidden", "order", "n_allowed", "allowed", "radial_column", "reads_start", "reads")
+ROW_SIZES = ("version", "rows", "d", "K", "L", "flat", "levelled", "evidence", "patterns", "open", "block", "hidden")
+RADIAL_SIZES = ("radial", "groups")  # radial rows, and the groups that they come in
+SIZES = ROW_SIZES + RADIAL_SIZES
+ROW_PARTS = ("x_row", "level", "start", "n_hidden", "order", "n_allowed", "allowed")
+RADIAL_PARTS = ("radial_start", "radial_column", "reads_start", "reads")
+INDEX_PARTS = ROW_PARTS + RADIAL_PARTS
 DATA_PARTS = ("V", "w", "X", "phi", "E", "weight", "S", "constant")
 POSITION = {name: i for i, name in enumerate(SIZES + INDEX_PARTS + DATA_PARTS)}
 HEADER = len(POSITION)
-VERSION_, N_ROWS, D, K_, L_, N_FLAT, N_LEVELLED, HAS_EVIDENCE, N_PATTERNS, N_OPEN, BLOCK, ANY_HIDDEN, N_RADIAL = (
-    POSITION[x] for x in SIZES
+VERSION_, N_ROWS, D, K_, L_, N_FLAT, N_LEVELLED, HAS_EVIDENCE, N_PATTERNS, N_OPEN, BLOCK, ANY_HIDDEN = (
+    POSITION[x] for x in ROW_SIZES
 )
-X_ROW, LEVEL, START, N_HIDDEN, ORDER, N_ALLOWED, ALLOWED, RADIAL_COLUMN, READS_START, READS = (POSITION[x] for x in INDEX_PARTS)
+N_RADIAL, N_GROUPS = (POSITION[x] for x in RADIAL_SIZES)
+X_ROW, LEVEL, START, N_HIDDEN, ORDER, N_ALLOWED, ALLOWED = (POSITION[x] for x in ROW_PARTS)
+RADIAL_START, RADIAL_COLUMN, READS_START, READS = (POSITION[x] for x in RADIAL_PARTS)
 V, W, X, PHI, E, WEIGHT, S_COLLAPSED, CONSTANT = (POSITION[x] for x in DATA_PARTS)
 
 FLOATS, INTS, INT = types.CPointer(types.float64), types.CPointer(types.int64), types.int64
@@ -67,7 +73,7 @@ VERSION = int(fingerprint(__file__, kernel_parts.__file__, kernel_radial.__file_
 
 def work_size(K: int, d: int, R: int, block: int) -> int:
     """Floats of scratch memory a pass needs: kept in step with the first lines of `row_pass`."""
-    return 8 + K * block + (d + 2) * block + 3 * (d + 3) + 2 * K * R * d + K * d * (d + 3) + K + d * d + K * d + d
+    return 8 + K * block + (d + 3) * block + 3 * (d + 3) + 2 * K * R * d + K * d * (d + 3) + K + d * d + K * d + d
 
 
 @compiled
@@ -202,8 +208,8 @@ def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSIO
     """The pass over all rows. Where no pattern hides a coordinate, the code for that is left out: a fifth of the compile time.
     So is the code for radial rows where there are none.
 
-    t radial rows are the last of B. What belongs to them stands behind what every pass has: nu (K, t) behind T, U (K, t, d, d)
-    behind M (not in gradient mode), and behind S the sums (K, t) of w r (log E[u] - E[u] + 1).
+    t radial rows, in g groups, are the last of B. What belongs to the groups stands behind what every pass has: nu (K, g) behind
+    T, U (K, g, d, d) behind M (not in gradient mode), and behind S the sums (K, g) of w r (log E[u] - E[u] + 1).
     """
 
     def row_pass(data, index, c, B, R, T, rho, mode, N, M, S, dB, work):
@@ -217,15 +223,16 @@ def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSIO
         z = at(buffer, K * block)  # (d, block) observed coordinates about the reference point
         e = at(z, d * block)  # (block,) one residual, or one column of z times the responsibilities
         total = at(e, block)  # (block,) sum over configurations
-        picked = at(total, block)  # (3 d + 9,) what is not zero in two residual rows, and where
+        square = at(total, block)  # (block,) squared length of the residuals of a group of radial rows
+        picked = at(square, block)  # (3 d + 9,) what is not zero in two residual rows, and where
         G = at(picked, 3 * stride)  # (K, R, d) B in the pattern's order: hidden columns first, the constant last
         moments = at(G, K * R * d)  # (K, d, d + 3) sum of w r z z', observed coordinates
         constant = at(moments, K * d * stride)  # (K,) log-integral over the hidden coordinates
         C = at(constant, K)  # (hidden, d) conditional map
         quadratic = R
         if radial:
-            t = index[N_RADIAL]
-            quadratic = R - t
+            groups = index[N_GROUPS]
+            quadratic = R - index[N_RADIAL]
             nu, U, logs = at(T, L * K), at(M, K * d * d), at(S, L * K)
             where = at(C, d * d + K * d + K * R * d)  # (d,) columns of z
         if mode == GRADIENT:  # B is about the plan's centre
@@ -241,14 +248,14 @@ def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSIO
             for i in range(L * K):
                 S[i] = 0.0
             if radial:
-                for i in range(K * t):
+                for i in range(K * groups):
                     logs[i] = 0.0
-                    for j in range(d):
-                        if mode == GRADIENT:
-                            dB[(i // t * R + quadratic + i % t) * d + j] = 0.0
-                        else:
-                            for h in range(d):
-                                U[(i * d + j) * d + h] = 0.0
+                if mode == GRADIENT:
+                    for i in range(K * R * d):
+                        dB[i] = 0.0
+                else:
+                    for i in range(K * groups * d * d):
+                        U[i] = 0.0
             for p in range(index[N_PATTERNS]):
                 hidden, order = index[index[N_HIDDEN] + p], index[ORDER] + p * d
                 n_allowed, allowed = index[index[N_ALLOWED] + p], index[ALLOWED] + p * K
@@ -311,20 +318,24 @@ def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSIO
                         else:
                             add_statistics(data, index, z, e, observed, k, s, m, row, at(moments, a * d * stride), S)
                         if radial:
-                            for j in range(t):
-                                reads, r = index[READS] + index[index[READS_START] + j], quadratic + j
+                            for j in range(groups):
+                                reads, first = index[READS] + index[index[READS_START] + j], index[index[RADIAL_START] + j]
                                 count = index[index[READS_START] + j + 1] - index[index[READS_START] + j]
+                                p_rows, first = index[index[RADIAL_START] + j + 1] - first, (k * R + quadratic + first) * d
                                 there = at(data, index[X] + index[index[RADIAL_COLUMN] + j] * index[N_ROWS] + s)
-                                x = nu[k * t + j]
-                                residual(index, reads, count, at(B, (k * R + r) * d), z, where, block, m, e)
+                                x = nu[k * groups + j]
+                                squared_length(index, reads, count, at(B, first), p_rows, d, z, where, block, m, e, square)
                                 if pair < n_allowed:
-                                    add_log_density(there, x, e, m, row)
+                                    add_log_density(there, x, p_rows, square, m, row)
                                     continue
-                                logs[k * t + j] += expected_scales(there, x, e, m, row, total)
+                                logs[k * groups + j] += expected_scales(there, x, p_rows, square, m, row, total)
                                 if mode == GRADIENT:
-                                    add_slope(index, reads, count, z, where, block, m, total, e, at(dB, (k * R + r) * d))
+                                    for r in range(p_rows):
+                                        if p_rows > 1:  # else e is that of the only row
+                                            residual(index, reads, count, at(B, first + r * d), z, where, block, m, e)
+                                        add_slope(index, reads, count, z, where, block, m, total, e, at(dB, first + r * d))
                                 else:
-                                    Ukj = at(U, (k * t + j) * d * d)
+                                    Ukj = at(U, (k * groups + j) * d * d)
                                     add_moments(index, reads, count, z, where, d, block, m, total, Ukj)
                 for a in range(n_allowed):
                     k = index[allowed + a]
@@ -344,8 +355,8 @@ def make_row_pass(eliminating: bool, radial: bool = False, version: int = VERSIO
                 to_gradient(d, K, R, quadratic, B, M, rho, dB)
                 break
         if radial and mode != GRADIENT:
-            for i in range(K * t):
-                j = i % t
+            for i in range(K * groups):
+                j = i % groups
                 first, last = index[index[READS_START] + j], index[index[READS_START] + j + 1]
                 mirror(index, index[READS] + first, last - first, d, at(U, i * d * d))
         return ll

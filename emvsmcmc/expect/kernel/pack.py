@@ -64,7 +64,8 @@ def pack(layout: Layout, K: int) -> Packed:
         "open": p,
         "block": 8 * (lines - 1 + lines % 2),
         "hidden": hidden.any(),
-        "radial": len(radial.column),
+        "radial": len(radial.own),
+        "groups": len(radial.column),
     }
 
     def columns(x: Array, fill: float = 0.0) -> Array:
@@ -78,6 +79,7 @@ def pack(layout: Layout, K: int) -> Packed:
         "order": order,
         "n_allowed": allowed.sum(1),
         "allowed": np.argsort(~allowed, axis=1, kind="stable"),
+        "radial_start": radial.start,
         "radial_column": radial.column,
         "reads_start": np.concatenate([[0], np.cumsum(radial.reads.sum(axis=1))]),
         "reads": np.nonzero(radial.reads)[1],
@@ -131,8 +133,8 @@ def row_pass(kind: int) -> Callable[..., float]:
 
 @dataclass(frozen=True)
 class _Result:
-    """What a pass fills. slope is dB (K, R, d), in gradient mode only; radial rows have U (K, t, d, d), in the other modes, and W
-    (K, t).
+    """What a pass fills. slope is dB (K, R, d), in gradient mode only; groups of radial rows have U (K, g, d, d), in the other
+    modes, and W (K, g).
     """
 
     value: float
@@ -162,15 +164,15 @@ def _run(
         raise ValueError("the rows were packed by another version of the pass: pack them again")
     if c.shape != (K,) or B.ndim != 3 or B.shape[::2] != (K, d) or T.shape != (L, K):
         raise ValueError(f"the rows take c {(K,)}, B ({K}, R, {d}) and T {(L, K)}; got {c.shape}, {B.shape} and {T.shape}")
-    t = int(ints[loops.N_RADIAL])
+    t, g = int(ints[loops.N_RADIAL]), int(ints[loops.N_GROUPS])
     nu = np.zeros((K, 0)) if nu is None else np.ascontiguousarray(nu, dtype=np.float64)
-    if nu.shape != (K, t) or B.shape[1] < t:
-        raise ValueError(f"the rows take nu {(K, t)}, and B with as many radial rows; got {nu.shape} and {B.shape}")
+    if nu.shape != (K, g) or B.shape[1] < t:
+        raise ValueError(f"the rows take nu {(K, g)}, and B with {t} radial rows; got {nu.shape} and {B.shape}")
     if hidden and general is False and not t:
         raise ValueError("patterns with hidden coordinates need the general pass; got the simple one")
     gradient = mode == loops.GRADIENT
     # what belongs to radial rows stands behind what every pass has
-    N, M, S = np.empty(K), np.empty(K * d * d * (1 if gradient else 1 + t)), np.empty(L * K + K * t)
+    N, M, S = np.empty(K), np.empty(K * d * d * (1 if gradient else 1 + g)), np.empty(L * K + K * g)
     dB = np.zeros_like(B) if gradient else None
     work = np.empty(loops.work_size(K, d, B.shape[1], block))
     if rho is not None:
@@ -181,15 +183,17 @@ def _run(
     memory = [None if x is None else x.ctypes.data for x in (floats, ints, c, B, tables, rho, N, M, S, dB, work)]
     kernel = row_pass(RADIAL if t else int(bool(hidden) if general is None else general))
     value = kernel(*memory[:4], B.shape[1], *memory[4:6], mode, *memory[6:])
-    U = np.zeros((K, t, d, d)) if gradient else M[K * d * d :].reshape(K, t, d, d)
-    return _Result(value, N, M[: K * d * d].reshape(K, d, d), S[: L * K].reshape(L, K), dB, U, S[L * K :].reshape(K, t))
+    U = np.zeros((K, g, d, d)) if gradient else M[K * d * d :].reshape(K, g, d, d)
+    return _Result(value, N, M[: K * d * d].reshape(K, d, d), S[: L * K].reshape(L, K), dB, U, S[L * K :].reshape(K, g))
 
 
-def _radial_counts(packed: Packed, S: Array) -> Array:
-    """(K, t) sum of w r over the rows whose value is there: the statistic of the constant of each radial row."""
+def _radial_counts(packed: Packed, S: Array) -> tuple[Array, Array]:
+    """(K, g) sum of w r over the rows whose value is there, the statistic of the constant of each group of radial rows; and (g,)
+    the rows of each.
+    """
     ints = packed[1]
-    column = ints[ints[loops.RADIAL_COLUMN] : ints[loops.RADIAL_COLUMN] + ints[loops.N_RADIAL]]
-    return S[ints[ints[loops.X_ROW] + column]].T
+    first, start, g = ints[loops.RADIAL_COLUMN], ints[loops.RADIAL_START], ints[loops.N_GROUPS]
+    return S[ints[ints[loops.X_ROW] + ints[first : first + g]]].T, np.diff(ints[start : start + g + 1])
 
 
 def expect_compiled(packed: Packed, coefficients: Coefficients, hard: bool = False) -> tuple[float, Statistics]:
@@ -210,11 +214,12 @@ def expect_compiled(packed: Packed, coefficients: Coefficients, hard: bool = Fal
     mode = loops.HARD if hard else loops.SOFT
     C = coefficients
     if not C.nu.shape[1]:
-        found = _run(packed, C.c, C.B, C.T, C.rho, mode)
-        return found.value, Statistics(N=found.N, M=found.M, S=found.S, rho=C.rho)
-    found = _run(packed, C.c, np.concatenate([C.B, C.A], axis=1), C.T, C.rho, mode, nu=C.nu)
-    L = expected_logs(found.W, _radial_counts(packed, found.S), C.nu)
-    return found.value, Statistics(N=found.N, M=found.M, S=found.S, rho=C.rho, U=found.U, L=L)
+        sums = _run(packed, C.c, C.B, C.T, C.rho, mode)
+        return sums.value, Statistics(N=sums.N, M=sums.M, S=sums.S, rho=C.rho)
+    sums = _run(packed, C.c, np.concatenate([C.B, C.A], axis=1), C.T, C.rho, mode, nu=C.nu)
+    counts, lengths = _radial_counts(packed, sums.S)
+    L = expected_logs(sums.W, counts, C.nu, lengths)
+    return sums.value, Statistics(N=sums.N, M=sums.M, S=sums.S, rho=C.rho, U=sums.U, L=L)
 
 
 def expected_gradient(
@@ -226,10 +231,12 @@ def expected_gradient(
     time, about each configuration's mean. `general` picks the compiled pass (None: whichever the rows need). Infinite
     log-likelihoods and errors as in `expect_compiled`.
 
-    Radial rows are the last of B; with `nu` (K, t) comes its gradient too, T held (T has the constant of nu as well).
+    Radial rows are the last of B; with `nu` (K, g) of their groups comes its gradient too, T held (T has the constant of nu as
+    well).
     """
-    found = _run(packed, c, B, T, None, loops.GRADIENT, general, nu)
-    assert found.slope is not None
+    sums = _run(packed, c, B, T, None, loops.GRADIENT, general, nu)
+    assert sums.slope is not None
     if nu is None:
-        return found.value, found.N, found.slope, found.S
-    return found.value, found.N, found.slope, found.S, nu_gradient(found.W, _radial_counts(packed, found.S), np.asarray(nu))
+        return sums.value, sums.N, sums.slope, sums.S
+    counts, lengths = _radial_counts(packed, sums.S)
+    return sums.value, sums.N, sums.slope, sums.S, nu_gradient(sums.W, counts, np.asarray(nu), lengths)

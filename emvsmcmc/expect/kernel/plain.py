@@ -64,8 +64,8 @@ def row_pass(layout: Layout, C: Coefficients, hard: bool = False, careful: bool 
     d, K = layout.V.shape[1], layout.K
     roots = np.zeros((K, d, d)) if careful else None
     N, M, S = np.zeros(K), np.zeros((K, d, d)), np.zeros_like(C.T)
-    t = len(layout.radial.column)
-    U, W = np.zeros((K, t, d, d)), np.zeros((K, t))
+    radial, groups = layout.radial, len(layout.radial.column)
+    U, W = np.zeros((K, groups, d, d)), np.zeros((K, groups))
     total = 0.0
     for p in range(len(layout.start) - 1):
         at = slice(layout.start[p], layout.start[p + 1])
@@ -79,16 +79,17 @@ def row_pass(layout: Layout, C: Coefficients, hard: bool = False, careful: bool 
         N[ks] += wr.sum(0)
         _add_moments(M, roots, layout, C, at, ks, wr, block)
         add_tables(S, layout, at, ks, wr)
-        if t:
+        if groups:
             for i, k in enumerate(ks):
                 add_radial(U, W, layout, C, at, int(k), wr[:, i])
         if output is not None:
             output.add(at, ks, block, C)
     total += _collapsed(layout, C, hard, N, M, S, roots)
-    if not t:
+    if not groups:
         return total, Statistics(N, M, S, C.rho, root=roots)
     without_holes(layout, M, U)
-    return total, Statistics(N, M, S, C.rho, U, expected_logs(W, S[layout.x_row[layout.radial.column]].T, C.nu), root=roots)
+    L = expected_logs(W, S[layout.x_row[radial.column]].T, C.nu, radial.lengths)
+    return total, Statistics(N, M, S, C.rho, U, L, root=roots)
 
 
 def _pattern(layout: Layout, C: Coefficients, p: int, at: slice, ks: np.ndarray, hard: bool) -> _Block:

@@ -1,7 +1,7 @@
 """Arithmetic of radial rows (Student-t) on raw memory. See `loops.py` for why it is written as it is.
 
-A radial row A (d,) stands in the order of v, not of the pattern: `reads` (count,) lists the coordinates that it may read, `where`
-(d,) their columns of z. Both are floats, like all scratch memory.
+The radial rows A (p, d) of a group stand in the order of v, not of the pattern: `reads` (count,) lists the coordinates that they
+may read, `where` (d,) their columns of z. `where` is floats, like all scratch memory.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -22,33 +22,46 @@ def locate(index, order, d, hidden, where):
 
 @compiled
 def residual(index, reads, count, A, z, where, block, m, e):
-    """e (m,) = A z, over the coordinates that A may read."""
+    """e (m,) = A z, over the coordinates that A (d,) may read."""
     for i in range(m):
         e[i] = 0.0
     for a in range(count):
         column = index[reads + a]
         g, x = A[column], at(z, int(where[column]) * block)
-        for i in range(m):
-            e[i] += g * x[i]
+        if g != 0.0:  # whitened rows are triangular
+            for i in range(m):
+                e[i] += g * x[i]
 
 
 @compiled
-def add_log_density(there, nu, e, m, row):
-    """row (m,) -= (nu + 1)/2 log(1 + e^2 / nu) where the value is there."""
-    half, inverse = 0.5 * (nu + 1.0), 1.0 / nu
+def squared_length(index, reads, count, A, p, d, z, where, block, m, e, square):
+    """square (m,) = |A z|^2, A (p, d). e (m,) is the last residual then."""
+    for r in range(p):
+        residual(index, reads, count, at(A, r * d), z, where, block, m, e)
+        if r == 0:
+            for i in range(m):
+                square[i] = e[i] * e[i]
+        else:
+            for i in range(m):
+                square[i] += e[i] * e[i]
+
+
+@compiled
+def add_log_density(there, nu, p, square, m, row):
+    """row (m,) -= (nu + p)/2 log(1 + square / nu) where the value is there."""
+    half, inverse = 0.5 * (nu + p), 1.0 / nu
     for i in range(m):
-        row[i] -= there[i] * half * math.log1p(e[i] * e[i] * inverse)
+        row[i] -= there[i] * half * math.log1p(square[i] * inverse)
 
 
 @compiled
-def expected_scales(there, nu, e, m, row, weight):
+def expected_scales(there, nu, p, square, m, row, weight):
     """weight (m,) = w r E[u] where the value is there; returns the sum of w r (log E[u] - E[u] + 1)."""
     total = 0.0
     for i in range(m):
         x = row[i] * there[i]
-        square = e[i] * e[i]
-        u = (nu + 1.0) / (nu + square)
-        excess = (1.0 - square) / (nu + square)  # u - 1: for a large nu the difference would have no digits
+        u = (nu + p) / (nu + square[i])
+        excess = (p - square[i]) / (nu + square[i])  # u - 1: for a large nu the difference would have no digits
         weight[i] = x * u
         total += x * ((math.log1p(excess) if excess > -0.5 else math.log(u)) - excess)
     return total

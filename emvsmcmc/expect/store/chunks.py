@@ -19,8 +19,7 @@ import xarray as xr
 
 from ...errors import UnsupportedModel
 from ...problem.blocks import RETRIES, Refused, computed, raise_refusal, task
-from ...problem.chunked import ChunkedProblem
-from ...problem.problem import Problem
+from ...problem.chunked import AnyProblem, ChunkedProblem
 from ...spec.evaluate import Environment
 from ..kernel.plain import row_pass
 from ..layout import Coefficients, Conventions, Sums
@@ -197,7 +196,7 @@ def tree(delayed: list[Any], add: Callable[[Any], Any]) -> Any:
     return computed(delayed)[0]
 
 
-def plan_rows(problem: Problem | ChunkedProblem) -> Plan:
+def plan_rows(problem: AnyProblem) -> Plan:
     """A plan of rows in memory, or in chunks."""
     return chunked_plan(problem) if isinstance(problem, ChunkedProblem) else make_plan(problem)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import BadEvidence, BadInput, UnsupportedModel, WidePrior
 from ...families.support import Covariance, Positive
+from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
 from ...simulation import simulate
@@ -55,7 +56,7 @@ def design_of(spec: Spec, data: Any = None) -> Design:
         hidden = usually_hidden(spec)
         rows = [v.label for v in spec.variables.values() if spec.plates_of(v)]
         return Design(spec, free[0], tuple(name for name in rows if name not in hidden))
-    problem = data if isinstance(data, Problem) else condition(spec, data, ignore_extra=True)
+    problem = data if isinstance(data, Problem) else in_memory(condition(spec, data, ignore_extra=True), "calibrate")
     if problem.evidence:
         name = next(iter(problem.evidence))
         raise BadEvidence(name, "labels, or none", "soft labels", "They are no part of the model, so they cannot be simulated.")
@@ -85,7 +86,7 @@ def simulated(design: Design, n: int, seed: int) -> tuple[dict[str, np.ndarray],
             x = np.where(holes, -1, x) if variable.discrete else np.where(holes, np.nan, x)
         data[name] = x
     truth = {v.label: drawn[v.label].transpose(*v.dims).values for v in _parameters(spec) if v.label not in fixed}
-    return truth, condition(spec, data, fixed=fixed)
+    return truth, in_memory(condition(spec, data, fixed=fixed), "calibrate")
 
 
 def _rows_of(array: np.ndarray, dims: tuple[str, ...], plate: str, rows: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from ...errors import EmvsmcmcError, FitFailed, Status
 from ...expect.coefficients import log_prior
 from ...expect.draws import draws_environment
 from ...expect.inside import fixed_entries
+from ...expect.objective import ML
 from ...expect.plan import Plan
 from ...expect.planner import make_plan
 from ...invariance.axes import Turn, rotations
@@ -229,7 +230,7 @@ def _posterior(
 def _replicates(em: EMFit, count: int, seed: int) -> tuple[dict[str, np.ndarray] | None, str, str]:
     """Parameters of the bootstrap's replicates, how it ended, in words."""
     try:
-        drawn = bootstrap(em.plan, em.environment, False, 1e-6, np.random.default_rng(seed), count)
+        drawn = bootstrap(em.plan, em.environment, ML, 1e-6, np.random.default_rng(seed), count)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
     message = f"{drawn.lost} of {count} bootstrap replicates collapsed and are left out" if drawn.lost else ""

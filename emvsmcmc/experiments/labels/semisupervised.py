@@ -19,6 +19,7 @@ from ...errors import BadInput, EmptyClass, EmvsmcmcError
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...mcmc.options import NUTSOptions
+from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
 from ...seed import checked_seed
@@ -139,7 +140,7 @@ def semisupervised(
     shares, names = sorted(float(f) for f in fractions), list(methods)
     em, em_told = changed("em_options", options.em, em_options, OF_EM)
     nuts, nuts_told = changed("mcmc_options", options.nuts, mcmc_options, OF_NUTS)
-    problem = condition(spec, data, ignore_extra=ignore_extra)
+    problem = in_memory(condition(spec, data, ignore_extra=ignore_extra), "semisupervised")
     variable = label_variable(problem, labels)
     codes, K = problem.given[variable.label].array, problem.levels(variable)
     if noise is not None and sets is not None:

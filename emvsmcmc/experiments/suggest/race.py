@@ -15,6 +15,7 @@ from ...em.options import EMOptions
 from ...em.result import EMFit
 from ...errors import BadInput
 from ...expect.planner import make_plan
+from ...problem.chunked import in_memory
 from ...problem.condition import condition
 from ...problem.problem import Problem
 from ...seed import checked_seed
@@ -76,8 +77,12 @@ def race(
     checked_seed(random_seed)
     RaceOptions(first=first, batch=batch, rounds=rounds, repeats=repeats, strategies=strategies, by=by, method=method)
     seeds = [seed_of(random_seed, r) for r in range(repeats)]
-    drawn = [condition(spec, data(seed)) for seed in seeds] if callable(data) else [condition(spec, data)] * repeats
-    test = condition(spec, held_out)
+
+    def conditioned(rows: Any) -> Problem:
+        return in_memory(condition(spec, rows), "the race")
+
+    drawn = [conditioned(data(seed)) for seed in seeds] if callable(data) else [conditioned(data)] * repeats
+    test = conditioned(held_out)
     K = max(len(np.unique(_codes(problem, labels))) for problem in (*drawn, test))
     most = min(problem.n for problem in drawn)
     if first * K + batch * rounds > most:
@@ -194,16 +199,17 @@ def score(fit: EMFit, test: Problem, label: str) -> tuple[float, float]:
 def _next(course: Course, strategy: Strategy, fit: EMFit, chance: np.random.Generator, seed: int) -> np.ndarray:
     """Positions of the rows to label next."""
     batch, by, method = course.batch, course.by, course.method
-    hidden = np.flatnonzero(np.isnan(fit.problem.given[course.labels].array))
+    problem = in_memory(fit.problem, "the race")
+    hidden = np.flatnonzero(np.isnan(problem.given[course.labels].array))
     if strategy == "random":
         return chance.choice(hidden, batch, replace=False)
-    found = suggest(
-        fit.problem, batch if strategy == "suggested" else 1, labels=course.labels, by=by, methods=(method,),
+    suggestions = suggest(
+        problem, batch if strategy == "suggested" else 1, labels=course.labels, by=by, methods=(method,),
         fit=fit if method == "em" else None, all_measures=False, random_seed=seed, progress=False, **course.options,
     )  # fmt: skip
     if strategy == "suggested":
-        return found.chosen(method)
-    return hidden[np.argsort(found.gains[by].values[0], kind="stable")[:batch]]
+        return suggestions.chosen(method)
+    return hidden[np.argsort(suggestions.gains[by].values[0], kind="stable")[:batch]]
 
 
 def _distance(everything: EMFit, fit: EMFit, target: Mapping[str, Any]) -> float:

@@ -19,6 +19,7 @@ from ...expect.plan import Plan
 from ...expect.planner import make_plan
 from ...invariance.labels import exchangeable
 from ...mcmc.options import NUTSOptions
+from ...problem.chunked import AnyProblem, in_memory
 from ...problem.labels import hint
 from ...problem.problem import Problem
 from ...spec.private_dims import is_unnamed
@@ -63,7 +64,7 @@ class Suggestions:
 
 
 def suggest(
-    problem: Problem,
+    problem: AnyProblem,
     n: int = SuggestOptions.n,
     *,
     labels: str | None = None,
@@ -127,13 +128,14 @@ def suggest(
 
 
 def suggested(
-    problem: Problem,
+    problem: AnyProblem,
     options: SuggestOptions,
     labels: str | None = None,
     fit: EMFit | None = None,
     posterior: xr.DataTree | xr.Dataset | None = None,
 ) -> Suggestions:
     """`suggest`, with its options as a record."""
+    problem = in_memory(problem, "suggest")
     plan = make_plan(problem)
     name = _label(plan, labels)
     hidden = _hidden(problem, name)

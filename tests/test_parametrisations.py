@@ -26,6 +26,8 @@ GIVEN: list[tuple[str, dict[str, Any], Any]] = [
     ("Exponential", {"scale": 3.0}, np.array([0.1, 6.0])),
     ("Bernoulli", {"logit_p": -0.7}, np.array([0, 1])),
     ("Binomial", {"n": 5, "logit_p": -0.7}, np.array([0, 4])),
+    ("NegativeBinomial", {"n": 2.5, "p": 0.3}, np.array([0, 7])),
+    ("LogNormal", {"mu": 0.3, "tau": 2.5}, np.array([0.2, 1.5])),
     ("Categorical", {"logit_p": np.array([0.5, -1.0, 0.2])}, np.array([0, 2])),
 ]
 

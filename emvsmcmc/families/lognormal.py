@@ -8,7 +8,7 @@ import numpy as np
 
 from ..numerics import LOG_2PI
 from .argument import Argument
-from .base import Array, CollapsingFamily, Family, Prior, TableFamily, Twin, inside_or_one
+from .base import Array, CollapsingFamily, Family, Parametrisation, Prior, TableFamily, Twin, inside_or_one
 from .kinds import Kind
 from .support import Positive, Real, Support
 
@@ -20,6 +20,9 @@ class LogNormal(Family, TableFamily, CollapsingFamily, Prior):
     arguments = {"mu": Argument(Real(), default=0.0), "sigma": Argument(Positive(), default=1.0)}
     open_support = True
     twin = Twin("LogNormal")
+    parametrisations = (
+        Parametrisation(("tau",), ("sigma",), lambda math, tau: {"sigma": math.sqrt(1 / tau)}, "tau > 0", ("tau",)),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Positive()

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from .argument import Argument
-from .base import Array, Family, Limiting, Twin, ValueFamily
+from .base import Array, Family, Limiting, Parametrisation, Twin, ValueFamily
 from .log_gamma import gamma_factor, log_ratio, times_log_ratio
 from .support import Positive, Support
 from .uncharted import Counts
@@ -31,6 +31,11 @@ class NegativeBinomial(Family, ValueFamily, Limiting):
     limit = "no more spread than a Poisson"
     departure_reads = ("mu", "alpha")
     twin = Twin("NegativeBinomial")
+    parametrisations = (
+        Parametrisation(
+            ("n", "p"), ("mu", "alpha"), lambda math, n, p: {"mu": n * (1 - p) / p, "alpha": n}, "n > 0 and 0 < p < 1", ("n", "p")
+        ),
+    )
 
     def support(self, **arguments: Array) -> Support:
         return Counts()

@@ -21,6 +21,7 @@ from .problem.problem import Problem
 from .spec.arguments import argument_dims, argument_values
 from .spec.evaluate import Environment, value_of
 from .spec.named import Named
+from .spec.private_dims import configuration_dim
 from .spec.roles import indexing_names
 from .spec.variable import Switch, Variable
 
@@ -79,7 +80,7 @@ def log_table(problem: Problem, parameters: Values) -> Named:
         with np.errstate(invalid="ignore"):  # impossible values under a configuration that is ruled out
             row = _given_configuration(problem, env.with_values(codes))
         table[:, *k] = np.where(np.isneginf(allowed), -np.inf, row + allowed)
-    return Named(table, (plate, *[f"@{v.label}" for v in latents]))
+    return Named(table, (plate, *[configuration_dim(v.label) for v in latents]))
 
 
 def environment(problem: Problem, values: Values) -> Environment:
@@ -208,8 +209,8 @@ class _Gaussians:
 
     def add(self, problem: Problem, variable: Variable, distribution: Variable, env: Environment) -> None:
         plate = _plate(problem)
-        rest = [d for d in variable.dims if d != plate]
-        shape = tuple(problem.sizes[d] for d in rest)
+        others = [d for d in variable.dims if d != plate]
+        shape = tuple(problem.sizes[d] for d in others)
         mu = distribution.argument_of(MEAN)
 
         def mean_at(g: np.ndarray) -> np.ndarray:
@@ -223,19 +224,19 @@ class _Gaussians:
                 )
                 parents[v.label] = own
                 at += size
-            value = value_of(mu, env.with_values(parents)).to((plate, *rest))
+            value = value_of(mu, env.with_values(parents)).to((plate, *others))
             return np.broadcast_to(value, (self.n, *shape)).reshape(self.n, -1)
 
         d = self.mean.shape[1]
         a = mean_at(np.zeros(d))
         A = np.stack([mean_at(unit) - a for unit in np.eye(d)], axis=2) if d else np.zeros((*a.shape, 0))
-        noise = _noise(distribution, env, (plate, *rest), (self.n, *shape))
+        noise = _noise(distribution, env, (plate, *others), (self.n, *shape))
         across = A @ self.cov
         own = across @ A.swapaxes(1, 2) + noise
         self.mean = np.hstack([self.mean, a + np.einsum("nmd,nd->nm", A, self.mean)])
         self.cov = np.concatenate([np.concatenate([self.cov, across.swapaxes(1, 2)], 2), np.concatenate([across, own], 2)], 1)
         given = problem.given.get(variable.label)
-        value = np.full(a.shape, np.nan) if given is None else given.to((plate, *rest)).reshape(self.n, -1)
+        value = np.full(a.shape, np.nan) if given is None else given.to((plate, *others)).reshape(self.n, -1)
         self.value = np.hstack([self.value, value])
         self.blocks.append((variable, shape))
 

@@ -65,12 +65,12 @@ class Model:
         """The declaration. Raises BadInput for unknown options, BadFile where the file's code fails."""
         for option in options:
             self.default(option)
-        found = self._run("spec", self.module.spec, _accepted(self.module.spec, options))
-        if not isinstance(found, Spec):
+        declared = self._run("spec", self.module.spec, _accepted(self.module.spec, options))
+        if not isinstance(declared, Spec):
             raise NotAModel(
-                str(self.path), "a function spec() that returns an ev.Spec", type(found).__name__, "End it with 'return spec'."
+                str(self.path), "a function spec() that returns an ev.Spec", type(declared).__name__, "End it with 'return spec'."
             )
-        return found
+        return declared
 
     def data(self, **options: Any) -> Any:
         """The data that come with the model. Raises MissingData where none do."""
@@ -114,7 +114,7 @@ class Model:
         except EmvsmcmcError:
             raise
         except Exception as error:
-            raise BadFile(str(self.path), f"a {what}() that runs", _told(error, self.path)) from error
+            raise BadFile(str(self.path), f"a {what}() that runs", _complaint(error, self.path)) from error
 
 
 def names() -> list[str]:
@@ -155,17 +155,17 @@ def _read(path: Path) -> Model:
             str(path), "a Python file with spec()", "no such file", "`emvsmcmc list` names the models that come with it."
         )
     name = f"emvsmcmc_model_{path.stem}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
+    file = importlib.util.spec_from_file_location(name, path)
+    if file is None or file.loader is None:
         raise NotAModel(str(path), "a Python file with spec()", f"a file ending in {path.suffix!r}", "Rename it to end in .py.")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(file)
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # no __pycache__ beside other people's files
     try:
-        found.loader.exec_module(module)
+        file.loader.exec_module(module)
     except EmvsmcmcError:
         raise
     except Exception as error:
-        raise BadFile(str(path), "a Python file that runs", _told(error, path)) from error
+        raise BadFile(str(path), "a Python file that runs", _complaint(error, path)) from error
     finally:
         sys.dont_write_bytecode = before
     if not callable(getattr(module, "spec", None)):
@@ -185,11 +185,11 @@ def _options(module: ModuleType, path: Path) -> dict[str, str]:
         if default != defaults[name]:
             got = f"{defaults[name]!r} in spec() and {default!r} in data()"
             raise NotAModel(str(path), f"one default for option {name!r}", got, "Give it the same default in both.")
-    told = getattr(module, "OPTIONS", {})
-    if unknown := [name for name in told if name not in defaults]:
+    described = getattr(module, "OPTIONS", {})
+    if unknown := [name for name in described if name not in defaults]:
         wanted = f"OPTIONS to describe keywords of spec() or data(): {_listed(defaults)}"
         raise NotAModel(str(path), wanted, repr(unknown[0]), _hint(unknown[0], defaults))
-    return {name: str(told.get(name, "")) for name in defaults}
+    return {name: str(described.get(name, "")) for name in defaults}
 
 
 def _defaults(module: ModuleType) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str
     return {k: v for k, v in options.items() if k in parameters}
 
 
-def _told(error: Exception, path: Path) -> str:
+def _complaint(error: Exception, path: Path) -> str:
     """An exception in words, with the line of the file where it arose."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} in line {error.lineno}"

@@ -22,9 +22,9 @@ from .spec.arguments import argument_values
 from .spec.evaluate import Environment, value_of
 from .spec.model import Spec
 from .spec.named import Named
+from .spec.private_dims import SAMPLE
 from .spec.variable import Switch, Variable
 
-SAMPLE = "%sample"  # leading dim of all draws; no declared dim can be called so
 CHUNK = 4_000_000  # numbers drawn at a time for one variable
 
 
@@ -52,6 +52,20 @@ def simulate(
     Raises
     ------
     UnknownName, WrongDims, MissingData, and what `condition` raises for bad covariates and parameters.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> drawn = ev.simulate(spec, {"day": 5}, {"rate": [1, 20], "share": [0.5, 0.5]}, random_seed=1)
+    >>> drawn["z"].values.tolist(), drawn["count"].values.tolist()
+    ([1, 1, 0, 1, 0], [19, 19, 0, 24, 0])
+    >>> sorted(ev.simulate(spec, {"day": 5}, random_seed=1).data_vars)  # parameters come from their priors
+    ['count', 'rate', 'share', 'z']
     """
     checked_seed(random_seed, generator=True)
     sizes = dict(sizes or {})

@@ -227,7 +227,7 @@ def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_rate_for_every_row_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emvsmcmc.expect.store.chunks.LEVELS", 2)
+    monkeypatch.setattr("emvsmcmc.expect.store.chunks.MOST_LEVELS", 2)
     with pytest.raises(errors.UnsupportedModel, match="time: expected at most 2 different values"):
         chunked_plan(chunked(EXAMPLES["exposure"].build(), 9))
 

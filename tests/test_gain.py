@@ -228,7 +228,7 @@ def test_many_futures_are_sampled_in_proportion() -> None:
     p = rng.dirichlet([1, 1, 1], size=(200, 8))
     futures = [(1.0, np.full(200, 1 / 200))]
     for i in range(8):
-        futures = gain_draws._told(futures, p[:, i], rng)
+        futures = gain_draws._split(futures, p[:, i], rng)
         assert len(futures) <= gain_draws.FUTURES
         assert sum(share for share, _ in futures) == pytest.approx(1.0)
         assert all(w.sum() == pytest.approx(1.0) for _, w in futures)

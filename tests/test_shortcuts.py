@@ -19,10 +19,11 @@ from emvsmcmc.expect.objective import MAP
 from emvsmcmc.expect.planner import make_plan
 from emvsmcmc.expect.rows import expect
 from emvsmcmc.mcmc import parameters
-from emvsmcmc.simulation import SAMPLE, draw_variable
+from emvsmcmc.simulation import draw_variable
 from emvsmcmc.spec.arguments import argument_values
 from emvsmcmc.spec.evaluate import Environment
 from emvsmcmc.spec.named import Named
+from emvsmcmc.spec.private_dims import SAMPLE
 
 MODE = pytensor.compile.mode.Mode(linker="py", optimizer=None)
 

@@ -44,6 +44,7 @@ def main() -> int:
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """The version, and that is all."""
     if show:
         typer.echo(f"emvsmcmc {__version__}")
         raise typer.Exit(DONE)

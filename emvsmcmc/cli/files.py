@@ -123,10 +123,10 @@ def as_frame(spec: Spec, drawn: xr.Dataset) -> Any:
         plates = [d for d in variable.dims if spec.is_plate(str(d))]
         if plates != [main]:
             continue
-        rest = [d for d in variable.dims if d not in plates]
-        values = variable.transpose(*plates, *rest).values.reshape(variable.sizes[plates[0]], -1)
-        for j, at in enumerate(np.ndindex(*(variable.sizes[d] for d in rest))):
-            labels = [drawn[d].values[i] for d, i in zip(rest, at, strict=True)]
+        others = [d for d in variable.dims if d not in plates]
+        values = variable.transpose(*plates, *others).values.reshape(variable.sizes[plates[0]], -1)
+        for j, at in enumerate(np.ndindex(*(variable.sizes[d] for d in others))):
+            labels = [drawn[d].values[i] for d, i in zip(others, at, strict=True)]
             plain = len(labels) == 1 and isinstance(labels[0], str) and not str(name).startswith(TRUE)
             columns[labels[0] if plain else labelled(name, labels)] = values[:, j]
     return pd.DataFrame(columns)

@@ -53,8 +53,8 @@ def unknown_option(word: str, known: Iterable[str]) -> BadInput:
     key, options = word[2:].partition("=")[0].replace("-", "_"), list(known)
     close = difflib.get_close_matches(key, options, n=1)
     remedy = f"Did you mean --{close[0]}?" if close else "See --help."
-    told = ", ".join(f"--{o}" for o in options) or "it has none"
-    return BadInput(word, f"an option, or one of this model: {told}", "an unknown word", remedy)
+    allowed = ", ".join(f"--{o}" for o in options) or "it has none"
+    return BadInput(word, f"an option, or one of this model: {allowed}", "an unknown word", remedy)
 
 
 def converted(word: str, text: str, default: Any) -> Any:

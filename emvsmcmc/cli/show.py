@@ -56,6 +56,7 @@ def console(error: bool = False) -> Console:
 
 
 def say(text: str = "") -> None:
+    """A line on standard output, brackets as they stand; it wraps where the terminal ends."""
     console().print(escape(text), soft_wrap=True)
 
 
@@ -83,6 +84,7 @@ def clean(x: Any) -> Any:
 
 
 def number(x: float, digits: int) -> str:
+    """x to `digits` decimals, never a negative zero; – for None and NaN, ∞ and −∞."""
     if x is None or math.isnan(x):
         return "–"
     return f"{round(x, digits) + 0.0:.{digits}f}" if math.isfinite(x) else "−∞" if x < 0 else "∞"  # no minus zero
@@ -140,7 +142,7 @@ def fit_dict(name: str, fit: EMFit) -> dict[str, Any]:
 
 def show_fit(name: str, fit: EMFit) -> None:
     """Estimates with standard errors, then how the fit went."""
-    what = {"ml": "maximum likelihood", "map": "posterior mode"}[fit.objective]
+    objective = {"ml": "maximum likelihood", "map": "posterior mode"}[fit.objective]
     columns = [("estimate", fit.estimate, 4), ("standard error", fit.standard_error, 4), ("missing", fit.missing_information, 2)]
     if not any(v.notnull().any() for v in fit.missing_information.data_vars.values()):
         columns.pop()
@@ -149,7 +151,7 @@ def show_fit(name: str, fit: EMFit) -> None:
         for label, v, at in entries(fit.estimate)
         if not _mirrored(fit, v, at)
     ]
-    table(f"{name}: {what}", ["parameter", *[heading for heading, _, _ in columns]], rows)
+    table(f"{name}: {objective}", ["parameter", *[heading for heading, _, _ in columns]], rows)
     if math.isfinite(fit.predicted_rate):
         say(f"missing: fraction of missing information; of all combinations at most {fit.predicted_rate:.3f}, plain EM's rate.")
     _say_reasons(fit)
@@ -185,7 +187,7 @@ _STAGES = (("compile_seconds", "compiling"), ("sampling_seconds", "sampling"))
 
 def show_comparison(comparison: Comparison) -> None:
     """The table's main columns, what no rotation changes in a line, the verdict in its sentence, the time it took."""
-    columns = {c: told for c, told in COMPARED.items() if c in comparison.table}
+    columns = {c: shape for c, shape in COMPARED.items() if c in comparison.table}
     spared = list(SPARED)
     while True:
         rows = [[str(label), *_numbers(row, columns)] for label, row in comparison.table.iterrows()]

@@ -18,8 +18,8 @@ from ..invariance.labels import canonical, exchangeable, stated_order
 from ..numerics import logsumexp
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import DRAW
 
-DRAW = "%draw"  # dim of draws; no declared dim can be called so
 UNCERTAIN = 0.05  # expected share of rows that the second best relabelling would lose, below which a draw's labels are uncertain
 
 
@@ -97,8 +97,8 @@ def align(
 def _stated(plan: Plan, draws: Mapping[str, np.ndarray], dims: Sequence[str]) -> dict[str, np.ndarray]:
     """{dim: (draws, size)} of the dims whose naming the spec states."""
     env = Environment({**plan.problem.fixed, **{v.label: Named(draws[v.label], (DRAW, *v.dims)) for v in plan.parameters}})
-    found = {d: stated_order(plan, env, d, (DRAW,)) for d in dims}
-    return {d: x for d, x in found.items() if x is not None}
+    orders = {d: stated_order(plan, env, d, (DRAW,)) for d in dims}
+    return {d: x for d, x in orders.items() if x is not None}
 
 
 def best_draw(plan: Plan, flat: Mapping[str, np.ndarray], stats: xr.Dataset) -> Environment:

@@ -41,14 +41,14 @@ def sample_chunks(
     done = sample(plan, options, optima)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan.sample, flat, reference, by_row=False)
+    alignment = align(plan.sample, flat, reference, by_row=False)
     groups: dict[str, Any] = {
-        "posterior": with_derived(plan.problem, unflattened(done.posterior, found.draws)),
+        "posterior": with_derived(plan.problem, unflattened(done.posterior, alignment.draws)),
         "posterior_unaligned": with_derived(plan.problem, done.posterior),
         "sample_stats": statistics(done),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = attributes(done, found, options)
+    tree.attrs = attributes(done, alignment, options)
     modes, alike = names_by_chain(plan.sample, flat, reference, done.posterior.sizes["chain"])
     tree.attrs |= {"modes": modes, "chains_of_mode": alike}
     return tree
@@ -61,16 +61,16 @@ def statistics(done: Sampled) -> xr.Dataset:
     return done.sample_stats.assign(log_likelihood=(("chain", "draw"), done.log_likelihood))
 
 
-def attributes(done: Sampled, found: Alignment, options: NUTSOptions) -> dict[str, Any]:
+def attributes(done: Sampled, alignment: Alignment, options: NUTSOptions) -> dict[str, Any]:
     """What is said of every run: seconds, how it was sampled, and what alignment did."""
     return {
         "compile_seconds": done.compile_seconds,
         "sampling_seconds": done.sampling_seconds,
         "random_seed": -1 if options.random_seed is None else options.random_seed,
         "whitened": int(done.whitened),
-        "label_uncertainty": str(found.uncertain),
-        "turned": str(found.turned),
-        "undetermined": str(found.undetermined),
+        "label_uncertainty": str(alignment.uncertain),
+        "turned": str(alignment.turned),
+        "undetermined": str(alignment.undetermined),
         "likelihood": options.likelihood,
         "marginalize": options.marginalize,
         "init": options.init,

@@ -17,6 +17,7 @@ from ..numerics import logsumexp
 from ..problem.chunked import in_memory
 from ..problem.condition import condition
 from ..problem.conditioned import Conditioned
+from ..spec.private_dims import second_dim
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
 
@@ -91,10 +92,10 @@ def _curves(em: EMFit, v: Variable, draws: Arrays) -> xr.Dataset | None:
     if len(x) > GRID:
         return None
     repeats = 1 + em.plan.K // len(x)  # there must be as many rows as components
-    found = _by_configuration(em, {v.label: np.tile(x, repeats)}, draws)
-    if found is None:
+    table = _by_configuration(em, {v.label: np.tile(x, repeats)}, draws)
+    if table is None:
         return None
-    labels, lp = found
+    labels, lp = table
     density = np.exp(lp[: len(x)])
     data: dict[str, Any] = {}
     for name, p, dims in (("", density.swapaxes(0, 1), ("configuration", "x")), ("_total", density.sum(axis=1), ("x",))):
@@ -123,10 +124,10 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     points = iter((centre + scale * z).T)
     made = {name: np.stack([next(points) for _ in cells], axis=1) for name, cells in columns.items()}
     shapes = {name: (len(z), *problem.shape(problem.spec.variables[name])[1:]) for name in columns}
-    found = _by_configuration(em, {name: x.reshape(shapes[name]) for name, x in made.items()}, draws)
-    if found is None or not np.isfinite(found[1]).all():
+    table = _by_configuration(em, {name: x.reshape(shapes[name]) for name, x in made.items()}, draws)
+    if table is None or not np.isfinite(table[1]).all():
         return None
-    configurations, lp = found
+    configurations, lp = table
     design = np.column_stack([np.ones(len(z)), z, z[:, rows] * z[:, cols]])
     y = lp.reshape(len(z), -1)
     beta = np.linalg.lstsq(design, y, rcond=None)[0]
@@ -142,7 +143,7 @@ def _ellipses(em: EMFit, columns: dict[str, list[tuple[int, ...]]], draws: Array
     dims = ("configuration", "sample", "column")
     coords = {"configuration": configurations, "column": labels}
     return xr.Dataset(
-        {"mean": (dims, mean), "cov": ((*dims, "column_bis"), cov), "data": (("row", "column"), given)}, coords=coords
+        {"mean": (dims, mean), "cov": ((*dims, second_dim("column")), cov), "data": (("row", "column"), given)}, coords=coords
     )
 
 

@@ -36,8 +36,10 @@ def invariant(
     before = values_of_draws(plan, unaligned) if relabelled else draws
     known = None
     if truth is not None and {v.label for v in plan.parameters} <= set(truth):
-        found = values_at(plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters}))
-        known = {str(k): x.values for k, x in found.data_vars.items()}
+        implied_values = values_at(
+            plan, plan.environment({v.label: np.asarray(truth[v.label], dtype=float) for v in plan.parameters})
+        )
+        known = {str(k): x.values for k, x in implied_values.data_vars.items()}
     points = Points(values_at(plan, em.environment), errors[0], errors[1], values_at(plan, mode.environment))
     return beside(points, draws, before, {"implied_cov"}, known)
 
@@ -49,9 +51,9 @@ def turned_parameters(plan: Plan) -> set[str]:
 
 def values_at(plan: Plan, env: Environment) -> xr.Dataset:
     """At one parameter value. The model must have them (`implied` is not None)."""
-    found = implied(plan, env)
-    assert found is not None
-    return _dataset(plan, named(plan, found))
+    moments = implied(plan, env)
+    assert moments is not None
+    return _dataset(plan, named(plan, moments))
 
 
 def _dataset(plan: Plan, values: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) -> xr.Dataset:
@@ -64,11 +66,11 @@ def errors_at(em: EMFit) -> tuple[xr.Dataset, xr.Dataset]:
     residual variance is zero, which has none there.
     """
     chart: Coordinates = em.uncertainty.coordinates
-    found = implied(em.plan, chart.unpack(chart.steps(chart.pack(em.environment))))
-    assert found is not None
+    moments = implied(em.plan, chart.unpack(chart.steps(chart.pack(em.environment))))
+    assert moments is not None
     at = values_at(em.plan, em.environment)
     pairs = {}
-    for name, (dims, x) in named(em.plan, found).items():
+    for name, (dims, x) in named(em.plan, moments).items():
         beyond = (at[name].values >= 1 - HEYWOOD) if name == "communality" else np.zeros(at[name].shape, dtype=bool)
         pairs[name] = (dims, [np.where(beyond, np.nan, y) for y in em.uncertainty.of(np.imag(x) / COMPLEX_STEP)])
     both = [_dataset(em.plan, {name: (dims, pair[i]) for name, (dims, pair) in pairs.items()}) for i in (0, 1)]
@@ -84,9 +86,9 @@ def values_of_draws(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
     parts: dict[str, list[np.ndarray]] = {}
     dims: dict[str, tuple[str, ...]] = {}
     for start in range(0, chains * size, block):
-        found = implied(plan, draws_environment(plan, {k: x[start : start + block] for k, x in flat.items()}))
-        assert found is not None
-        for name, (own, x) in named(plan, found).items():
+        moments = implied(plan, draws_environment(plan, {k: x[start : start + block] for k, x in flat.items()}))
+        assert moments is not None
+        for name, (own, x) in named(plan, moments).items():
             dims[name] = own
             parts.setdefault(name, []).append(np.moveaxis(x, -1, 0))
     joined = {k: np.concatenate(x) for k, x in parts.items()}

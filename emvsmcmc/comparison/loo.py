@@ -102,8 +102,8 @@ def likelihood_name(problem: Problem) -> str:
 
 def rowwise(posterior: xr.DataTree) -> xr.DataArray:
     """(chain, draw, plate) log-likelihood of each row, under whatever name."""
-    (found,) = posterior["log_likelihood"].to_dataset().data_vars.values()
-    return found
+    (array,) = posterior["log_likelihood"].to_dataset().data_vars.values()
+    return array
 
 
 def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarray) -> LeaveOneOut:
@@ -141,7 +141,7 @@ def leave_one_out(posterior: xr.DataTree, weights: np.ndarray, groups: np.ndarra
     )
 
 
-def elpd_data(found: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
+def elpd_data(loo: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
     """`found` as ArviZ's ELPDDataLOO, over all rows. groups : (n,) as given to `leave_one_out`.
 
     elpd_i : w elpd of each row, which sum to `elpd`; 0 for a row that does not count. Where the rows are a sample, elpd_i and
@@ -149,16 +149,16 @@ def elpd_data(found: LeaveOneOut, problem: Problem, groups: np.ndarray) -> Any:
     """
     w, plate = problem.heard, problem.plate
     elpd, pareto_k = np.full(groups.max() + 1, np.nan), np.full(groups.max() + 1, np.nan)
-    elpd[groups[found.row]], pareto_k[groups[found.row]] = found.elpd, found.pareto_k
+    elpd[groups[loo.row]], pareto_k[groups[loo.row]] = loo.elpd, loo.pareto_k
     coords = {plate: problem.labels(plate)}
     return ELPDDataLOO(
-        elpd=found.total,
-        se=found.se,
-        p=found.p,
-        n_samples=found.draws,
+        elpd=loo.total,
+        se=loo.se,
+        p=loo.p,
+        n_samples=loo.draws,
         n_data_points=round(problem.observations),
         scale="log",
-        warning=found.unreliable > 0,
+        warning=loo.unreliable > 0,
         good_k=PARETO_K,
         elpd_i=xr.DataArray(np.where(w > 0, w * elpd[groups], 0.0), coords, [plate]),
         pareto_k=xr.DataArray(np.where(w > 0, pareto_k[groups], 0.0), coords, [plate]),

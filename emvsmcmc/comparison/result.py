@@ -283,10 +283,10 @@ def load(file: str | os.PathLike[str]) -> xr.DataTree:
 def versions() -> dict[str, str]:
     """Versions of what computed the result."""
     names = ("emvsmcmc", "numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "numba")
-    found = {"python": platform.python_version()}
+    versions_by_name = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = version(name)
+            versions_by_name[name] = version(name)
         except PackageNotFoundError:  # a package run from a bare checkout has no metadata
             continue
-    return found
+    return versions_by_name

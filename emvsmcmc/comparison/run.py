@@ -85,6 +85,19 @@ def fit_mcmc(
     more), posterior_predictive (for every draw where that is at most PREDICTED numbers, else thinned), observed_data,
     constant_data. Attributes: compile_seconds, sampling_seconds, random_seed, likelihood, marginalize, whitened,
     label_uncertainty.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> problem = ev.condition(spec, {"count": [3, 5, 4]})
+    >>> tree = ev.fit_mcmc(problem, draws=50, tune=100, chains=2, random_seed=1, progress=False)
+    >>> dict(tree["posterior"]["rate"].sizes)
+    {'chain': 2, 'draw': 50}
+    >>> bool(3 < tree["posterior"]["rate"].mean() < 6)  # the posterior is Gamma(14, 3.1), its mean 4.5
+    True
     """
     options = NUTSOptions(
         draws=draws, tune=tune, chains=chains, likelihood=likelihood, marginalize=marginalize, init=init,
@@ -106,10 +119,10 @@ def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environ
     done = sample(plan, options, optima if options.init == "em" else None)
     flat = flat_draws(done.posterior)
     reference = optima[0] if optima else best_draw(plan, flat, done.sample_stats)
-    found = align(plan, flat, reference)
+    alignment = align(plan, flat, reference)
     modes, alike = names_by_chain(plan, flat, reference, done.posterior.sizes["chain"])
-    draws = with_derived(problem, unflattened(done.posterior, found.draws))
-    tree = _tree(problem, plan, done, found, draws, options)
+    draws = with_derived(problem, unflattened(done.posterior, alignment.draws))
+    tree = _tree(problem, plan, done, alignment, draws, options)
     tree.attrs |= {
         "modes": modes,
         "chains_of_mode": alike,
@@ -118,16 +131,18 @@ def run_nuts(problem: AnyProblem, options: NUTSOptions, optima: Sequence[Environ
     return tree
 
 
-def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr.Dataset, options: NUTSOptions) -> xr.DataTree:
+def _tree(
+    problem: Problem, plan: Plan, done: Any, alignment: Alignment, aligned: xr.Dataset, options: NUTSOptions
+) -> xr.DataTree:
     seed = options.random_seed
     chains, size = aligned.sizes["chain"], aligned.sizes["draw"]
     plate = problem.plate
     labels = problem.labels(plate)
     n = len(labels)
     thin = max(1, int(np.ceil(chains * size * n / MAX_POINTWISE)))
-    pointwise = found.log_likelihood.reshape(chains, size, n)[:, ::thin]
+    pointwise = alignment.log_likelihood.reshape(chains, size, n)[:, ::thin]
     coords = {"chain": np.arange(chains), "draw": np.arange(size)[::thin], plate: labels}
-    rows = RowOutput(found.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
+    rows = RowOutput(alignment.probability, np.zeros(n), np.zeros((n, plan.d)), np.zeros((n, plan.d)))
     step = max(1, size // max(1, PREDICTIVE_DRAWS // chains))
     few = aligned.isel(draw=slice(None, None, step))
     cells = sum(int(np.prod(problem.shape(v))) for v in problem.row_variables if problem.roles[v.label] == "observed")
@@ -146,7 +161,7 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "posterior_unaligned": with_derived(problem, done.posterior),
             "sample_stats": statistics(done),
             "log_likelihood": xr.Dataset({likelihood_name(problem): (("chain", "draw", plate), pointwise)}, coords=coords),
-            "log_prior": _log_prior(plan, found, aligned),
+            "log_prior": _log_prior(plan, alignment, aligned),
             "prior": draw_prior(problem, PRIOR_DRAWS, of_prior).expand_dims(chain=1).assign_coords(chain=[0]),
             "assignment": assignment_probabilities(plan, rows),
             "posterior_predictive": replicate(problem, many, np.random.default_rng(seed)),
@@ -157,15 +172,17 @@ def _tree(problem: Problem, plan: Plan, done: Any, found: Alignment, aligned: xr
             "constant_data": xr.Dataset(constant),
         }
     )
-    tree.attrs = attributes(done, found, options)
+    tree.attrs = attributes(done, alignment, options)
     return tree
 
 
-def _log_prior(plan: Plan, found: Alignment, aligned: xr.Dataset) -> xr.Dataset:
+def _log_prior(plan: Plan, alignment: Alignment, aligned: xr.Dataset) -> xr.Dataset:
     """(chain, draw, dims before the event's) log prior density of each parameter, as declared."""
     lead = (aligned.sizes["chain"], aligned.sizes["draw"])
     dims = {v.label: v.dims[: len(v.dims) - v.family.event_dims] for v in plan.parameters}
-    out = {k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, found.draws).items()}
+    out = {
+        k: (("chain", "draw", *dims[k]), x.reshape(*lead, *x.shape[1:])) for k, x in prior_of_draws(plan, alignment.draws).items()
+    }
     return xr.Dataset(out, coords={d: aligned[d] for d in ("chain", "draw", *{d for own in dims.values() for d in own})})
 
 
@@ -193,6 +210,19 @@ def compare(
     Takes the options of `fit_em` and `fit_mcmc`. hard : also run EM with hard assignment from the truth where it is known, else
     from EM's estimate, to show what filling in the likeliest values would do. truth : true parameter values where the data were
     simulated. Raises what those two raise.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> problem = ev.condition(spec, {"count": [3, 5, 4] * 10})
+    >>> both = ev.compare(problem, draws=400, tune=200, chains=2, random_seed=1, progress=False)
+    >>> both.table.loc["rate", ["em", "se", "map"]].astype(float).round(4).to_dict()
+    {'em': 4.0, 'se': 0.3651, 'map': 4.0199}
+    >>> print(both.verdict)
+    EM suffices: largest gap 0... posterior sd (rate); ...
     """
     problem = in_memory(problem, "compare")
     em_options = EMOptions(
@@ -286,13 +316,13 @@ def _map_from(problem: Problem, em: EMFit, options: EMOptions) -> EMFit:
     like with like.
     """
     values = {v.label: em.estimate[v.label].values for v in em.plan.parameters}
-    found = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
+    fit = run_em(problem, replace(options, objective="map", starts=1, standard_errors=None, progress=False), values)
     if not rotations(em.plan):
-        return found
-    aligned = align(em.plan, {v.label: found.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
+        return fit
+    aligned = align(em.plan, {v.label: fit.environment.values[v.label].array[None] for v in em.plan.parameters}, em.environment)
     turned = {k: x[0] for k, x in aligned.draws.items()}
     env = em.plan.environment(turned)
-    return replace(found, environment=env, estimate=parameter_dataset(problem, turned | derived_values(problem, env)))
+    return replace(fit, environment=env, estimate=parameter_dataset(problem, turned | derived_values(problem, env)))
 
 
 def chain_optima(em: EMFit, posterior: xr.DataTree) -> list[int]:

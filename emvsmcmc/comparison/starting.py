@@ -92,19 +92,19 @@ def names_by_chain(plan: Plan, draws: Mapping[str, np.ndarray], reference: Envir
 
     draws : {parameter: (chains * draws, *shape)}. A draw's names are those that alignment would give it by the rows' assignments.
     """
-    said, kept = [], np.ones(chains, dtype=bool)
+    sentences, kept = [], np.ones(chains, dtype=bool)
     if chains > 1 and (dims := by_prior_alone(plan)):
         for dim, orders in align(plan, draws, reference, by_row=False, dims=dims).orders.items():
             parts = np.array_split(orders, chains)
             of_chain = [np.unique(part, axis=0, return_counts=True) for part in parts]
-            common = [tuple(found[np.argmax(count)].tolist()) for found, count in of_chain]
+            common = [tuple(naming[np.argmax(count)].tolist()) for naming, count in of_chain]
             same = tuple(range(len(common[0])))
             kept &= [o == (same if same in common else common[0]) for o in common]
             if len(set(common)) > 1:
                 where = ", ".join(f"chain {i} in {list(o)}" for i, o in enumerate(common))
-                crossed = "" if any(len(found) > 1 for found, _ in of_chain) else " and none crosses"
-                said.append(
+                crossed = "" if any(len(naming) > 1 for naming, _ in of_chain) else " and none crosses"
+                sentences.append(
                     f"chains sit in modes that differ in the names of {dim}, which only the prior tells apart "
                     f"({where}{crossed}): means over all chains belong to no mode"
                 )
-    return "; ".join(said), np.flatnonzero(kept).tolist() or list(range(chains))
+    return "; ".join(sentences), np.flatnonzero(kept).tolist() or list(range(chains))

@@ -70,16 +70,16 @@ def verdict(
     worst = gap.idxmax()
     outside = list(table.index[~table["in_hdi"]])
     elsewhere = [c for c in chain_optima if c > 0]
-    found = [f"largest gap {gap.max():.2f} posterior sd ({worst})"]
+    figures = [f"largest gap {gap.max():.2f} posterior sd ({worst})"]
     ratios = table["se_ratio"].replace([np.inf, -np.inf], np.nan).dropna()
     if len(ratios):
         with np.errstate(divide="ignore"):  # a standard error of zero, at a boundary, is as far as can be
             far = (np.log(ratios)).abs().idxmax()
-        found.append(f"standard error / posterior sd from {ratios.min():.2f} to {ratios.max():.2f} (farthest: {far})")
+        figures.append(f"standard error / posterior sd from {ratios.min():.2f} to {ratios.max():.2f} (farthest: {far})")
     missing = len(table) - len(ratios)
     if missing:
-        found.append(f"{missing} standard errors do not exist")
-    found.append(f"k-hat {k_hat:.2f}" if np.isfinite(k_hat) else "k-hat cannot be computed")
+        figures.append(f"{missing} standard errors do not exist")
+    figures.append(f"k-hat {k_hat:.2f}" if np.isfinite(k_hat) else "k-hat cannot be computed")
     misleading = list(without)
     if outside:
         misleading.append(
@@ -90,11 +90,11 @@ def verdict(
     if elsewhere:
         misleading.append(f"{len(elsewhere)} of {len(chain_optima)} chains sit at another optimum than EM's best")
     if misleading:
-        return Verdict(MISLEADS, (*misleading, *found))
+        return Verdict(MISLEADS, (*misleading, *figures))
     honest = not missing and len(ratios) > 0 and bool(((ratios >= SE_RATIO[0]) & (ratios <= SE_RATIO[1])).all()) and k_hat < K_HAT
     located = bool(gap.max() <= GAP_SMALL)
     return Verdict(
-        {(True, True): SUFFICES, (True, False): MISSTATES, (False, True): OFF}.get((located, honest), BOTH), tuple(found)
+        {(True, True): SUFFICES, (True, False): MISSTATES, (False, True): OFF}.get((located, honest), BOTH), tuple(figures)
     )
 
 

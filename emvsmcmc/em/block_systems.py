@@ -54,8 +54,8 @@ class Systems:
 
     def equations(self, parts: Sequence[Weighted], S: Statistics) -> tuple[np.ndarray, np.ndarray]:
         """H (systems, p, p) and g (systems, p), without the prior."""
-        C, p = self.unknowns.shape
-        H, g = np.zeros((C, p, p)), np.zeros((C, p))
+        count, p = self.unknowns.shape
+        H, g = np.zeros((count, p, p)), np.zeros((count, p))
         for block in self.blocks:
             D, A = _whitened(block, parts[block.part])
             if S.root is not None and parts[block.part].gaussian:
@@ -83,10 +83,10 @@ def _whitened(block: Block, part: Weighted) -> tuple[np.ndarray, np.ndarray]:
         return D * inverse[..., None, None], A * inverse[..., None]
     assert part.whiteners is not None
     q = part.whiteners.shape[-1]
-    C, r = k.shape
+    count, r = k.shape
     W = part.whiteners[k[:, ::q], block.m[:, ::q] // q]  # (systems, blocks, q, q)
-    D = (W @ D.reshape(C, r // q, q, -1)).reshape(D.shape)
-    return D, (W @ A.reshape(C, r // q, q, -1)).reshape(A.shape)
+    D = (W @ D.reshape(count, r // q, q, -1)).reshape(D.shape)
+    return D, (W @ A.reshape(count, r // q, q, -1)).reshape(A.shape)
 
 
 def systems(

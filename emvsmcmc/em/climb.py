@@ -46,7 +46,7 @@ class Climbed:
 def climb(plan: Plan, env: Environment, rho: np.ndarray, objective: Objective, tol: float) -> Climbed | None:
     """Climb the objective from `env`; None where that cannot be done (too many parameters, no finite step)."""
     env = _lifted(plan, env)
-    found = None
+    climbed = None
     for round_ in range(ROUNDS):
         # first with every residual variance free to move, then with those that went to zero held there
         chart = Coordinates(plan, env, heywood=round_ > 0)
@@ -54,13 +54,13 @@ def climb(plan: Plan, env: Environment, rho: np.ndarray, objective: Objective, t
             return None
         reached = _quasi_newton(plan, chart, rho, objective)
         if reached is None:
-            return found
+            return climbed
         env = reached
-        found = _newton(plan, env, rho, objective, tol)
-        if found.gain < tol:
-            return found
-        env = found.env
-    return found
+        climbed = _newton(plan, env, rho, objective, tol)
+        if climbed.gain < tol:
+            return climbed
+        env = climbed.env
+    return climbed
 
 
 def _quasi_newton(plan: Plan, chart: Coordinates, rho: np.ndarray, objective: Objective) -> Environment | None:
@@ -79,10 +79,10 @@ def _quasi_newton(plan: Plan, chart: Coordinates, rho: np.ndarray, objective: Ob
         return (-value, -(scale.T @ score)) if np.isfinite(value) and np.isfinite(score).all() else (FAILED, np.zeros_like(z))
 
     options = {"maxiter": 1000, "maxfun": 2000, "maxcor": 30, "ftol": 0.0, "gtol": 1e-5}
-    found = minimize(falling, np.zeros(chart.size), jac=True, method="L-BFGS-B", options=options)
-    if not np.isfinite(found.fun) or found.fun >= FAILED:
+    optimum = minimize(falling, np.zeros(chart.size), jac=True, method="L-BFGS-B", options=options)
+    if not np.isfinite(optimum.fun) or optimum.fun >= FAILED:
         return None
-    at = u + scale @ found.x
+    at = u + scale @ optimum.x
     _, score = _value_and_score(plan, chart, at, rho, objective)
     return _at_zero(plan, chart, chart.unpack(at), score)
 

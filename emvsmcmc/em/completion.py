@@ -17,16 +17,16 @@ def completed_moments(plan: Plan, rng: np.random.Generator) -> Statistics:
     """
     rows, d = plan.layout.collapsed, plan.d
     wholly = rows.hidden.all(axis=0) if len(rows.hidden) else np.zeros(d, dtype=bool)
-    found, configuration = [], []
+    drawn, configuration = [], []
     for q in np.flatnonzero(rows.weight > 0):
         hidden = np.flatnonzero(rows.hidden[q])
         R = rows.R[q][rows.R[q].any(axis=1)]
         A = _root_of_wishart(len(hidden), rows.weight[q] - len(R), rng)
         few = np.vstack([R, np.zeros((len(A), d))])
         few[:, hidden] = np.vstack([rng.standard_normal((len(R), len(hidden))), A]) * plan.scale[hidden]
-        found.append(few)
+        drawn.append(few)
         configuration += [int(rows.configuration[q])] * len(few)
-    V, k = np.vstack(found), np.array(configuration)
+    V, k = np.vstack(drawn), np.array(configuration)
     V[:, wholly] = 0.0
     N, M, S = np.zeros(plan.K), np.zeros((plan.K, d, d)), np.zeros((plan.layout.n_tables, plan.K))
     np.add.at(N, rows.configuration, rows.weight)

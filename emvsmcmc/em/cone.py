@@ -38,10 +38,10 @@ def cone(rows: np.ndarray, upward: np.ndarray) -> Cone | None:
     """
     n, m = rows.shape
     lengths = np.linalg.norm(rows, axis=1)
-    told = np.flatnonzero(lengths > 0)
-    if not len(told):
+    nonzero = np.flatnonzero(lengths > 0)
+    if not len(nonzero):
         return None
-    unit = rows[told] / lengths[told, None]
+    unit = rows[nonzero] / lengths[nonzero, None]
     first, back = np.unique(np.round(unit, ALIKE), axis=0, return_index=True, return_inverse=True)[1:]
     unit = unit[first]
     # in the rows' own principal axes: an intercept beside a covariate far from zero is nearly collinear in any others
@@ -70,7 +70,7 @@ def cone(rows: np.ndarray, upward: np.ndarray) -> Cone | None:
         direction = direction - np.linalg.lstsq(fixed, fixed @ direction, rcond=None)[0]
     direction = np.where(np.abs(direction) > SMALL * np.abs(direction).max(), direction, 0.0)
     rises = np.zeros(n, dtype=bool)
-    rises[told] = rising[: len(unit)][back.ravel()]
+    rises[nonzero] = rising[: len(unit)][back.ravel()]
     return Cone(direction / np.abs(direction).max(), np.linalg.qr(axes @ span)[0], rises)
 
 
@@ -78,14 +78,14 @@ def _rising(rows: np.ndarray) -> np.ndarray:
     """(n,) bool rows that some direction makes rise while none falls: as many as can be, at once."""
     n, r = rows.shape
     # the sum of z, at most 1 each, with z <= rows @ d: a cone may be scaled, so what can rise at all rises by 1
-    found = linprog(
+    solution = linprog(
         np.r_[np.zeros(r), -np.ones(n)],
         A_ub=hstack([csr_array(-rows), eye_array(n)]),
         b_ub=np.zeros(n),
         bounds=[(None, None)] * r + [(0, 1)] * n,
         method="highs",
     )
-    return found.x[r:] > RISES if found.x is not None else np.zeros(n, dtype=bool)
+    return solution.x[r:] > RISES if solution.x is not None else np.zeros(n, dtype=bool)
 
 
 def _shortest(rows: np.ndarray, back: np.ndarray) -> np.ndarray | None:
@@ -94,5 +94,5 @@ def _shortest(rows: np.ndarray, back: np.ndarray) -> np.ndarray | None:
     upper = np.vstack([np.hstack([-rows, np.zeros((n, m))]), np.hstack([back, -np.eye(m)]), np.hstack([-back, -np.eye(m)])])
     cost = np.r_[np.zeros(g), np.ones(m)]
     free = [(None, None)] * g + [(0, None)] * m
-    found = linprog(cost, A_ub=upper, b_ub=np.r_[-np.ones(n), np.zeros(2 * m)], bounds=free, method="highs")
-    return found.x[:g] if found.x is not None else None
+    solution = linprog(cost, A_ub=upper, b_ub=np.r_[-np.ones(n), np.zeros(2 * m)], bounds=free, method="highs")
+    return solution.x[:g] if solution.x is not None else None

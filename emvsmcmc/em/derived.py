@@ -10,10 +10,9 @@ from ..expect.derived import derived, jacobians, value, values
 from ..expect.plan import Plan
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import REPLICATE
 from ..spec.walk import names_in
 from .uncertainty import Uncertainty
-
-REPLICATE = "%replicate"  # dim of bootstrap replicates; no declared dim can be called so
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Functions:
     reasons: dict[str, str]
 
 
-def at_estimate(plan: Plan, env: Environment, found: Uncertainty) -> Functions:
+def at_estimate(plan: Plan, env: Environment, uncertainty: Uncertainty) -> Functions:
     """sqrt(J C J') with J the exact derivative along the unconstrained coordinates and C their covariance; under the bootstrap,
     the standard deviation over its replicates.
     """
@@ -34,23 +33,25 @@ def at_estimate(plan: Plan, env: Environment, found: Uncertainty) -> Functions:
     out = Functions(values(problem, env), {}, {}, {})
     if not out.estimate:
         return out
-    chart = found.coordinates
+    chart = uncertainty.coordinates
     slopes = jacobians(problem, chart, env) if chart.size else {k: np.zeros((*x.shape, 0)) for k, x in out.estimate.items()}
     for d in derived(problem):
         J = slopes[d.name]
         moving = np.abs(J).max(axis=-1, initial=0.0) > 0
-        if found.replicates is not None:
-            drawn = {v.label: Named(found.replicates[v.label], (REPLICATE, *v.dims)) for v in problem.parameters}
-            count = len(next(iter(found.replicates.values())))
+        if uncertainty.replicates is not None:
+            drawn = {v.label: Named(uncertainty.replicates[v.label], (REPLICATE, *v.dims)) for v in problem.parameters}
+            count = len(next(iter(uncertainty.replicates.values())))
             each = value(problem, d, Environment({**problem.fixed, **drawn}), (REPLICATE,), (count,))
             error, missing = np.std(each, axis=0, ddof=1), np.full(J.shape[:-1], np.nan)
         else:
-            error, missing = found.of(J)
+            error, missing = uncertainty.of(J)
         out.standard_error[d.name] = np.where(moving, error, np.nan)
         out.missing[d.name] = np.where(moving, missing, np.nan)
         if np.isnan(out.standard_error[d.name]).any():
-            told = [name for name in sorted(names_in(d.expression)) if found.reasons.get(name)]
+            reasoned = [name for name in sorted(names_in(d.expression)) if uncertainty.reasons.get(name)]
             out.reasons[d.name] = (
-                f"a function of {', '.join(told)}: {found.reasons[told[0]]}" if told else "it does not change with the parameters"
+                f"a function of {', '.join(reasoned)}: {uncertainty.reasons[reasoned[0]]}"
+                if reasoned
+                else "it does not change with the parameters"
             )
     return out

@@ -17,10 +17,11 @@ from ..expect.gaussian import eliminate
 from ..expect.inside import typical
 from ..expect.kernel.plain import add_lifted
 from ..expect.layout import Statistics
-from ..expect.plan import BATCH, GaussianPart, Plan, kept
+from ..expect.plan import GaussianPart, Plan, kept
 from ..families.support import Real
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from ..spec.walk import names_in
 from .mstep import MStep
@@ -77,14 +78,14 @@ def _structure(plan: Plan, factors: np.ndarray) -> Structure:
     fixed = -np.concatenate(rows, axis=1)
     fixed[:, np.arange(plan.R), own] = 0.0
     places = {v.label: _places(plan, v, zero, factors, rows) for v in variables}
-    return Structure(factors, own, fixed, {name: found for name, found in places.items() if any(len(p.k) for p in found)})
+    return Structure(factors, own, fixed, {name: entries for name, entries in places.items() if any(len(p.k) for p in entries)})
 
 
 def _places(plan: Plan, v: Variable, zero: Environment, factors: np.ndarray, rows: list[np.ndarray]) -> list[Places]:
     shape = plan.problem.shape(v)
     size = prod(shape)
     unit = zero.with_values({v.label: Named(np.eye(size).reshape((*shape, size)), (*v.dims, BATCH))}).having(batch=size)
-    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(size)]
+    loadings: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(size)]
     for part, before in zip(plan.gaussians, rows, strict=True):
         if v.label not in names_in(part.mean):
             continue
@@ -92,8 +93,8 @@ def _places(plan: Plan, v: Variable, zero: Environment, factors: np.ndarray, row
         change = np.abs(moved - before[:, :, factors, None])
         for i in range(size):
             k, row, factor = np.nonzero(change[..., i])
-            found[i].append((k, row + part.rows.start, factors[factor], change[k, row, factor, i]))
-    return [Places(*[np.concatenate(x) for x in zip(*entry, strict=True)]) for entry in found]
+            loadings[i].append((k, row + part.rows.start, factors[factor], change[k, row, factor, i]))
+    return [Places(*[np.concatenate(x) for x in zip(*entry, strict=True)]) for entry in loadings]
 
 
 def follow(

@@ -79,6 +79,19 @@ def fit_em(
     Unidentified : under "ml", a parameter that occurs only in priors, or more parameters than the data have moments. EmptyClass,
         EmptyColumn, Collinear : under "ml", data that say nothing about some parameter. UnsupportedModel, NotAffine : see `plan`.
     FitFailed : no start reached an optimum; `status` and `starts` say how they ended. NotMonotone : the objective fell.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> em = ev.fit_em(ev.condition(spec, {"count": [3, 5, 4]}), random_seed=1, progress=False)
+    >>> em.status.value, round(float(em.estimate["rate"]), 6), round(float(em.standard_error["rate"]), 6)  # mean, sqrt(mean / n)
+    ('converged', 4.0, 1.154701)
+    >>> mode = ev.fit_em(ev.condition(spec, {"count": [3, 5, 4]}), "map", random_seed=1, progress=False)
+    >>> round(float(mode.estimate["rate"]), 6)  # (12 + 2 - 1) / (3 + 0.1)
+    4.193548
     """
     options = EMOptions(
         objective=objective, assignment=assignment, starts=starts, tol=tol, max_iter=max_iter, accelerate=accelerate,
@@ -215,19 +228,19 @@ def _uncertainty(fitting: _Fitting, run: Run, endless: Recession | None) -> Unce
 
 
 def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environment], settled: _Settled, seconds: float) -> EMFit:
-    plan, options, env, found = fitting.plan, fitting.options, best.environment, settled.uncertainty
+    plan, options, env, uncertainty = fitting.plan, fitting.options, best.environment, settled.uncertainty
     try:
         log_likelihood, _ = expect(plan, coefficients(plan, env))
     except (Degenerate, np.linalg.LinAlgError):  # an unbounded path ends outside the model
         log_likelihood = float("nan")
     values = {v.label: env.values[v.label].array for v in plan.parameters}
     nothing = {name: np.full(np.shape(x), np.nan) for name, x in values.items()}
-    functions = at_estimate(plan, env, found)
+    functions = at_estimate(plan, env, uncertainty)
     return EMFit(
         problem=fitting.problem,
         estimate=parameter_dataset(plan.problem, values | functions.estimate),
-        standard_error=parameter_dataset(plan.problem, {**nothing, **found.standard_error, **functions.standard_error}),
-        reasons=found.reasons | functions.reasons,
+        standard_error=parameter_dataset(plan.problem, {**nothing, **uncertainty.standard_error, **functions.standard_error}),
+        reasons=uncertainty.reasons | functions.reasons,
         log_likelihood=log_likelihood,
         objective_value=best.objective,
         path=np.array(best.path),
@@ -239,9 +252,9 @@ def _result(fitting: _Fitting, runs: list[Run], best: Run, optima: list[Environm
         iterations=best.iterations,
         gain=best.gain,
         rate=best.rate,
-        missing_information=parameter_dataset(plan.problem, {**nothing, **found.missing, **functions.missing}),
-        n_parameters=found.n_parameters,
-        uncertainty=found,
+        missing_information=parameter_dataset(plan.problem, {**nothing, **uncertainty.missing, **functions.missing}),
+        n_parameters=uncertainty.n_parameters,
+        uncertainty=uncertainty,
         environment=env,
         plan=plan,
         seconds=seconds,

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..expect.coefficients import at_levels, residual_rows
 from ..expect.layout import Statistics
-from ..expect.plan import LEVELS, Levels, Part, Plan, RadialPart, ResidualPart, TablePart
+from ..expect.plan import Levels, Part, Plan, RadialPart, ResidualPart, TablePart
 from ..families import ConjugateFamily
 from ..families.kinds import COVARIANCE, RATE, SIGMA, VARIANCE, ConjugateKind, Kind
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Operation
 from ..spec.named import Named
+from ..spec.private_dims import LEVELS, configuration_dim
 from ..spec.variable import Variable
 from ..spec.walk import looked_up, names_in, value_names
 
@@ -44,7 +45,7 @@ def uses_of(plan: Plan, parameter: Variable) -> list[Use] | None:
                 return None
             value = value_of(expression, _positions(plan, parameter))
             if key == latent.family.counted:
-                value = value.rename({expression.dims[-1]: f"@{latent.label}"})
+                value = value.rename({expression.dims[-1]: configuration_dim(latent.label)})
             out.append(Use(kind, None, latent, plan.spread(value)[:, 0].astype(np.int64), key))
     for part in plan.parts:
         for key, expression in part.distribution.arguments.items():
@@ -171,10 +172,10 @@ def _message(plan: Plan, env: Environment, S: Statistics, use: Use, size: int, s
     rows = part.blocks(S.S[part.offset : part.offset + part.height])[0]
     statistics = [np.where(part.on[:, None, None], r.transpose(2, 0, 1), 0.0) for r in rows]
     others = at_levels(plan, part, [k for k in part.estimated if k != use.key], _levels(part), env)
-    found = list(family.message(use.key, statistics, **others))
+    message = list(family.message(use.key, statistics, **others))
     if use.factor is not None:
-        found[1] = found[1] * use.factor
-    return [gather(m) for m in found]
+        message[1] = message[1] * use.factor
+    return [gather(m) for m in message]
 
 
 def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
@@ -205,9 +206,9 @@ def _scale_message(plan, env, S, use, part, shape, gather) -> list[np.ndarray]: 
     return [count.reshape(lead), (0.5 * (total + total.swapaxes(-1, -2))).reshape(shape)]
 
 
-def _halved(use: Use, found: list[np.ndarray]) -> list[np.ndarray]:
+def _halved(use: Use, sums: list[np.ndarray]) -> list[np.ndarray]:
     """(n, ss) as they are for a scale, halved for a precision, which they reach as events over exposure."""
-    return [0.5 * np.maximum(x, 0.0) for x in found] if use.kind is RATE else found
+    return [0.5 * np.maximum(x, 0.0) for x in sums] if use.kind is RATE else sums
 
 
 def moments(part: ResidualPart, S: Statistics) -> np.ndarray:

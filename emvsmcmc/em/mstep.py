@@ -177,10 +177,10 @@ class MStep:
         values = {}
         for step in self.watched:
             shape = self.plan.problem.shape(step.parameter)
-            found = messages(self.plan, env, S, step.uses, prod(shape), shape)
-            if (found[0] <= EMPTY * float(S.N.sum())).any():
+            sums = messages(self.plan, env, S, step.uses, prod(shape), shape)
+            if (sums[0] <= EMPTY * float(S.N.sum())).any():
                 return env
-            values[step.parameter.label] = mode(step.parameter.label, step.kind, found)
+            values[step.parameter.label] = mode(step.parameter.label, step.kind, sums)
         for step in self.watched:
             support, x = parameter_support(step.parameter, env), values[step.parameter.label]
             if not (support.contains(x).all() and support.free(x).all()):  # a scale of zero, or one beyond its bounds
@@ -197,8 +197,8 @@ class MStep:
         v = step.parameter
         shape = self.plan.problem.shape(v)
         size = prod(shape)
-        found = messages(self.plan, env, S, step.uses, size, shape)
-        self._not_empty(step, found, float(S.N.sum()))
+        sums = messages(self.plan, env, S, step.uses, size, shape)
+        self._not_empty(step, sums, float(S.N.sum()))
         family, support = v.family, parameter_support(v, env)
         assert isinstance(family, Prior)
         value = None
@@ -206,22 +206,22 @@ class MStep:
             arguments = argument_values(v, env)
             natural = family.natural(step.kind, **arguments)
             if natural is None:
-                value = family.mode(step.kind, found, **arguments)
+                value = family.mode(step.kind, sums, **arguments)
                 assert value is not None
             else:
-                found = tuple(m + n for m, n in zip(found, natural, strict=True))
+                sums = tuple(m + n for m, n in zip(sums, natural, strict=True))
         if value is None:
             if isinstance(support, Simplex):  # a random completion may have counted what is zero by declaration
-                found = tuple(support.counted(m) for m in found)
-            value = mode(v.label, step.kind, found)
+                sums = tuple(support.counted(m) for m in sums)
+            value = mode(v.label, step.kind, sums)
         if isinstance(support, Interval):
             # every look-up objective has one mode: inside bounds it lies at the nearer one
             value = np.clip(value, support.lower, support.upper)
         self._not_collapsed(step, value)
         return value
 
-    def _not_empty(self, step: LookUp, found: tuple[np.ndarray, ...], total: float) -> None:
-        if not self.objective.prior and isinstance(step.kind, ScaleKind) and (found[0] <= EMPTY * total).any():
+    def _not_empty(self, step: LookUp, sums: tuple[np.ndarray, ...], total: float) -> None:
+        if not self.objective.prior and isinstance(step.kind, ScaleKind) and (sums[0] <= EMPTY * total).any():
             raise Degenerate(step.parameter.label, "a component has no rows left")
 
     def _not_collapsed(self, step: LookUp, value: np.ndarray) -> None:
@@ -241,8 +241,8 @@ class MStep:
     def _not_narrow(self, part: TablePart, env: Environment) -> None:
         family = part.family
         assert isinstance(family, CollapsingFamily)
-        found = family.relative_deviation(**at_levels(self.plan, part, part.estimated, part.levels, env))
-        if (found[part.on] < NARROW).any():
+        deviation = family.relative_deviation(**at_levels(self.plan, part, part.estimated, part.levels, env))
+        if (deviation[part.on] < NARROW).any():
             names = [v.label for v in self.plan.parameters if v.label in part.reads]
             raise Degenerate(", ".join(names), f"a component collapsed on a point, {part.variable.label} hardly varies in it")
 

@@ -51,13 +51,13 @@ SHOWN = 6
 @dataclass(frozen=True)
 class Recession:
     """directions: {parameter: declared shape} the change of each value along the direction, 0 for the others. span : (size, g)
-    of all directions of recession, in the full chart's coordinates. told : what is predicted without error, and by what.
+    of all directions of recession, in the full chart's coordinates. predicted : what is predicted without error, and by what.
     """
 
     direction: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     span: np.ndarray
-    told: str
+    predicted: str
 
     @property
     def moving(self) -> list[tuple[str, float]]:
@@ -76,13 +76,13 @@ class Recession:
         """'along b0 -0.3 and b1 +1 together (y is predicted without error from x)'; of one value, 'as b rises'."""
         moved = self.moving
         if len(moved) == 1 and self.span.shape[1] == 1:
-            return f"as {moved[0][0]} {'rises' if moved[0][1] > 0 else 'falls'} ({self.told})"
+            return f"as {moved[0][0]} {'rises' if moved[0][1] > 0 else 'falls'} ({self.predicted})"
         shown = [f"{label} {x:+.4g}" for label, x in moved[:SHOWN]]
         if len(moved) > SHOWN:
             shown.append(f"{len(moved) - SHOWN} more")
         together = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]} together"
         others = f", and along others, {self.span.shape[1]} independent ones in all" if self.span.shape[1] > 1 else ""
-        return f"along {together}{others} ({self.told})"
+        return f"along {together}{others} ({self.predicted})"
 
     @property
     def reason(self) -> str:
@@ -117,10 +117,10 @@ def recede(
     if not run.status.usable:
         return None
     walk = _Walk.at(plan, names, run.environment, hard)
-    found = None if walk is None or walk.informed() else _verified(walk)
-    if walk is None or found is None:
+    verified = None if walk is None or walk.informed() else _verified(walk)
+    if walk is None or verified is None:
         return None
-    way, t = found
+    way, t = verified
     if t > 0 and run.iterations < limit:
         more = go_on(walk.place(t, way.direction), limit - run.iterations)  # what has a finite maximum may move a little
         if more.status.usable and more.objective >= run.objective:
@@ -139,8 +139,8 @@ def ahead(plan: Plan, names: set[str], env: Environment, hard: bool) -> Environm
     Where margins are narrow EM would creep there.
     """
     walk = _Walk.at(plan, names, env, hard)
-    found = None if walk is None else _verified(walk)
-    return None if walk is None or found is None or not found[1] else walk.place(found[1], found[0].direction)
+    verified = None if walk is None else _verified(walk)
+    return None if walk is None or verified is None or not verified[1] else walk.place(verified[1], verified[0].direction)
 
 
 # ------------------------------------------------------------------------------------------------------------------- the search
@@ -215,8 +215,8 @@ class _Walk:
         out = [_imaginary(np.broadcast_to(b, (self.plan.K, self.chart.size)))[seen] for b in blocks]
         read = np.abs(self.S.S) > least
         out.append(np.sign(self.S.S[read])[:, None] * _imaginary(np.broadcast_to(T, (*read.shape, self.chart.size)))[read])
-        found = np.vstack(out) * np.exp(np.where(self.upward, self.u - u, 0.0))
-        return np.where(np.isfinite(found), found, 0.0)
+        rates = np.vstack(out) * np.exp(np.where(self.upward, self.u - u, 0.0))
+        return np.where(np.isfinite(rates), rates, 0.0)
 
     def owners(self) -> np.ndarray:
         """(entries,) which child or assignment each of the entries of `slopes` belongs to: a position in `read_by`."""
@@ -250,20 +250,20 @@ def _tried(walk: _Walk, points: np.ndarray) -> tuple[Cone, float] | None:
     constraints = points.reshape(-1, points.shape[2])
     constraints = np.where((np.linalg.norm(constraints, axis=1) > CLEAR)[:, None], constraints, 0.0)
     for _ in range(ROUNDS):
-        found = cone(constraints, walk.upward)
-        if found is None:
+        trial = cone(constraints, walk.upward)
+        if trial is None:
             return None
-        rises = found.rises[: len(points) * n].reshape(-1, n).any(axis=0)
+        rises = trial.rises[: len(points) * n].reshape(-1, n).any(axis=0)
         if not rises.any():
             return None
-        t, fell = _outward(walk, found.direction)
+        t, fell = _outward(walk, trial.direction)
         if not fell:
-            return (Cone(found.direction, found.span, rises), t) if _lower_behind(walk, found.direction) else None
-        place = walk.chart.pack(walk.place(t, found.direction))
+            return (Cone(trial.direction, trial.span, rises), t) if _lower_behind(walk, trial.direction) else None
+        place = walk.chart.pack(walk.place(t, trial.direction))
         if not np.isfinite(place).all():
             return None
         there = walk.slopes(place)
-        against = there[(there @ found.direction < 0) & (np.linalg.norm(there, axis=1) > CLEAR)]
+        against = there[(there @ trial.direction < 0) & (np.linalg.norm(there, axis=1) > CLEAR)]
         if not len(against):
             return None
         constraints = np.vstack([constraints, against])
@@ -305,21 +305,21 @@ def _imaginary(x: np.ndarray) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------------------------- the words
 
 
-def _recession(plan: Plan, walk: _Walk, found: Cone, env: Environment) -> Recession:
+def _recession(plan: Plan, walk: _Walk, receding: Cone, env: Environment) -> Recession:
     whole = Coordinates(plan, env)
-    span = np.zeros((whole.size, found.span.shape[1]))
+    span = np.zeros((whole.size, receding.span.shape[1]))
     direction, labels = {}, {}
     for b in walk.chart.blocks:
         v = b.variable
         there = next(w for w in whole.blocks if w.variable is v)
-        span[there.where] = found.span[b.where]
+        span[there.where] = receding.span[b.where]
         change = np.zeros(len(b.free))
         change[b.free] = (
-            found.direction[b.where] * (env.values[v.label].array.ravel() if walk.upward[b.where].any() else b.unit)[b.free]
+            receding.direction[b.where] * (env.values[v.label].array.ravel() if walk.upward[b.where].any() else b.unit)[b.free]
         )
         direction[v.label] = change.reshape(b.shape)
         labels[v.label] = _labels(plan, v)
-    return Recession(direction, labels, np.linalg.qr(span)[0], _told(plan, walk, found))
+    return Recession(direction, labels, np.linalg.qr(span)[0], _predicted(plan, walk, receding))
 
 
 def _labels(plan: Plan, v: Variable) -> np.ndarray:
@@ -331,17 +331,17 @@ def _labels(plan: Plan, v: Variable) -> np.ndarray:
     return out
 
 
-def _told(plan: Plan, walk: _Walk, found: Cone) -> str:
+def _predicted(plan: Plan, walk: _Walk, receding: Cone) -> str:
     """'y is predicted without error from x', or some of its values are."""
     moved = np.linalg.norm(walk.slopes(walk.nearer(NEARER[-1])), axis=1) > CLEAR
     out = []
     owners = walk.owners()
     for i, (name, read) in enumerate(_read_by(plan)):
         mine = owners == i
-        if not found.rises[mine].any():
+        if not receding.rises[mine].any():
             continue
-        what = name if found.rises[mine & moved].all() else f"some of {name}"
-        out.append(f"{what} is predicted without error" + (f" from {', '.join(read)}" if read else ""))
+        parameters = name if receding.rises[mine & moved].all() else f"some of {name}"
+        out.append(f"{parameters} is predicted without error" + (f" from {', '.join(read)}" if read else ""))
     return "; ".join(dict.fromkeys(out))
 
 

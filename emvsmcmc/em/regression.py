@@ -18,6 +18,7 @@ from ..numerics import scaled_inverse
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from .block_systems import Weighted, systems
 from .look_ups import moments
@@ -50,7 +51,7 @@ class Regression:
         base = residual_rows(plan, part, Environment(values), zero)
         at, unit = 0, np.eye(self.P)
         for p, s, n in zip(self.parameters, self.shapes, self.sizes, strict=True):
-            values[p.label] = Named(unit[at : at + n].reshape((*s, self.P)), (*p.dims, "#"))
+            values[p.label] = Named(unit[at : at + n].reshape((*s, self.P)), (*p.dims, BATCH))
             at += n
         return base[..., None] - residual_rows(plan, part, Environment(values, batch=self.P), zero)
 
@@ -114,11 +115,11 @@ def _normal_prior(parameter: Variable, env: Environment) -> tuple[np.ndarray, np
     arguments = argument_values(parameter, env)
     (mean,) = parameter.keys_of(MEAN)
     away = np.broadcast_to(arguments[mean], x.shape) - x
-    found = family.precision(x.shape, **arguments)
-    if found.ndim == 1:
-        return found, found * away.ravel()
-    n, p = found.shape[:2]
+    own = family.precision(x.shape, **arguments)
+    if own.ndim == 1:
+        return own, own * away.ravel()
+    n, p = own.shape[:2]
     precision = np.zeros((n * p, n * p))
-    for i, block in enumerate(found):
+    for i, block in enumerate(own):
         precision[i * p : (i + 1) * p, i * p : (i + 1) * p] = block
     return precision, precision @ away.ravel()

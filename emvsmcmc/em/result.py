@@ -22,6 +22,7 @@ from ..problem.condition import condition
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment
+from ..spec.private_dims import is_unnamed
 from .recession import Recession
 from .uncertainty import Uncertainty
 
@@ -194,9 +195,9 @@ def parameter_dataset(problem: Problem, values: dict[str, np.ndarray]) -> xr.Dat
 
 def parameter_history(problem: Problem, trace: list[Environment], path: list[float]) -> xr.Dataset:
     """Parameters after each iteration, (iteration, dims), and "objective"."""
-    found = {v.label: (("iteration", *v.dims), np.stack([e.values[v.label].array for e in trace])) for v in problem.parameters}
+    columns = {v.label: (("iteration", *v.dims), np.stack([e.values[v.label].array for e in trace])) for v in problem.parameters}
     dims = sorted({d for v in problem.parameters for d in v.dims})
-    history = xr.Dataset(found, coords={d: problem.labels(d) for d in dims})
+    history = xr.Dataset(columns, coords={d: problem.labels(d) for d in dims})
     return history.assign(objective=("iteration", path[: len(trace)]))
 
 
@@ -214,8 +215,8 @@ def hidden_variables(values: Mapping[str, np.ndarray], gaussians: list[str], pla
 def predictions(plan: Plan) -> Groups:
     """`assignment_probabilities`, and "log_likelihood" of each row, of a plan whose parameters are all fixed."""
     rows = row_output(plan, {})
-    found = assignment_probabilities(plan, rows)
-    return {"predictions": found.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
+    probabilities = assignment_probabilities(plan, rows)
+    return {"predictions": probabilities.assign(log_likelihood=(plan.problem.plate, rows.log_likelihood))}
 
 
 def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
@@ -228,7 +229,7 @@ def assignment_probabilities(plan: Plan, rows: RowOutput) -> xr.Dataset:
     for latent in plan.latents:
         axis = list(plan.axes).index(latent.label)
         marginal = joint.sum(axis=tuple(i + 1 for i in range(len(plan.shape)) if i != axis))
-        dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{latent.label}_value"
+        dim = latent.counts if latent.counts is not None and not is_unnamed(latent.counts) else f"{latent.label}_value"
         out[latent.label] = ((plate, dim), marginal)
         coords[dim] = problem.labels(dim) if dim in problem.sizes else np.arange(marginal.shape[1])
     return xr.Dataset(out, coords=coords)

@@ -38,7 +38,7 @@ def rising_direction(information: np.ndarray, complete: np.ndarray) -> np.ndarra
     return vectors[:, 0] / d if values[0] < NEGATIVE else None
 
 
-def leave(plan: Plan, loop: Loop, run: Run, found: Uncertainty) -> Run:
+def leave(plan: Plan, loop: Loop, run: Run, uncertainty: Uncertainty) -> Run:
     """The run that goes on from a saddle to a maximum; the run itself where it ended at one.
 
     found : the uncertainty at its end; where it holds no information, that is worked out, in two passes a parameter.
@@ -48,8 +48,8 @@ def leave(plan: Plan, loop: Loop, run: Run, found: Uncertainty) -> Run:
         return run
     objective, limit = loop.mstep.objective, loop.max_iter
     for tries in range(TRIES + 1):
-        if tries == 0 and found.information is not None:
-            chart, information, complete = found.coordinates, found.information, found.complete
+        if tries == 0 and uncertainty.information is not None:
+            chart, information, complete = uncertainty.coordinates, uncertainty.information, uncertainty.complete
         elif plan.store.every_row and 0 < Coordinates(plan, run.environment).size <= LARGEST:
             chart, information, complete = observed_information(plan, run.environment, None, objective)
         else:

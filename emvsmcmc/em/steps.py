@@ -126,10 +126,10 @@ class Steps:
         if state.memory is not None:
             state = replace(state, memory=state.memory.noted(chart, first_env))
             if not state.confirming:
-                state, found = self._ahead(state)
-                if found is not None:
-                    self.trail.record(found)
-                    return replace(state, point=found, plain=False)
+                state, leap = self._ahead(state)
+                if leap is not None:
+                    self.trail.record(leap)
+                    return replace(state, point=leap, plain=False)
         first = self.risen(point, first_env)
         pair = Pair(chart, first, self.mstep(first.env, first.S))
         if state.memory is not None:
@@ -197,37 +197,37 @@ class Steps:
         if state.forecast < self.tol:
             return state, None
         env = memory.at(way) if 0 < gain < max(1.0, 0.25 * len(way)) else None
-        found = self.tried(env, point.reference)
+        leap = self.tried(env, point.reference)
         # a rise too small to be seen in the objective is taken on trust: the slope says that it is one
-        if found is None or found.objective < point.objective - (self.rule.rounding if gain < self.rule.rounding else 0.0):
+        if leap is None or leap.objective < point.objective - (self.rule.rounding if gain < self.rule.rounding else 0.0):
             return replace(state, memory=memory.forgotten()), None
-        return state, found
+        return state, leap
 
     def _far(self, point: Point) -> Point | None:
         """The end of a rise that would go on for ever (see `recession`), if there is one."""
         names = self.mstep.unbounded
         env = ahead(self.plan, names, point.env, self.hard) if names else None
-        found = self.tried(env, point.reference)
-        return None if found is None or found.objective < point.objective else found
+        leap = self.tried(env, point.reference)
+        return None if leap is None or leap.objective < point.objective else leap
 
     def _extrapolated(self, pair: Pair) -> Point | None:
         """The point that SQUAREM finds, if it is no worse."""
-        found = self.tried(extrapolate(pair.chart, pair.first.env, pair.second), pair.first.reference)
-        return None if found is None or found.objective < pair.first.objective else found
+        leap = self.tried(extrapolate(pair.chart, pair.first.env, pair.second), pair.first.reference)
+        return None if leap is None or leap.objective < pair.first.objective else leap
 
     def climb(self, state: State, point: Point, rate: float) -> State | None:
         """The state after a climb from a point: ended where it reached the maximum, else nearer; None where it did not rise."""
-        found = climb(self.plan, point.env, point.reference, self.objective, self.tol)
-        if found is None:
+        climbed = climb(self.plan, point.env, point.reference, self.objective, self.tol)
+        if climbed is None:
             return None
         try:
-            reached = self.evaluate(found.env, point.reference)
-            self.mstep(found.env, reached.S)  # a component that collapsed on the way raises here
-            risen = self.evaluate(found.env, reached.reference)
+            reached = self.evaluate(climbed.env, point.reference)
+            self.mstep(climbed.env, reached.S)  # a component that collapsed on the way raises here
+            risen = self.evaluate(climbed.env, reached.reference)
         except (Degenerate, np.linalg.LinAlgError):
             return None
         if risen.objective < point.objective - ROUNDING * abs(point.objective):
             return None
         self.trail.record(risen)
-        end = End.of(Status.CONVERGED, found.gain, rate, climbed=True) if found.gain < self.tol else None
+        end = End.of(Status.CONVERGED, climbed.gain, rate, climbed=True) if climbed.gain < self.tol else None
         return replace(state, point=risen, end=end)

@@ -15,7 +15,7 @@ from ..expect.planner import make_plan
 from ..invariance.axes import generators, rotations
 from ..numerics import scaled_inverse
 from ..spec.evaluate import Environment
-from .identify.open_directions import only_here, structural, told
+from .identify.open_directions import direction_text, only_here, structural
 from .information import across, observed_information
 from .loop import Loop
 from .mstep import MStep
@@ -94,8 +94,8 @@ def unknown(plan: Plan, env: Environment, reason: str, objective: Objective, end
 def _flat(plan: Plan, chart: Coordinates, objective: Objective, endless: Recession | None = None) -> tuple[np.ndarray, bool]:
     """((size, g) flat directions, whether they are more than rotations); proper priors inform what data leave open."""
     turns = generators(plan, chart, objective)
-    found = turns if objective.prior else structural(plan, chart, None if endless is None else endless.span)
-    return (found, True) if found.shape[1] > turns.shape[1] else (turns, False)
+    directions = turns if objective.prior else structural(plan, chart, None if endless is None else endless.span)
+    return (directions, True) if directions.shape[1] > turns.shape[1] else (turns, False)
 
 
 def observed(
@@ -116,16 +116,16 @@ def observed(
         sentence = f"the observed information is not positive definite (direction of {owner}): not a strict maximum"
         reasons = {b.variable.label: sentence for b in chart.blocks}
     rate = _rate(_left(complete, beyond), _left(information, beyond), flat)
-    found = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
-    found = replace(found, undecided=undecided, silent=silent)
+    result = Uncertainty({}, {}, reasons, information, complete, covariance, chart, flat, rate)
+    result = replace(result, undecided=undecided, silent=silent)
     for b in chart.blocks:
         name = b.variable.label
         J = chart.jacobian(chart.pack(env))[name] if chart.size else np.zeros((*b.shape, 0))
-        error, missing = found.of(J)
-        if replace(found, silent=beyond).unsaid(J).any():
+        error, missing = result.of(J)
+        if replace(result, silent=beyond).unsaid(J).any():
             assert endless is not None
             reasons[name] = endless.no_error
-        elif replace(found, silent=here).unsaid(J).any():
+        elif replace(result, silent=here).unsaid(J).any():
             reasons[name] = (
                 "the likelihood is flat here, at the estimate only (two components are equal, or one has no rows): "
                 f"along {here.shape[1]} combination{'s' if here.shape[1] > 1 else ''} of the parameters"
@@ -140,7 +140,7 @@ def observed(
         still = b.support.fixed(b.shape)
         error, missing = np.where(still, np.nan, error), np.where(still, np.nan, missing)
         if name not in reasons and undecided and np.isnan(error[~still]).any():
-            reasons[name] = f"the data leave it open: the likelihood does not change {told(chart, flat)}, at any values"
+            reasons[name] = f"the data leave it open: the likelihood does not change {direction_text(chart, flat)}, at any values"
         if name not in reasons and np.isnan(error[~still]).any():
             latents = [r.latent for r in rotations(plan) if name in r.carriers]
             angles = f"{flat.shape[1]} free direction{'s' if flat.shape[1] > 1 else ''}"
@@ -148,9 +148,9 @@ def observed(
                 f"the axes of {', '.join(latents)} may be turned without changing the likelihood ({angles}): "
                 "what no turn changes is compared instead"
             )
-        found.standard_error[name], found.missing[name] = error, missing
+        result.standard_error[name], result.missing[name] = error, missing
     reasons |= _with_fixed(chart, reasons)
-    return found
+    return result
 
 
 def by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -179,10 +179,10 @@ def _rate(complete: np.ndarray, information: np.ndarray, flat: np.ndarray) -> fl
     if not len(complete):
         return 0.0
     try:
-        L = np.linalg.cholesky(complete)
+        root = np.linalg.cholesky(complete)
     except np.linalg.LinAlgError:
         return float("nan")
-    kept = np.linalg.eigvalsh(np.linalg.solve(L, np.linalg.solve(L, information).T))[flat.shape[1] :]
+    kept = np.linalg.eigvalsh(np.linalg.solve(root, np.linalg.solve(root, information).T))[flat.shape[1] :]
     return float(1 - kept[0]) if len(kept) else 0.0
 
 
@@ -238,10 +238,10 @@ def bootstrap(
     reasons = {} if not lost else dict.fromkeys(draws, f"{lost} of {replicates} bootstrap replicates collapsed and are left out")
     if replicates - lost < 2:
         raise Degenerate("bootstrap", f"{lost} of {replicates} replicates collapsed")
-    found = {name: np.stack(kept) for name, kept in draws.items()}
+    stacked = {name: np.stack(kept) for name, kept in draws.items()}
     counted = unknown(plan, env, "", objective, endless)
     still = {b.variable.label: b.support.fixed(b.shape) for b in counted.coordinates.blocks}
-    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in found.items()}
+    errors = {name: np.where(still[name], np.nan, np.std(x, axis=0, ddof=1)) for name, x in stacked.items()}
     reasons |= _with_fixed(counted.coordinates, reasons)
     if endless is not None:  # where in a replicate the iteration left the way to infinity says nothing
         chart = counted.coordinates
@@ -250,4 +250,4 @@ def bootstrap(
             shut = counted.unsaid(J)
             errors[name] = np.where(shut, np.nan, errors[name])
             reasons |= {name: endless.no_error} if shut.any() else {}
-    return replace(counted, standard_error=errors, reasons=reasons, replicates=found, lost=lost)
+    return replace(counted, standard_error=errors, reasons=reasons, replicates=stacked, lost=lost)

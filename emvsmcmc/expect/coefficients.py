@@ -18,10 +18,11 @@ from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, complement, evaluate, value_of
 from ..spec.expression import Constant, Expression, Index, Take
 from ..spec.named import Named, lift
+from ..spec.private_dims import BATCH, LEVELS, configuration_dim, coordinate_dim, is_configuration
 from ..spec.variable import Variable
 from ..spec.walk import with_children
 from .layout import Coefficients
-from .plan import BATCH, LEVELS, Levels, Plan, RadialPart, ResidualPart, TablePart
+from .plan import Levels, Plan, RadialPart, ResidualPart, TablePart
 
 
 def coefficients(plan: Plan, env: Environment, rho: Any | None = None, centre: Any | None = None) -> Coefficients:
@@ -97,21 +98,21 @@ def _masked_table(part: Any, table: Any, env: Environment) -> tuple[int, Any]:
 
 def log_probabilities(latent: Variable, env: Environment) -> Named:
     """log p of an assignment over its own axis "@latent" and those of its parents."""
-    family, axis = latent.family, f"@{latent.label}"
+    family, axis = latent.family, configuration_dim(latent.label)
     assert isinstance(family, ValueFamily)
-    found: dict[str, Named] = {}
+    arguments: dict[str, Named] = {}
     for key, expression in latent.arguments.items():
         for name, e in with_complement(family, key, expression).items():
             value = value_of(e, env)
-            found[name] = value.rename({str(latent.counts): axis}) if key == family.counted else value
+            arguments[name] = value.rename({str(latent.counts): axis}) if key == family.counted else value
     own = None if family.counted is not None else Named(np.arange(2.0), (axis,))
 
     def at_values(*arrays: Any) -> Any:
-        given = dict(zip(found, arrays[len(arrays) - len(found) :], strict=True))
+        given = dict(zip(arguments, arrays[len(arrays) - len(arguments) :], strict=True))
         return family.at_value(env.xp, arrays[0] if own is not None else None, **given)
 
     with np.errstate(divide="ignore"):
-        return lift(at_values, *([] if own is None else [own]), *found.values())
+        return lift(at_values, *([] if own is None else [own]), *arguments.values())
 
 
 def with_complement(family: Family, key: str, expression: Expression) -> dict[str, Expression]:
@@ -127,7 +128,7 @@ def mean_blocks(plan: Plan, part: ResidualPart, env: Environment) -> dict[Any, A
     """{coordinate: (K, m, width[, batch])} coefficients of the mean on the row; key None is the intercept, of width 1."""
     out = {}
     for key, value in evaluate(part.mean, env, plan.coordinates).items():
-        own = [(f"~{d}", n) for d, n in plan.coordinates[key]] if key is not None else []
+        own = [(coordinate_dim(d), n) for d, n in plan.coordinates[key]] if key is not None else []
         block = _spread(plan, value, env, part.elements, own)
         width = prod(n for _, n in own)
         batch = () if env.batch is None else (block.shape[-1],)
@@ -202,7 +203,7 @@ def whiteners(plan: Plan, part: ResidualPart, env: Environment) -> Any:
     expression = part.scale
     lead = part.elements[:-1]
     value = value_of(_constant_whitener(expression), env.having(values={**env.values, **env.whiteners}))
-    other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not x.startswith("@"))
+    other = next(x for x in expression.dims if x != d and x in value.dims and x not in dict(lead) and not is_configuration(x))
     return _spread(plan, value, env, lead, [(d, p), (other, p)])
 
 
@@ -265,8 +266,8 @@ def degrees_of_freedom(plan: Plan, part: RadialPart, env: Environment) -> Any:
 
 def constant_rows(plan: Plan, part: RadialPart, env: Environment) -> Any:
     """(groups, K[, batch]) rows of T of a radial part: the log density where the residuals are zero."""
-    found = log_constant(env.xp, degrees_of_freedom(plan, part, env), part.length) + log_whitener(plan, part, env)
-    return _to_rows(found[:, :, None], part.size // part.length, plan.K, env)
+    constant = log_constant(env.xp, degrees_of_freedom(plan, part, env), part.length) + log_whitener(plan, part, env)
+    return _to_rows(constant[:, :, None], part.size // part.length, plan.K, env)
 
 
 def log_whitener(plan: Plan, part: RadialPart, env: Environment) -> Any:

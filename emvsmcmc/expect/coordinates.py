@@ -11,6 +11,7 @@ from ..numerics import COMPLEX_STEP
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from .coefficients import coefficients
 from .freedom import complete
@@ -18,7 +19,7 @@ from .heywood import zero_uniquenesses
 from .layout import Statistics
 from .limits import at_limit
 from .objective import Objective
-from .plan import BATCH, Plan
+from .plan import Plan
 from .radial import row_moments
 from .scaling import natural_units, power_of_two
 
@@ -124,8 +125,8 @@ class Coordinates:
         for at in range(0, points.shape[1], some):
             part = points[:, at : at + some]
             along = np.tile(np.eye(self.size), part.shape[1])
-            found = self._slopes(np.repeat(part, self.size, axis=1), S, objective, along)
-            out[:, at : at + some] = found.reshape(-1, self.size).T
+            slopes = self._slopes(np.repeat(part, self.size, axis=1), S, objective, along)
+            out[:, at : at + some] = slopes.reshape(-1, self.size).T
         return out
 
     def slope(self, u: np.ndarray, S: Statistics, objective: Objective, along: np.ndarray) -> float:

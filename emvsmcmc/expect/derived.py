@@ -53,6 +53,6 @@ def with_derived(problem: Problem, draws: xr.Dataset) -> xr.Dataset:
     sizes = [draws.sizes[x] for x in lead]
     given = {v.label: draws[v.label] for v in problem.parameters}
     env = Environment({**problem.fixed, **{k: Named(x.to_numpy(), [str(d) for d in x.dims]) for k, x in given.items()}})
-    found = {d.name: ((*lead, *d.dims), value(problem, d, env, lead, sizes)) for d in derived(problem)}
+    columns = {d.name: ((*lead, *d.dims), value(problem, d, env, lead, sizes)) for d in derived(problem)}
     more = {x: problem.labels(x) for d in derived(problem) for x in d.dims if x not in draws.coords}
-    return draws.assign(found).assign_coords(more)
+    return draws.assign(columns).assign_coords(more)

@@ -10,10 +10,9 @@ from ..families.kinds import ScaleKind
 from ..problem.branches import inside_cells
 from ..problem.problem import Problem
 from ..spec.named import Named
+from ..spec.private_dims import DISTINCT, configuration_dim
 from ..spec.walk import value_names
 from .layout import Conventions
-
-DISTINCT = "distinct "  # starts the name of their axis, which no variable can have: it holds a space
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ def scale_levels(problem: Problem, plate: str, conventions: Conventions | None) 
     if not names:
         return ScaleLevels()
     axis = f"{DISTINCT}{', '.join(names)}"
-    found = distinct(Slot(tuple(names)), problem, plate, conventions, f"@{axis}")
-    return ScaleLevels({axis: found.codes}, found.size, found.data)
+    scales = distinct(Slot(tuple(names)), problem, plate, conventions, configuration_dim(axis))
+    return ScaleLevels({axis: scales.codes}, scales.size, scales.data)
 
 
 def scale_names(problem: Problem) -> list[str]:
@@ -67,7 +66,7 @@ class Slot:
         wide = [np.broadcast_to(b, (*x.shape, b.shape[2])) for b in blocks]
         return np.concatenate([x[:, :, None], *wide], axis=2)
 
-    def found(self, problem: Problem, plate: str) -> np.ndarray:
+    def levels(self, problem: Problem, plate: str) -> np.ndarray:
         """(levels, columns) the distinct ones, in order."""
         rows = _rows(self.values(problem, plate))
         return np.unique(rows[~np.isnan(rows).any(axis=1)], axis=0)
@@ -90,7 +89,7 @@ def distinct(slot: Slot, problem: Problem, plate: str, conventions: Conventions 
     values = slot.values(problem, plate)
     rows = _rows(values)
     hole = np.isnan(rows).any(axis=1)
-    levels = slot.found(problem, plate) if conventions is None else conventions.levels[slot]
+    levels = slot.levels(problem, plate) if conventions is None else conventions.levels[slot]
     levels = levels if len(levels) else np.zeros((1, rows.shape[1]))  # a table has a row, though nothing reads it
     codes = np.zeros(len(rows), dtype=np.int64)
     codes[~hole] = np.unique(np.vstack([levels, rows[~hole]]), axis=0, return_inverse=True)[1].ravel()[len(levels) :]

@@ -9,10 +9,11 @@ import numpy as np
 from ..families.support import whitener
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from .coefficients import coefficients, prior_terms
 from .gaussian import eliminate
 from .layout import Coefficients, Layout
-from .plan import BATCH, Plan
+from .plan import Plan
 
 CHUNK = 4_000_000  # doubles of one block of row densities
 

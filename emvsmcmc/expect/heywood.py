@@ -20,8 +20,8 @@ HEYWOOD, HELD = 1e-7, 1e-8
 
 def hidden_latents(plan: Plan) -> list[Variable]:
     """Gaussian variables of the rows that are hidden in every row."""
-    found = {p.variable.label: p.variable for p in plan.gaussians}
-    return [v for v in found.values() if v.label not in plan.problem.given]
+    gaussians = {p.variable.label: p.variable for p in plan.gaussians}
+    return [v for v in gaussians.values() if v.label not in plan.problem.given]
 
 
 def regular(plan: Plan) -> bool:

@@ -21,8 +21,8 @@ def typical(v: Variable, plan: Plan) -> np.ndarray:
 def fixed_entries(problem: Conditioned) -> dict[str, np.ndarray]:
     """{parameter: mask in declared shape} of the entries that its prior leaves one value only; those that have any."""
     env = Environment(problem.fixed)
-    found = {v.label: parameter_support(v, env).fixed(problem.shape(v)) for v in problem.parameters}
-    return {name: mask for name, mask in found.items() if mask.any()}
+    masks = {v.label: parameter_support(v, env).fixed(problem.shape(v)) for v in problem.parameters}
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 def possible(plan: Plan, layout: Layout) -> np.ndarray:

@@ -134,15 +134,15 @@ class Layout:
         rows, patterns : an index, mask or slice of each. sizes : how many rows are taken of each of those patterns. collapsed :
         what stands beside them, that of this layout if None.
         """
-        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for f in fields(self):
             x, along = getattr(self, f.name), f.metadata.get("along")
             if along == "patterns":
-                found[f.name] = x[patterns]
+                arrays[f.name] = x[patterns]
             elif along == "rows":
-                found[f.name] = x[rows] if len(x) else x  # without soft labels there is no log-evidence
+                arrays[f.name] = x[rows] if len(x) else x  # without soft labels there is no log-evidence
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return replace(self, start=start, collapsed=self.collapsed if collapsed is None else collapsed, **found)
+        return replace(self, start=start, collapsed=self.collapsed if collapsed is None else collapsed, **arrays)
 
 
 @dataclass(frozen=True)

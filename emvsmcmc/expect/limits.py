@@ -12,10 +12,11 @@ from ..families.support import Positive
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression, Index
 from ..spec.named import Named
+from ..spec.private_dims import LEVELS
 from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .coefficients import at_levels
-from .plan import LEVELS, Part, Plan, TablePart
+from .plan import Part, Plan, TablePart
 
 TOLD = 1e-8  # nats by which all rows together may tell a distribution from its limit
 
@@ -55,8 +56,8 @@ def at_limit(plan: Plan, env: Environment) -> Limits:
             uses.setdefault(v.label, []).append(read)  # type: ignore[arg-type]
             words[v.label] = family.limit
     infinite = {}
-    for name, found in uses.items():
-        mask = np.any([read for read, _ in found], axis=0) & ~np.any([missed for _, missed in found], axis=0)
+    for name, masks in uses.items():
+        mask = np.any([read for read, _ in masks], axis=0) & ~np.any([missed for _, missed in masks], axis=0)
         if name in last:
             mask &= env.values[name].array.ravel() > rows / TOLD
         if mask.any():
@@ -68,10 +69,10 @@ def stands(plan: Plan, part: Part, key: str) -> Variable | None:
     """The positive parameter in an argument: looked up, or a single number that is the only one in an expression."""
     expression = part.distribution.arguments[key]
     read = value_names(expression)
-    found = [v for v in plan.parameters if v.label in read and isinstance(v.family.support(), Positive)]
-    if len(found) != 1 or (_base(expression) is not found[0] and prod(plan.problem.shape(found[0])) > 1):
+    candidates = [v for v in plan.parameters if v.label in read and isinstance(v.family.support(), Positive)]
+    if len(candidates) != 1 or (_base(expression) is not candidates[0] and prod(plan.problem.shape(candidates[0])) > 1):
         return None
-    return found[0]
+    return candidates[0]
 
 
 def departures(plan: Plan, part: Part, env: Environment) -> np.ndarray:

@@ -20,14 +20,12 @@ from ..problem.problem import Problem
 from ..spec.evaluate import Environment
 from ..spec.expression import Expression
 from ..spec.named import Named
+from ..spec.private_dims import BATCH, configuration_dim
 from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .distinct import Slot
 from .layout import Layout
 from .store.base import Groups, Store
-
-BATCH = "#"  # trailing dim of all derivatives in one evaluation
-LEVELS = "%"  # distinct values of the row data that a slot depends on
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +229,7 @@ class Plan:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Dims of the configuration axes."""
-        return tuple(f"@{a}" for a in self.axes)
+        return tuple(configuration_dim(a) for a in self.axes)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -301,8 +299,8 @@ class Plan:
         """function(self), worked out when first asked for."""
         if function not in self._answers:
             self._answers[function] = function(self)
-        found: T = self._answers[function]
-        return found
+        value: T = self._answers[function]
+        return value
 
     def configurations(self, latent: str) -> np.ndarray:
         """(K,) value that one latent takes in every joint configuration."""
@@ -325,9 +323,9 @@ def kept[T](function: Callable[[Plan], T]) -> Callable[[Plan], T]:
 
 def whitened(plan: Plan, env: Environment) -> Environment:
     """The environment with the whitener of every covariance parameter, estimated or fixed."""
-    found = {}
+    whiteners = {}
     for v in plan.problem.spec.variables.values():
         if v.label in env.values and v.family.matrix:
             value = env.values[v.label]
-            found[v.label] = Named(whitener(value.array), value.dims)
-    return env.having(whiteners=found)
+            whiteners[v.label] = Named(whitener(value.array), value.dims)
+    return env.having(whiteners=whiteners)

@@ -14,10 +14,11 @@ from ..problem.chunked import AnyProblem, in_memory
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Index
+from ..spec.private_dims import DISTINCT
 from ..spec.variable import Switch, Variable
 from ..spec.walk import covariate_expressions, index_names, walk
 from . import refuse
-from .distinct import DISTINCT, scale_levels
+from .distinct import scale_levels
 from .layout import Conventions
 from .plan import GaussianPart, Plan, RadialPart, ResidualPart, TablePart
 from .rowdata import RowBuilder
@@ -113,10 +114,10 @@ def _next(parts: Sequence[ResidualPart], elements: tuple[tuple[str, int], ...]) 
 
 def _indexing(variable: Variable) -> set[str]:
     """Names that index anything in the variable's distribution."""
-    found = set().union(*[index_names(c) for c in variable.children], set())
+    names = set().union(*[index_names(c) for c in variable.children], set())
     if isinstance(variable, Switch):
-        found.add(variable.index.label)
-    return found
+        names.add(variable.index.label)
+    return names
 
 
 def _configurations(variable: Variable, axes: dict[str, int], K: int) -> list[tuple[np.ndarray, Variable]]:

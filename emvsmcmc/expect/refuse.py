@@ -87,6 +87,7 @@ def assignment_dims(variable: Variable, plate: str) -> None:
 
 
 def index_dims(data: Data, plate: str) -> None:
+    """A covariate that indexes has the plate and no other dim. Raises UnsupportedModel."""
     if data.dims != (plate,):
         raise UnsupportedModel(
             f"{data.name}",
@@ -118,6 +119,9 @@ def index_length(variable: Variable, index: Expression, counts: int, size: int, 
 
 
 def too_many(axes: dict[str, int]) -> None:
+    """The joint configurations of all hidden discrete variables can be enumerated. axes : {latent: number of values}. Raises
+    TooManyConfigurations.
+    """
     total = float(np.prod([float(n) for n in axes.values()]))
     if total > MAX_CONFIGURATIONS:
         raise TooManyConfigurations(
@@ -142,6 +146,7 @@ def known_scale(axes: dict[str, int], axis: str, scale: str, rows: int) -> None:
 
 
 def branch_count(variable: Switch, values: int) -> None:
+    """A Switch has one branch for each of the `values` of its index. Raises UnsupportedModel."""
     if len(variable.branches) != values:
         raise UnsupportedModel(
             variable.label, f"{values} branches, one for each value of {variable.index.label!r}", str(len(variable.branches))
@@ -169,16 +174,17 @@ def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None
         if family.arguments[key].kind is None and isinstance(family.arguments[key].support, Positive):
             _positive_only(variable, key, expression)
         if family.arguments[key].fixed and names & estimated:
-            found, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
+            forbidden, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
         elif key == family.counted and names & set(problem.covariates):
-            found, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
+            forbidden, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
             remedy = "Index a table of probabilities by a discrete variable instead."
         else:
             continue
-        raise UnsupportedModel(f"{variable.label}.{key}", wanted, f"a dependence on {sorted(found)}", remedy)
+        raise UnsupportedModel(f"{variable.label}.{key}", wanted, f"a dependence on {sorted(forbidden)}", remedy)
 
 
 def not_a_child(variable: Variable, distribution: Variable) -> None:
+    """Refuses a distribution that rows cannot have. Raises UnsupportedModel."""
     raise UnsupportedModel(
         variable.label,
         "a distribution for row variables",
@@ -190,12 +196,12 @@ def not_a_child(variable: Variable, distribution: Variable) -> None:
 def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, Any]) -> None:
     """Assignment probabilities may be looked up, not regressed on row quantities."""
     read = set().union(*[value_names(e) for e in variable.arguments.values()])
-    found = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
-    if found:
+    row_data = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
+    if row_data:
         raise UnsupportedModel(
             variable.label,
             "probabilities that do not depend on row quantities",
-            f"a dependence on {found}",
+            f"a dependence on {row_data}",
             "Index a table of probabilities instead.",
         )
 

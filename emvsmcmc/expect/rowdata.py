@@ -15,11 +15,12 @@ from ..problem.branches import allowed_values
 from ..problem.problem import Problem
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Expression
+from ..spec.private_dims import LEVELS
 from ..spec.variable import Variable
 from ..spec.walk import coordinate_key, covariate_expressions, value_names
 from .distinct import Slot, distinct, given_inside
 from .layout import NO_RADIAL, Collapsed, Conventions, Layout, Radial
-from .plan import LEVELS, Levels, TablePart
+from .plan import Levels, TablePart
 
 SUM_ROWS = 1024
 QUARTILES = 1.349  # distance of the quartiles of a Normal, in standard deviations
@@ -46,8 +47,8 @@ class RowBuilder:
         self.slices = slices
         self.V = self._rows(coordinates, slices, d)
         self.hole = np.isnan(self.V)
-        found = conventions or Conventions(*_centre_and_scale(self.V, problem.weights, self._heavy()))
-        self.centre, self.scale = found.centre, found.scale
+        own = conventions or Conventions(*_centre_and_scale(self.V, problem.weights, self._heavy()))
+        self.centre, self.scale = own.centre, own.scale
         self.V -= self.centre
         self.L = 0
         self.X: list[np.ndarray] = []
@@ -75,8 +76,8 @@ class RowBuilder:
 
     def _heavy(self) -> list[int]:
         """Columns that may hold outliers far beyond their other values: those of radial families."""
-        found = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
-        return [c for v in found if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
+        radial = [v for v in self.problem.row_variables if any(isinstance(b.family, RadialFamily) for b in v.branches)]
+        return [c for v in radial if v.label in self.slices for c in range(self.V.shape[1])[self.slices[v.label]]]
 
     def _values(self, variable: Variable, elements: tuple[tuple[str, int], ...]) -> np.ndarray:
         """(n, elements) given values of a child."""
@@ -133,8 +134,8 @@ class RowBuilder:
         """The level of every row (or cell), and the levels themselves from the next row of T on; one, where nothing is read."""
         if slot is None or (not slot.names and slot.variable is None):
             return np.zeros(self.n, dtype=np.int64), Levels(1, self.L, {})
-        found = distinct(slot, self.problem, self.plate, self.conventions, LEVELS)
-        return found.codes, Levels(found.size, self.L, found.data, found.value, slot)
+        levels = distinct(slot, self.problem, self.plate, self.conventions, LEVELS)
+        return levels.codes, Levels(levels.size, self.L, levels.data, levels.value, slot)
 
     def _row_data(self, expressions: list[Expression]) -> tuple[str, ...]:
         return tuple(sorted(set().union(*[value_names(e) for e in expressions]) & set(self.problem.covariates)))
@@ -338,7 +339,7 @@ def _column_sums(V: np.ndarray, weights: np.ndarray, centre: Any, power: int) ->
     """Weight of the given cells of each column, and the sum of w (v - centre)^power over them; by blocks that stay in the
     cache.
     """
-    total, found = np.zeros(V.shape[1]), np.zeros(V.shape[1])
+    total, sums = np.zeros(V.shape[1]), np.zeros(V.shape[1])
     for s in range(0, len(V), SUM_ROWS):
         x, w = V[s : s + SUM_ROWS] - centre, weights[s : s + SUM_ROWS]
         there = ~np.isnan(x)
@@ -347,8 +348,8 @@ def _column_sums(V: np.ndarray, weights: np.ndarray, centre: Any, power: int) ->
         else:
             total += w @ there
             x[~there] = 0.0
-        found += w @ (x * x if power == 2 else x)
-    return total, found
+        sums += w @ (x * x if power == 2 else x)
+    return total, sums
 
 
 def _unique_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

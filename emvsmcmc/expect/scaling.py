@@ -14,11 +14,12 @@ from ..families.support import Real
 from ..numerics import COMPLEX_STEP
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import BATCH
 from ..spec.variable import Variable
 from ..spec.walk import value_names
 from .coefficients import residual_rows, table_rows
 from .inside import typical
-from .plan import BATCH, Plan, kept
+from .plan import Plan, kept
 
 
 def power_of_two(x: np.ndarray) -> np.ndarray:

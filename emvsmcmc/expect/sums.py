@@ -147,11 +147,11 @@ class Additive:
     @classmethod
     def from_arrays(cls, stored: Mapping[str, Array]) -> Self:
         """The record that `arrays` wrote down; names that are none of its fields are left out."""
-        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for f in fields(cls):
             inside = {k.removeprefix(f.name + cls.SEPARATOR): stored[k] for k in stored if k.startswith(f.name + cls.SEPARATOR)}
             if f.name in stored:
-                found[f.name] = stored[f.name]
+                arrays[f.name] = stored[f.name]
             elif inside:
-                found[f.name] = inside
-        return cls(**found)
+                arrays[f.name] = inside
+        return cls(**arrays)

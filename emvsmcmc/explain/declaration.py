@@ -8,6 +8,7 @@ import numpy as np
 
 from ..spec.model import Spec
 from ..spec.notation import MAX_SHOWN, Notation, subscripted
+from ..spec.private_dims import is_unnamed
 from ..spec.roles import usually_hidden
 from ..spec.variable import Switch, Variable
 from ..words import labelled
@@ -35,9 +36,7 @@ def model_lines(spec: Spec) -> list[str]:
 
 
 def _dim_lines(spec: Spec) -> list[str]:
-    dims = list(
-        dict.fromkeys(d for v in [*spec.variables.values(), *spec.data.values()] for d in v.dims if not d.startswith("_"))
-    )
+    dims = list(dict.fromkeys(d for v in [*spec.variables.values(), *spec.data.values()] for d in v.dims if not is_unnamed(d)))
     out = []
     for d in dims:
         if spec.is_plate(d):

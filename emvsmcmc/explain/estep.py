@@ -9,6 +9,7 @@ import numpy as np
 from ..expect.plan import GaussianPart, RadialPart
 from ..families.kinds import MEAN, TAIL, ScaleKind
 from ..families.writing import bracketed
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..words import labelled
 from .means import residual
@@ -105,7 +106,7 @@ def _probability(view: View, v: Variable) -> str:
         return view.write.density(v, symbol, v.dims)
     p = v.arguments[v.family.counted]
     text = view.write.having(**{p.dims[-1]: symbol}).expression(p)
-    return f"{text}[{symbol}]" if p.dims[-1].startswith("_") else text  # a constant without names
+    return f"{text}[{symbol}]" if is_unnamed(p.dims[-1]) else text  # a constant without names
 
 
 def _switched(view: View, v: Switch, branch: int | None) -> str:
@@ -129,8 +130,8 @@ def _gaussians(view: View) -> list[str]:
     wholly = [n for n in view.hidden if view.problem.roles[n] == "latent"]
     partly = [n for n in view.hidden if n not in wholly]
     given = f"the row{' and ' + ', '.join(view.configuration()) if view.plan.axes else ''}"
-    what = " and ".join([*wholly, *[f"the missing cells of {n}" for n in partly]])
-    normal = f"given {given}, {what} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal"
+    hidden = " and ".join([*wholly, *[f"the missing cells of {n}" for n in partly]])
+    normal = f"given {given}, {hidden} {'is' if len(view.hidden) == 1 and wholly else 'are'} Normal"
     alone = [p for p in view.plan.gaussians if p.variable.label in partly and view.reads_hidden(p) == [p.variable.label]]
     if not wholly and len(alone) == len(view.hidden) == len([p for p in view.plan.gaussians if view.reads_hidden(p)]):
         lines.append(f"{normal} with covariance {P} and mean {m}:")

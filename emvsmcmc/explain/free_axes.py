@@ -6,7 +6,7 @@ import numpy as np
 
 from ..em.identify.check import free_parameters
 from ..em.identify.empty import anywhere
-from ..em.identify.open_directions import structural, told
+from ..em.identify.open_directions import direction_text, structural
 from ..em.mstep import MStep
 from ..em.starts import random_start
 from ..errors import Degenerate
@@ -23,9 +23,9 @@ def free_axes(view: View) -> list[str]:
     latents = hidden_latents(plan)
     if not latents:
         return []
-    found = rotations(plan)
-    fixed = [v.label for v in latents if v.label not in {r.latent for r in found}]
-    lines = [*map(_turned, found), *[f"the model tells the axes of {name} apart: none may be turned" for name in fixed]]
+    turns = rotations(plan)
+    fixed = [v.label for v in latents if v.label not in {r.latent for r in turns}]
+    lines = [*map(_turned, turns), *[f"the model tells the axes of {name} apart: none may be turned" for name in fixed]]
     size, free = anywhere(plan).size, free_parameters(plan)
     angles = size - free
     less = f", {size} coordinates less {angles} angle{'s' if angles > 1 else ''} of these turns" if angles else ""
@@ -45,20 +45,20 @@ def left_open(view: View) -> list[str]:
     flat = structural(plan, chart)
     if flat.shape[1] <= generators(plan, chart, ML).shape[1]:  # turns have lines of their own
         return []
-    return [f"left open: the likelihood does not change {told(chart, flat)}, at any values"]
+    return [f"left open: the likelihood does not change {direction_text(chart, flat)}, at any values"]
 
 
 def _turned(r: Rotation) -> str:
     names = ", ".join(r.carriers)
     if r.density is Turn.ROTATION:
-        what = f"the {r.size} axes of {r.latent} may be turned"
+        turn = f"the {r.size} axes of {r.latent} may be turned"
     else:
-        what = f"the sign of {r.latent} may change" if r.size == 1 else f"the signs of the {r.size} axes of {r.latent} may change"
+        turn = f"the sign of {r.latent} may change" if r.size == 1 else f"the signs of the {r.size} axes of {r.latent} may change"
     each = f", at each {r.by} on its own" if r.by is not None else ""
     if r.posterior is r.density:
-        who = "no density changes, nor the posterior"
+        unchanged = "no density changes, nor the posterior"
     elif r.posterior is Turn.NONE:
-        who = "no density changes, but the prior does"
+        unchanged = "no density changes, but the prior does"
     else:
-        who = "no density changes; of the posterior, only signs are free"
-    return f"{what}, {names} with {'it' if r.size == 1 else 'them'}{each}: {who}"
+        unchanged = "no density changes; of the posterior, only signs are free"
+    return f"{turn}, {names} with {'it' if r.size == 1 else 'them'}{each}: {unchanged}"

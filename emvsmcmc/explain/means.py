@@ -50,10 +50,10 @@ def _selects(view: View, regression: Regression) -> bool:
         return False
     env = view.environment
     zeros = {p.label: Named(np.zeros(s), p.dims) for p, s in zip(regression.parameters, regression.shapes, strict=True)}
-    rest = residual_rows(view.plan, part, env.with_values(zeros), np.zeros((view.plan.K, view.plan.d)))[part.on]
-    own = np.zeros_like(rest)
+    remainder = residual_rows(view.plan, part, env.with_values(zeros), np.zeros((view.plan.K, view.plan.d)))[part.on]
+    own = np.zeros_like(remainder)
     own[:, :, part.columns] = np.eye(part.size)
-    return np.array_equal(rest, own)
+    return np.array_equal(remainder, own)
 
 
 def _one_precision(view: View, regression: Regression) -> bool:
@@ -62,10 +62,10 @@ def _one_precision(view: View, regression: Regression) -> bool:
     chosen = regression.designs[0][:, :, 0].argmax(-1)  # (K, m) parameter of each residual row
     if not part.scale_kind.matrix:
         precision = inverse_scale(view.plan, part, view.environment)
-        found: dict[int, float] = {}
+        precisions: dict[int, float] = {}
         for k in np.flatnonzero(part.on):
             for m in range(part.size):
-                if abs(found.setdefault(chosen[k, m], precision[k, m]) / precision[k, m] - 1) > SAME:
+                if abs(precisions.setdefault(chosen[k, m], precision[k, m]) / precision[k, m] - 1) > SAME:
                     return False
         return True
     W = whiteners(view.plan, part, view.environment)
@@ -172,4 +172,5 @@ def expected(view: View, part: ResidualPart, text: str) -> str:
 
 
 def stands_in_mean(view: View, parameter: Variable) -> bool:
+    """True where a mean reads the parameter, so that a regression solves for it."""
     return any(parameter.label in value_names(p.mean) for p in view.plan.residual_parts)

@@ -153,8 +153,8 @@ def _natural(view: View, v: Variable, kind: ConjugateKind) -> tuple[np.ndarray, 
     """What the prior adds to the messages, as `em` adds it."""
     family = v.family
     assert isinstance(family, Prior)
-    found = family.natural(kind, **argument_values(v, view.environment))
-    return None if found is None else tuple(np.asarray(x, dtype=float) for x in found)
+    natural = family.natural(kind, **argument_values(v, view.environment))
+    return None if natural is None else tuple(np.asarray(x, dtype=float) for x in natural)
 
 
 # ---------------------------------------------------------------------------------------------------- messages in words
@@ -248,8 +248,8 @@ def _factor(e: Expression, name: str) -> Expression:
 
 def _left(view: View, step: LookUp) -> tuple[str, list[str]]:
     """How the parameter is written where it stands, and the indices that it keeps; its own dims where its uses differ."""
-    found = {_written(view, step, use) for use in step.uses}
-    text, kept = next(iter(found)) if len(found) == 1 else _own(step)
+    written = {_written(view, step, use) for use in step.uses}
+    text, kept = next(iter(written)) if len(written) == 1 else _own(step)
     return text, list(kept)
 
 

@@ -15,6 +15,7 @@ from ..problem.problem import Problem
 from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment
 from ..spec.notation import Notation, subscripted
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..spec.walk import value_names
 from ..words import labelled
@@ -22,8 +23,8 @@ from ..words import labelled
 
 def total(indices: Iterable[str]) -> str:
     """'Σ_row ', 'Σ_{row, k} ', or nothing."""
-    found = list(dict.fromkeys(indices))
-    return f"Σ_{found[0] if len(found) == 1 else '{' + ', '.join(found) + '}'} " if found else ""
+    distinct = list(dict.fromkeys(indices))
+    return f"Σ_{distinct[0] if len(distinct) == 1 else '{' + ', '.join(distinct) + '}'} " if distinct else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class View:
         if not isinstance(part, RadialPart):
             return ""
         several = len({p.variable.label for p in self.plan.radials}) > 1
-        name = self.letter("u") + (f"_{part.variable.label}" if several else "")
+        name = f"{self.letter('u')}_{part.variable.label}" if several else self.letter("u")
         return labelled(name, [self.plate, *self.elements(part), *self.configuration(write)]) + " "
 
     def configuration(self, write: Notation | None = None) -> list[str]:
@@ -168,4 +169,4 @@ class View:
         """Symbol of the level that a category takes, or of the categories that a vector of counts has."""
         if part.counted is None:
             return part.elements[-1][0]
-        return str(part.counted) if not part.counted.startswith("_") else "level"
+        return str(part.counted) if not is_unnamed(part.counted) else "level"

@@ -178,8 +178,8 @@ def as_rows(carrier: Variable, draws: np.ndarray, r: Rotation) -> np.ndarray:
     else:
         x = np.moveaxis(x, carrier.dims.index(r.dim) + 1, -1)
     if r.by is not None:
-        rest = [d for d in carrier.dims if d != r.dim]
-        x = np.moveaxis(x, rest.index(r.by) + 1, 1)
+        others = [d for d in carrier.dims if d != r.dim]
+        x = np.moveaxis(x, others.index(r.by) + 1, 1)
         return x.reshape(len(x), x.shape[1], -1, r.size)
     return x.reshape(len(x), 1, -1, r.size)
 

@@ -15,6 +15,7 @@ from ..expect.coefficients import coefficients
 from ..expect.heywood import hidden_latents, regular
 from ..expect.plan import Plan
 from ..spec.evaluate import Environment
+from ..spec.private_dims import second_dim
 from ..words import labels_in
 
 LISTED = 12  # observed columns up to which every covariance is listed
@@ -55,19 +56,19 @@ def implied(plan: Plan, env: Environment) -> Implied | None:
     return Implied(np.moveaxis(covariance, 1, -1), np.moveaxis(1 - residual / total, 1, -1))
 
 
-def named(plan: Plan, found: Implied) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def named(plan: Plan, moments: Implied) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """{"implied_cov", "communality": (dims, array[, batch])} with a configuration dim only where there are several. Beyond LISTED
     columns the covariances are left out.
     """
     lead, column = _configuration_dim(plan), _column_dim(plan)
-    batch = found.communality.shape[2:]
-    p = found.communality.shape[1]
+    batch = moments.communality.shape[2:]
+    p = moments.communality.shape[1]
     sizes = (plan.K,) if lead else ()
     out = {}
     if p <= LISTED:
-        dims = (*lead, column, f"{column}_bis")
-        out["implied_cov"] = (dims, found.covariance.reshape(*sizes, p, p, *batch))
-    out["communality"] = ((*lead, column), found.communality.reshape(*sizes, p, *batch))
+        dims = (*lead, column, second_dim(column))
+        out["implied_cov"] = (dims, moments.covariance.reshape(*sizes, p, p, *batch))
+    out["communality"] = ((*lead, column), moments.communality.reshape(*sizes, p, *batch))
     return out
 
 
@@ -80,7 +81,7 @@ def coords(plan: Plan) -> dict[str, Any]:
         dims = [d for d, _ in p.elements]
         cells = [problem.entry(p.variable.label, dims, at) for at in np.ndindex(*[n for _, n in p.elements])]
         labels += [labels_in(c) for c in cells] if len(parts) == 1 and p.elements else cells
-    out: dict[str, Any] = {column: labels, f"{column}_bis": labels}
+    out: dict[str, Any] = {column: labels, second_dim(column): labels}
     for lead in _configuration_dim(plan):
         if lead in problem.sizes:
             out[lead] = problem.labels(lead)

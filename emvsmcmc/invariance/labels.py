@@ -18,6 +18,7 @@ from ..spec.arguments import parameter_support
 from ..spec.evaluate import Environment, value_of
 from ..spec.expression import Constant, Expression, Index, Stack, Take
 from ..spec.named import Named
+from ..spec.private_dims import is_unnamed
 from ..spec.variable import Switch, Variable
 from ..spec.walk import names_in, walk
 
@@ -37,7 +38,7 @@ def exchangeable(plan: Plan, objective: Objective = MAP) -> dict[str, str | None
     return {
         d: _what_distinguishes(plan, d, objective)
         for d in dict.fromkeys(z.counts for z in plan.latents)
-        if d is not None and not d.startswith("_")
+        if d is not None and not is_unnamed(d)
     }
 
 
@@ -92,13 +93,13 @@ def _inside(plan: Plan, env: Environment) -> bool:
 
 
 def _leaves(variable: Variable) -> list[Expression]:
-    found: list[Expression] = []
+    leaves: list[Expression] = []
     for child in variable.children:
-        found += list(walk(child))
+        leaves += list(walk(child))
     for argument in variable.arguments.values():
         if isinstance(argument, Variable) and argument.name is None:
-            found += _leaves(argument)
-    return found
+            leaves += _leaves(argument)
+    return leaves
 
 
 def _varies(leaf: Expression, dim: str, counting: set[str]) -> bool:
@@ -159,9 +160,9 @@ def namings(plan: Plan, env: Environment, every: int = 4) -> list[Environment]:
     """
     dims = by_prior_alone(plan)
     several = any(plan.problem.sizes[d] > every for d in dims) or len(dims) > 1
-    found = [preferred(plan, env)] if several else []
-    found += [other for dim in dims for other in _renamed(plan, env, dim, every)]
-    return [other for other in found if np.isfinite(_height(plan, other))]
+    candidates = [preferred(plan, env)] if several else []
+    candidates += [other for dim in dims for other in _renamed(plan, env, dim, every)]
+    return [other for other in candidates if np.isfinite(_height(plan, other))]
 
 
 def _renamed(plan: Plan, env: Environment, dim: str, every: int) -> Iterator[Environment]:

@@ -43,6 +43,16 @@ def to_pymc(problem: AnyProblem, likelihood: Likelihood = "native", marginalize:
     rows with m entries that are not.
     Named functions of parameters (`ev.Deterministic`) are Deterministics.
     Raises UnsupportedModel, NotAffine, TooManyConfigurations as `plan` does, and BadInput for an unknown option.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> model = ev.to_pymc(ev.condition(spec, {"count": [3, 5, 4]}))
+    >>> model.free_RVs, model.potentials
+    ([rate], [likelihood])
     """
     plan = make_plan(problem)
     problem = plan.problem

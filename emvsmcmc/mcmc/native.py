@@ -20,6 +20,7 @@ from ..problem.branches import inside_cells, possible
 from ..spec.arguments import argument_values
 from ..spec.evaluate import Environment, value_of
 from ..spec.named import Named
+from ..spec.private_dims import configuration_dim, is_configuration
 from ..spec.variable import Switch, Variable
 from .parameters import as_float
 
@@ -34,7 +35,7 @@ class NativeLikelihood:
         self.plan, self.problem = plan, plan.problem
         self.plate = plan.problem.plate
         self.sampled = {name for name in hidden if name in plan.axes}
-        self.axes = tuple(f"@{a}" for a in plan.axes if a not in self.sampled)
+        self.axes = tuple(configuration_dim(a) for a in plan.axes if a not in self.sampled)
         self.shape = tuple(n for a, n in plan.axes.items() if a not in self.sampled)
         known = {k: v for k, v in self.problem.given.items() if k not in plan.axes}
         self.parameters = env  # rows are coordinates of these
@@ -131,7 +132,7 @@ class NativeLikelihood:
             chosen = pt.eq(self.env.values[index].to((self.plate, *self.axes)), b)
         else:
             size = self.plan.axes[index]
-            axis = self.axes.index(f"@{index}")
+            axis = self.axes.index(configuration_dim(index))
             chosen = (np.arange(size) == b).reshape([1, *[size if a == axis else 1 for a in range(len(self.axes))]])
         return pt.where(chosen, density, 0.0)
 
@@ -196,7 +197,7 @@ class NativeLikelihood:
             variance = plan.spread(value, part.elements, xp=pt) ** (2 // part.scale_kind.power)
             return variance[:, :, None] * np.eye(part.size)
         d, p = part.elements[-1]
-        other = next(x for x in value.dims if x != d and not x.startswith("@") and x not in dict(part.elements[:-1]))
+        other = next(x for x in value.dims if x != d and not is_configuration(x) and x not in dict(part.elements[:-1]))
         blocks = plan.spread(value, part.elements[:-1], [(d, p), (other, p)], pt)
         return _block_diagonal([blocks[:, i] for i in range(part.size // p)], plan.K)
 

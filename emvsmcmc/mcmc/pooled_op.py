@@ -51,15 +51,15 @@ class PooledExpectation(Op):
         try:
             value, S = expect(self.plan, C)
         except Degenerate:
-            found = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
+            outputs = [np.asarray(-np.inf), *(np.zeros_like(x) for x in inputs)]
         else:
-            found = [np.asarray(value), S.N, -B @ S.M, S.S]
+            outputs = [np.asarray(value), S.N, -B @ S.M, S.S]
             if radial:
                 counts, rows = S.S[self.plan.radial_tables].T, self.plan.full.radial
                 W = unexpected_logs(S.L, counts, C.nu, rows.lengths)
                 slope = nu_gradient(W, counts, C.nu, rows.lengths)
-                found += [-np.einsum("krd,krde->kre", C.A, row_moments(rows, S.U)), slope]
-        for storage, x in zip(output_storage, found, strict=True):
+                outputs += [-np.einsum("krd,krde->kre", C.A, row_moments(rows, S.U)), slope]
+        for storage, x in zip(output_storage, outputs, strict=True):
             storage[0] = np.ascontiguousarray(x) if x.ndim else x
 
     def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:
@@ -91,9 +91,9 @@ def _numba_pooled(op: PooledExpectation, node: Apply, **kwargs: Any) -> Any:
 
     @numba_njit
     def perform(*inputs: Any) -> Any:
-        with numba.objmode(found=signature):
-            found = _performed(key, inputs)
-        return found  # noqa: RET504 (numba hands it out of the block by its name)
+        with numba.objmode(outputs=signature):
+            outputs = _performed(key, inputs)
+        return outputs  # noqa: RET504 (numba hands it out of the block by its name)
 
     return perform
 

@@ -22,9 +22,10 @@ from ..problem.chunked import AnyProblem, in_memory
 from ..problem.covariates import determined
 from ..problem.problem import Problem
 from ..seed import checked_seed
-from ..simulation import SAMPLE, draw_variable
+from ..simulation import draw_variable
 from ..spec.evaluate import Environment
 from ..spec.named import Named
+from ..spec.private_dims import SAMPLE
 from ..spec.variable import Variable
 
 MAX_RECOVERED = 4_000_000  # numbers in the result; beyond it draws are thinned
@@ -59,6 +60,19 @@ def recover(
 
     Source: Dempster, Laird and Rubin (1977), section 4, for the conditional distributions; Tanner and Wong (1987), The
     calculation of posterior distributions by data augmentation, JASA 82, 528-540.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> problem = ev.condition(spec, {"count": [0, 1, 18, 22], "z": ["quiet", None, None, None]})
+    >>> em = ev.fit_em(problem, random_seed=1, progress=False)
+    >>> ev.recover(problem, em.estimate, random_seed=1)["z"].values.tolist()  # or the draws of fit_mcmc
+    [0, 0, 1, 1]
     """
     checked_seed(random_seed, generator=True)
     problem = in_memory(problem, "recover")
@@ -115,8 +129,8 @@ class _Hidden:
             first += width
         for v in self.others:
             out[v.label] = self._filled(v, self._leaf(v, draws, out, size, rng))
-        found = {v: out[v.label] for v in problem.row_variables if v.label in out}
-        return {v.label: Named(determined(problem, v, x.dims[1:], x.array), x.dims) for v, x in found.items()}
+        measured = {v: out[v.label] for v in problem.row_variables if v.label in out}
+        return {v.label: Named(determined(problem, v, x.dims[1:], x.array), x.dims) for v, x in measured.items()}
 
     def _configurations(self, lp: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(draws, n) a configuration of each original row from log p(row, configuration | draw), (distinct rows, K, draws)."""

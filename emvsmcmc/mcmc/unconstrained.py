@@ -162,6 +162,9 @@ def _forward(model: pm.Model) -> Callable:
 
 
 def requested(model: pm.Model, var_names: Sequence[str] | None) -> list[str]:
+    """The free variables and Deterministics asked for, once each and in that order; all where `var_names` is None. Raises
+    UnknownName.
+    """
     known = [v.name for v in model.free_RVs + model.deterministics]
     for name in var_names or ():
         if name not in known:

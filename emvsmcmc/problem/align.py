@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import DuplicateName, MissingData, UnknownName, WrongDims
 from ..spec.expression import Constant, Data, Expression
 from ..spec.model import Spec
+from ..spec.private_dims import configuration_dim, is_configuration
 from ..spec.roles import look_ups
 from ..spec.variable import Variable
 from ..spec.walk import walk
@@ -74,7 +75,7 @@ def named(spec: Spec, raws: dict[str, Raw], ignore_extra: bool, notes: list[str]
 def axes_of(spec: Spec, name: str, raw: Raw) -> tuple[str, ...]:
     """Dim of each axis of a value as it came; the axis of soft labels is '@name'. Raises WrongDims."""
     variable, shape = declared(spec)[name], raw.values.shape
-    dims, soft = variable.dims, f"@{name}"
+    dims, soft = variable.dims, configuration_dim(name)
     discrete = isinstance(variable, Variable) and variable.discrete
     if raw.dims is not None:
         extra = [d for d in raw.dims if d not in dims]
@@ -151,9 +152,9 @@ def aligned(
         labels = wanted(dim)
         if len(labels) != raw.values.shape[axis]:
             one_each = f"{len(labels)} columns of soft labels, one for each of {labels.tolist()}"
-            what = one_each if dim.startswith("@") else f"length {len(labels)} along {dim!r}"
+            wanted_shape = one_each if is_configuration(dim) else f"length {len(labels)} along {dim!r}"
             remedy = "Lengths follow the coords of the Spec and the rows of the data."
-            raise WrongDims(name, what, f"shape {raw.values.shape}", remedy)
+            raise WrongDims(name, wanted_shape, f"shape {raw.values.shape}", remedy)
         got = raw.labels.get(axis, labels)
         if np.array_equal(got, labels) or (dim not in plates and default_labels(labels)):
             continue

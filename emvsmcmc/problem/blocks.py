@@ -17,6 +17,7 @@ import xarray as xr
 
 from ..errors import BadInput, ChunkFailed, DaskMissing, Degenerate, EmvsmcmcError, WrongDims
 from ..spec.model import Spec
+from ..spec.private_dims import latent_of
 from .align import declared
 
 CELLS = 2**21  # values up to which neighbouring chunks are read as one block
@@ -57,10 +58,10 @@ class Refused:
         return self.kind(*self.arguments)
 
 
-def raise_refusal(found: Any) -> None:
+def raise_refusal(answer: Any) -> None:
     """Raise the named error that came back as a value."""
-    if isinstance(found, Refused):
-        raise found.error
+    if isinstance(answer, Refused):
+        raise answer.error
 
 
 def tried(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -227,12 +228,12 @@ def _partitions(frame: Any, further: Mapping[str, Any]) -> tuple[Block, ...]:
     import dask
 
     parts = [frame.partitions[i] for i in range(frame.npartitions)]
-    found = dask.compute(*[part.map_partitions(len) for part in parts])
-    lengths = [int(np.sum(rows)) for rows in found]
+    counts = dask.compute(*[part.map_partitions(len) for part in parts])
+    lengths = [int(np.sum(rows)) for rows in counts]
     total, blocks, at = sum(lengths), list[Block](), 0
     for name, value in further.items():
         if np.shape(value) != (total,):
-            raise WrongDims(name.strip("@"), f"{total} weights, one for each row", f"shape {np.shape(value)}")
+            raise WrongDims(latent_of(name), f"{total} weights, one for each row", f"shape {np.shape(value)}")
     for part, rows in zip(parts, lengths, strict=True):
         if rows:
             blocks.append(Block(at, rows, {name: _cut(value, 0, at, at + rows) for name, value in further.items()}, part))

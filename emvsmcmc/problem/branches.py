@@ -20,10 +20,10 @@ from .problem import Problem
 def inside_cells(problem: Problem, variable: Variable, distribution: Variable) -> np.ndarray:
     """(n, cells) whether each given value lies where a distribution has mass or density; True for holes."""
     given = problem.given[variable.label]
-    found = np.broadcast_to(lives(problem, variable, distribution, given.array)[0], given.array.shape)
+    inside = np.broadcast_to(lives(problem, variable, distribution, given.array)[0], given.array.shape)
     (plate,) = problem.spec.plates_of(variable)
     axis = variable.dims.index(plate)
-    return np.moveaxis(found, axis, 0).reshape(problem.plates[plate].size, -1)
+    return np.moveaxis(inside, axis, 0).reshape(problem.plates[plate].size, -1)
 
 
 def at_atoms(problem: Problem, variable: Switch) -> np.ndarray:
@@ -41,11 +41,11 @@ def possible(problem: Problem, variable: Switch) -> np.ndarray:
     if variable.label not in problem.given or any(b.family.event_dims for b in variable.branches):
         return np.ones((problem.n, len(variable.branches)), dtype=bool)
     atoms = at_atoms(problem, variable)
-    found = []
+    columns = []
     for branch in variable.branches:
         cells = inside_cells(problem, variable, branch)
-        found.append((cells if branch.family.mass else cells & ~atoms).all(axis=1))
-    return np.stack(found, axis=1)
+        columns.append((cells if branch.family.mass else cells & ~atoms).all(axis=1))
+    return np.stack(columns, axis=1)
 
 
 def consistent(problem: Problem) -> None:
@@ -118,16 +118,16 @@ def atom_rows(problem: Problem) -> dict[str, tuple[int, tuple[float, ...]]]:
     return out
 
 
-def atom_notes(spec: Spec, found: Mapping[str, tuple[int, tuple[float, ...]]], n: int) -> list[str]:
+def atom_notes(spec: Spec, atoms: Mapping[str, tuple[int, tuple[float, ...]]], n: int) -> list[str]:
     """What mass beside density means for n rows. found : as `atom_rows` tells."""
     out = []
-    for name, (rows, values) in found.items():
+    for name, (rows, values) in atoms.items():
         if rows:
-            what = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
+            atom = f"the atom {values[0]:g}" if len(values) == 1 else "atoms"
             mass = (b.family.name for b in spec.variables[name].branches if b.family.mass)
             equal, belong = ("equals", "belongs") if rows == 1 else ("equal", "belong")
             out.append(
-                f"{name}: {rows:,} of {n:,} rows {equal} {what} and {belong} to "
+                f"{name}: {rows:,} of {n:,} rows {equal} {atom} and {belong} to "
                 f"{' or '.join(dict.fromkeys(f'`{m}`' for m in mass))}: a density weighs nothing where another branch has mass."
             )
     return out

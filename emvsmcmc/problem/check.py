@@ -202,8 +202,8 @@ def support(problem: Problem, variable: Variable) -> None:
     value = problem.given[variable.label]
     inside, expected, remedy = np.zeros((), dtype=bool), [], ""
     for distribution in variable.branches:
-        found, description = lives(problem, variable, distribution, value.array)
-        inside = inside | found
+        admitted, description = lives(problem, variable, distribution, value.array)
+        inside = inside | admitted
         expected.append(f"{description} ({distribution.family.name})")
         remedy = remedy or distribution.family.support().remedy
     if inside.all():
@@ -228,17 +228,17 @@ def lives(problem: Problem, variable: Variable, distribution: Variable, x: np.nd
     """(where each value, or vector, has mass or density under a distribution, whose unknown arguments do not matter; True for
     holes; and what that is in words).
     """
-    found = distribution.family.support(**_deciding(problem, distribution, variable.dims))
+    domain = distribution.family.support(**_deciding(problem, distribution, variable.dims))
     if distribution.family.open_support:
-        return found.contains(x) & found.interior(x), found.open_description
-    return found.contains(x), found.description
+        return domain.contains(x) & domain.interior(x), domain.open_description
+    return domain.contains(x), domain.description
 
 
 def _deciding(problem: Problem, distribution: Variable, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Those arguments of a distribution that decide where it lives and are known; `p` of a category, whose length does."""
     keys = [k for k in distribution.arguments if distribution.family.arguments[k].decides or k == distribution.family.counted]
-    found = {k: _value(problem, distribution, k, dims) for k in keys}
-    return {k: x for k, x in found.items() if x is not None}
+    values = {k: _value(problem, distribution, k, dims) for k in keys}
+    return {k: x for k, x in values.items() if x is not None}
 
 
 def enough_data(problem: Problem) -> None:
@@ -287,9 +287,10 @@ def _enough_rows(problem: Problem, variable: Variable, rows: int) -> None:
 
 
 def column_name(problem: Problem, variable: Variable, column: int) -> str:
-    rest = [d for d in variable.dims if not problem.spec.is_plate(d)]
-    at = np.unravel_index(column, [problem.sizes[d] for d in rest]) if rest else ()
-    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(rest, at, strict=True)))
+    """`x[feature=width]`: which column of (n, columns) values of a variable that is."""
+    dims = [d for d in variable.dims if not problem.spec.is_plate(d)]
+    at = np.unravel_index(column, [problem.sizes[d] for d in dims]) if dims else ()
+    return labelled(variable.label, (f"{d}={problem.labels(d)[i]!s}" for d, i in zip(dims, at, strict=True)))
 
 
 def _no_empty_column(problem: Problem, variable: Variable, columns: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from ..errors import NotInMemory, UnknownName
 from ..spec.expression import Expression
 from ..spec.model import Spec
 from ..spec.named import Named
+from ..spec.private_dims import WEIGHTS
 from ..spec.variable import Variable
 from ..words import labelled
 from . import check as datacheck
@@ -27,8 +28,6 @@ from .known import known_values
 from .labels import hint
 from .problem import Problem
 from .read import Raw, is_hole, read
-
-WEIGHTS = "@weights"
 
 
 @dataclass(frozen=True)

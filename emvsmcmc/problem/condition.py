@@ -37,6 +37,21 @@ def condition(spec: Spec, data: Any, weights: Any = None, *, fixed: Any = None, 
     Raises
     ------
     A named `errors.BadInput` that says which variable, what was expected, what came, and the way out.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> problem = ev.condition(spec, {"count": [0, 2, 18, None], "z": ["quiet", None, None, None]})
+    >>> problem.n, [v.label for v in problem.parameters]
+    (4, ['share', 'rate'])
+    >>> ev.condition(spec, {"count": [0, -2, 18]})
+    Traceback (most recent call last):
+    emvsmcmc.errors.OutOfSupport: count: expected a whole number of at least 0 (Poisson); got -2 in row 1. ...
     """
     if in_chunks(data):
         return condition_chunks(spec, data, weights, fixed, ignore_extra)

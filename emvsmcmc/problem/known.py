@@ -12,6 +12,7 @@ from ..errors import BadInput, UnknownName, WrongDims
 from ..spec.expression import Data
 from ..spec.model import Spec
 from ..spec.named import Named
+from ..spec.private_dims import configuration_dim
 from ..spec.roles import indexing_names, look_ups
 from ..spec.walk import value_names
 from . import check as datacheck
@@ -111,10 +112,11 @@ def known_values(
 
 def _aligned(problem: Problem, name: str, raw: Raw, axes: tuple[str, ...]) -> np.ndarray:
     known = declared(problem.spec)
-    dims = (*known[name].dims, f"@{name}")
+    soft = configuration_dim(name)
+    dims = (*known[name].dims, soft)
 
     def wanted(dim: str) -> np.ndarray:
-        return np.asarray(problem.level_labels(known[name])) if dim == f"@{name}" else problem.labels(dim)
+        return np.asarray(problem.level_labels(known[name])) if dim == soft else problem.labels(dim)
 
     return aligned(name, raw, axes, dims, wanted, set(problem.plates))
 
@@ -136,7 +138,7 @@ def _values(problem: Problem, arrays: dict[str, np.ndarray], notes: list[str]) -
         elif values.ndim > len(dims):
             log = log_evidence(name, values)
             if log.any():
-                evidence[name] = Named(log, (*dims, f"@{name}"))
+                evidence[name] = Named(log, (*dims, configuration_dim(name)))
         else:
             code = codes(name, values, problem.level_labels(variable), notes)
             if name not in indices or not np.isnan(code).all():  # without a single label it is hidden like any other

@@ -34,21 +34,21 @@ def codes(name: str, values: np.ndarray, labels: Sequence[Any], notes: list[str]
         raise UnknownLabel(
             name, "one label for each row", "lists or other objects", "Pass a vector or an (n, K) array."
         ) from None
-    found = [plain(u) for u in distinct]
+    marks = [plain(u) for u in distinct]
     table = {plain(label): i for i, label in enumerate(labels)}
-    hole = [holes and u == -1 and not isinstance(u, str) and -1 not in table for u in found]
-    wanted = [u for u, h in zip(found, hole, strict=True) if not h]
+    hole = [holes and u == -1 and not isinstance(u, str) and -1 not in table for u in marks]
+    wanted = [u for u, h in zip(marks, hole, strict=True) if not h]
     if all(u in table for u in wanted):
-        lookup = [np.nan if h else float(table[u]) for u, h in zip(found, hole, strict=True)]
+        lookup = [np.nan if h else float(table[u]) for u, h in zip(marks, hole, strict=True)]
     elif all(_is_code(u, len(labels)) for u in wanted):
-        lookup = [np.nan if h else float(u) for u, h in zip(found, hole, strict=True)]
+        lookup = [np.nan if h else float(u) for u, h in zip(marks, hole, strict=True)]
         first, last = plain(labels[0]), plain(labels[-1])
         notes.append(f"{name}: labels taken as codes, 0 for {first!r} to {len(labels) - 1} for {last!r}.")
     else:
         bad = next(u for u in wanted if u not in table and not (_is_code(u, len(labels)) and not any(w in table for w in wanted)))
-        where = place(values.shape, int(known[np.flatnonzero(position == found.index(bad))[0]]))
+        where = place(values.shape, int(known[np.flatnonzero(position == marks.index(bad))[0]]))
         raise UnknownLabel(name, _expected(labels), f"{bad!r} in {where}", _remedy(bad, labels))
-    out[known] = np.asarray(lookup, dtype=float)[position] if len(found) else np.nan
+    out[known] = np.asarray(lookup, dtype=float)[position] if len(marks) else np.nan
     return out.reshape(values.shape)
 
 

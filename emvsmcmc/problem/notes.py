@@ -76,10 +76,10 @@ def _classes_without_label(problem: Problem, variable: Variable, open_rows: int 
     without = [repr(plain(labels[k])) for k in np.flatnonzero(~(may & known)[counted].any(axis=0))]
     if not without:
         return []
-    who = " or ".join(without)
+    subject = " or ".join(without)
     if open_rows:
-        return [f"{name}: no row is labelled {who}; {open_rows} without a label may belong to it."]
-    return [f"{name}: every row is labelled, and none {who}: only a prior can say what that class is like."]
+        return [f"{name}: no row is labelled {subject}; {open_rows} without a label may belong to it."]
+    return [f"{name}: every row is labelled, and none {subject}: only a prior can say what that class is like."]
 
 
 def together(problem: Problem) -> dict[str, np.ndarray]:
@@ -89,18 +89,18 @@ def together(problem: Problem) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for v in problem.row_variables:
         for cov in [d.argument_of(COVARIANCE) for d in v.branches if d.has(COVARIANCE)]:
-            told = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
-            both = _both(told.reshape(-1, told.shape[-1]))
+            heard = np.moveaxis(covariates.heard_cells(problem, v), v.dims.index(plate), 0)[problem.weights > 0]
+            both = _both(heard.reshape(-1, heard.shape[-1]))
             for name in sorted(names_in(cov) & estimated):
                 out[name] = out.get(name, np.zeros(1, dtype=bool)) | both
     return out
 
 
-def _both(told: np.ndarray) -> np.ndarray:
+def _both(heard: np.ndarray) -> np.ndarray:
     """(d, d) whether some row of (rows, d) has two columns; a block of rows at a time, until there is nothing left to find."""
-    out = np.zeros((told.shape[1], told.shape[1]), dtype=bool)
-    for at in range(0, len(told), PAIRS_ROWS):
-        some = told[at : at + PAIRS_ROWS].astype(np.float32)
+    out = np.zeros((heard.shape[1], heard.shape[1]), dtype=bool)
+    for at in range(0, len(heard), PAIRS_ROWS):
+        some = heard[at : at + PAIRS_ROWS].astype(np.float32)
         out |= some.T @ some > 0
         if out.all():
             break
@@ -115,8 +115,8 @@ def together_notes(spec: Spec, seen: Mapping[str, np.ndarray], labels: Callable[
         pairs = [(i, j) for i, j in np.argwhere(~mask) if i < j and mask[i, i] and mask[j, j]]
         for i, j in pairs[:MAX_LISTED]:
             a, b = (str(plain(labels(dim)[k])) for k in (i, j))
-            who = labelled(name, (a, b))
-            out.append(f"{who}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
+            subject = labelled(name, (a, b))
+            out.append(f"{subject}: no row gives both {dim}={a} and {dim}={b}; the data say nothing of their covariance.")
         if len(pairs) > MAX_LISTED:
             out.append(f"{name}: {len(pairs) - MAX_LISTED} more pairs of columns are never given together.")
     return out

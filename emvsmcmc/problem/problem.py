@@ -108,8 +108,8 @@ class Problem:
     def columns(self, variable: Variable) -> np.ndarray:
         """(n, cells) values of a row variable that is given."""
         plate = self.spec.plates_of(variable)[0]
-        rest = [d for d in variable.dims if d != plate]
-        return self.given[variable.label].to((plate, *rest)).reshape(self.plates[plate].size, -1)
+        others = [d for d in variable.dims if d != plate]
+        return self.given[variable.label].to((plate, *others)).reshape(self.plates[plate].size, -1)
 
     @cached_property
     def silent(self) -> np.ndarray:

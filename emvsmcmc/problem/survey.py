@@ -12,13 +12,14 @@ import pandas as pd
 from ..errors import BadWeights, UnknownLabel, UnsupportedModel
 from ..spec.expression import Data
 from ..spec.model import Spec
+from ..spec.private_dims import WEIGHTS
 from ..spec.roles import indexing_names, look_ups
 from . import check as datacheck
 from . import notes as datanotes
 from .align import declared, plate_dims
 from .blocks import Block, Refused, blocks_of, collected, raise_refusal, tried
 from .branches import atom_notes, atom_rows
-from .chunked import WEIGHTS, ChunkedProblem, Reader, from_codes
+from .chunked import ChunkedProblem, Reader, from_codes
 from .covariates import holes
 from .covariates import notes as covariate_notes
 from .known import condition_raws, numeric_index, parameter_values
@@ -27,7 +28,7 @@ from .problem import Problem
 from .read import Raw, default_labels
 
 SAMPLE_ROWS = 50_000  # rows, from all chunks and all patterns of holes and labels, that are kept in memory to start from
-DISTINCT = 100_000  # different labels of one variable
+MOST_LABELS = 100_000  # different labels of one variable
 
 
 def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_extra: bool) -> ChunkedProblem:
@@ -48,8 +49,8 @@ def condition_chunks(spec: Spec, data: Any, weights: Any, fixed: Any, ignore_ext
     reader = Reader(spec, column, parameter_values(spec, fixed), ignore_extra)
     whole = n <= SAMPLE_ROWS
     facts = collected([(_survey, reader, b, None if whole else SAMPLE_ROWS / n) for b in blocks], "look at")
-    for found in facts:
-        raise_refusal(found)
+    for fact in facts:
+        raise_refusal(fact)
     if not any(f.counted for f in facts):
         raise BadWeights("weights", "a positive weight in at least one row", "zero in every row")
     notes = list(dict.fromkeys(note for f in facts for note in f.notes))
@@ -150,7 +151,7 @@ def _chosen(problem: Problem, share: float | None, seed: int) -> tuple[np.ndarra
     w = problem.weights
     if share is None:
         return None, w
-    rng, found, weights = np.random.default_rng(seed), [], []
+    rng, picks, weights = np.random.default_rng(seed), [], []
     stratum = _strata(problem)
     order = np.argsort(stratum, kind="stable") if stratum.any() else np.arange(len(w))
     for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
@@ -158,11 +159,11 @@ def _chosen(problem: Problem, share: float | None, seed: int) -> tuple[np.ndarra
         if len(rows):
             size = min(len(rows), max(1, round(share * len(rows))))
             few = np.sort(rng.choice(rows, size, replace=False))
-            found.append(few)
+            picks.append(few)
             weights.append(w[few] * (w[rows].sum() / w[few].sum()))
-    if not found:
+    if not picks:
         return np.zeros(0, dtype=int), np.zeros(0)
-    at, weight = np.concatenate(found), np.concatenate(weights)
+    at, weight = np.concatenate(picks), np.concatenate(weights)
     position = np.argsort(at)
     return at[position], weight[position]
 
@@ -187,21 +188,21 @@ def _strata(problem: Problem) -> np.ndarray:
 
 
 def _distinct(name: str, values: np.ndarray) -> list[Any]:
-    found = pd.unique(values.ravel())
-    if len(found) > DISTINCT:
-        raise UnknownLabel(name, "labels", f"more than {DISTINCT} different values", "Is this a label?")
-    return [plain(x) for x in found]
+    labels = pd.unique(values.ravel())
+    if len(labels) > MOST_LABELS:
+        raise UnknownLabel(name, "labels", f"more than {MOST_LABELS} different values", "Is this a label?")
+    return [plain(x) for x in labels]
 
 
 def _meanings(spec: Spec, facts: Iterable[_Facts], notes: list[str]) -> dict[str, np.ndarray]:
     """{name: labels} of the discrete variables whose values, over all blocks, are codes and not coordinates."""
     bare = Problem(spec, {}, {}, {}, np.ones(0), {})
-    found: dict[str, dict[Any, None]] = {}
+    labels_of: dict[str, dict[Any, None]] = {}
     for f in facts:
         for name, own in f.distinct.items():
-            found.setdefault(name, {}).update(dict.fromkeys(own))
+            labels_of.setdefault(name, {}).update(dict.fromkeys(own))
     out = {}
-    for name, values in found.items():
+    for name, values in labels_of.items():
         variable = declared(spec)[name]
         if isinstance(variable, Data):
             labels: list[Any] = next((bare.labels(d).tolist() for _, d, i in look_ups(spec) if i == name and d in bare.sizes), [])

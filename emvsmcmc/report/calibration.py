@@ -40,8 +40,8 @@ def write(result: xr.Dataset, folder: Path) -> Path:
 
 def context(result: xr.Dataset) -> dict[str, Any]:
     """What the template needs. To be made within `canvas.style`."""
-    found, about = findings(result), result.ev.about
-    methods = [m for m in METHODS if m in found.coverage.index.get_level_values("interval")]
+    verdict, about = findings(result), result.ev.about
+    methods = [m for m in METHODS if m in verdict.coverage.index.get_level_values("interval")]
     sizes = [int(n) for n in result["size"].values]
     return {
         "title": result.attrs.get("title") or about["model"],
@@ -50,24 +50,24 @@ def context(result: xr.Dataset) -> dict[str, Any]:
         "command": result.attrs.get("command", ""),
         "sizes": sizes,
         "simulations": result.sizes["simulation"],
-        "headline": found.headline,
-        "tone": _tone(found),
-        "sentences": found.sentences,
-        "ranks": _ranks(result, found.uniformity),
+        "headline": verdict.headline,
+        "tone": _tone(verdict),
+        "sentences": verdict.sentences,
+        "ranks": _ranks(result, verdict.uniformity),
         "dashes": [{"size": n, "dash": _svg_dash(_dash(i, len(sizes)))} for i, n in enumerate(sizes)],
         "methods": [{"name": METHODS[m][0], "cls": METHODS[m][1], "dash": _svg_dash(METHODS[m][3])} for m in methods],
-        "coverage": _coverage(found.coverage, methods),
-        "uniformity": _uniformity_rows(found.uniformity),
-        "tables": [_table(found.coverage, level, methods) for level in sorted({*result["level"].values}, reverse=True)],
+        "coverage": _coverage(verdict.coverage, methods),
+        "uniformity": _uniformity_rows(verdict.uniformity),
+        "tables": [_table(verdict.coverage, level, methods) for level in sorted({*result["level"].values}, reverse=True)],
         "heads": [(METHODS[m][0], METHODS[m][1]) for m in methods],
         "failures": failures(result),
         "versions": {name: version(name) for name in VERSIONS},
     }
 
 
-def _tone(found: Any) -> str:
-    honest = found.coverage.query("interval == 'wald' and level == @MAIN and intervals > 0")["honest"]
-    tone = TONE[found.kind]
+def _tone(verdict: Any) -> str:
+    honest = verdict.coverage.query("interval == 'wald' and level == @MAIN and intervals > 0")["honest"]
+    tone = TONE[verdict.kind]
     return "fair" if tone == "good" and len(honest) and not honest.all() else tone
 
 
@@ -140,7 +140,7 @@ def _coverage(table: pd.DataFrame, methods: list[str]) -> list[Drawing]:
 def _by_size(sheet: Sheet, quantity: str, rows: pd.DataFrame, methods: list[str], bottom: float) -> Drawing:
     """Share of all simulations whose interval holds the truth, by size; hollow where some have no interval."""
     sizes = sorted(int(n) for n in rows.index.get_level_values("size").unique())
-    told = []
+    figures = []
 
     def draw(ax: Axes) -> None:
         ax.axhline(MAIN, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
@@ -157,7 +157,9 @@ def _by_size(sheet: Sheet, quantity: str, rows: pd.DataFrame, methods: list[str]
             whole = (part["without"] == 0).to_numpy()
             ax.plot(at[whole], y[whole], "o", color=colour, markersize=4.5)
             ax.plot(at[~whole], y[~whole], "o", markerfacecolor="none", markeredgecolor=colour, markersize=4.5)
-            told.append(f"{METHODS[method][0]} " + ", ".join(f"{v:.0%} at n = {n}" for n, v in zip(part.index, y, strict=True)))
+            figures.append(
+                f"{METHODS[method][0]} " + ", ".join(f"{v:.0%} at n = {n}" for n, v in zip(part.index, y, strict=True))
+            )
         ax.set_xticks(range(len(sizes)), [str(n) for n in sizes])
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlim(-0.4, len(sizes) - 0.6)
@@ -167,7 +169,7 @@ def _by_size(sheet: Sheet, quantity: str, rows: pd.DataFrame, methods: list[str]
         ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}")
 
     made = sheet.draw(draw, "", title=quantity)
-    return Drawing(made.body, made.size, f"Coverage of 95% intervals of {quantity}: {'; '.join(told)}.", quantity)
+    return Drawing(made.body, made.size, f"Coverage of 95% intervals of {quantity}: {'; '.join(figures)}.", quantity)
 
 
 def _table(table: pd.DataFrame, level: float, methods: list[str]) -> dict[str, Any]:

@@ -48,17 +48,17 @@ def context(curves: xr.Dataset) -> dict[str, Any]:
     """What the template needs. To be made within `canvas.style`."""
     about = curves.ev.about
     methods = [str(m) for m in curves["method"].values]
-    found = findings(curves)
+    verdict = findings(curves)
     return {
         "title": curves.attrs.get("title") or about["model"],
         "about": about,
         "seed": curves.attrs["random_seed"],
         "command": curves.attrs.get("command", ""),
         "repeats": curves.sizes["repeat"],
-        "headline": found.headline,
-        "tone": TONE[found.kind],
-        "sentences": found.sentences,
-        "methods": [{"name": m, "told": NAMES[m], "cls": CLASSES[m]} for m in methods],
+        "headline": verdict.headline,
+        "tone": TONE[verdict.kind],
+        "sentences": verdict.sentences,
+        "methods": [{"name": m, "phrase": NAMES[m], "cls": CLASSES[m]} for m in methods],
         "with_unlabelled": " and ".join(NAMES[m] for m in methods if m != "supervised"),
         "alone": "supervised" in methods,
         "groups": [_group(curves, str(e)) for e in reversed(curves["evaluation"].values)],
@@ -84,7 +84,7 @@ def _group(curves: xr.Dataset, evaluation: str) -> dict[str, Any]:
 def _curve(values: xr.DataArray, methods: list[str], title: str, meaning: str) -> Drawing:
     """Mean over the masks and the band that holds most of them, by fraction; fractions stand at equal distances."""
     fractions = [float(f) for f in values["fraction"].values]
-    told = []
+    figures = []
 
     def draw(ax: Axes) -> None:
         for i, method in enumerate(methods):
@@ -103,7 +103,7 @@ def _curve(values: xr.DataArray, methods: list[str], title: str, meaning: str) -
             ax.plot(at[whole], mean[whole], "o", color=colour, markersize=4.5)
             ax.plot(at[~whole], mean[~whole], "o", markerfacecolor="none", markeredgecolor=colour, markersize=4.5)
             first, last = there[0], there[-1]
-            told.append(f"{NAMES[method]} from {mean[first]:.3g} at {percent(fractions[first])} to {mean[last]:.3g} at "
+            figures.append(f"{NAMES[method]} from {mean[first]:.3g} at {percent(fractions[first])} to {mean[last]:.3g} at "
                         f"{percent(fractions[last])}")  # fmt: skip
         ax.set_xticks(range(len(fractions)), [f"{100 * f:.3g}" for f in fractions])
         ax.set_xlim(-0.3, len(fractions) - 0.7)
@@ -112,7 +112,7 @@ def _curve(values: xr.DataArray, methods: list[str], title: str, meaning: str) -
 
     made = drawing(draw, SIZE, "", title, meaning, margins=(46, 40, 8, 8))
     return Drawing(
-        made.body, made.size, f"{title} by the share of labels seen: {'; '.join(told) or 'nothing to show'}.", title, meaning
+        made.body, made.size, f"{title} by the share of labels seen: {'; '.join(figures) or 'nothing to show'}.", title, meaning
     )
 
 
@@ -122,7 +122,7 @@ def _tables(curves: xr.Dataset, evaluation: str, methods: list[str]) -> list[dic
     out = []
     for score, digits in (("accuracy", 3), ("log_score", 3)):
         number = partial(_number, digits=digits)
-        found = [paired(curves, a, b, score, evaluation) for a, b in pairs]
+        gaps = [paired(curves, a, b, score, evaluation) for a, b in pairs]
         rows = []
         for fraction in curves["fraction"].values:
             cells = []
@@ -130,7 +130,7 @@ def _tables(curves: xr.Dataset, evaluation: str, methods: list[str]) -> list[dic
                 x = curves[score].sel({"evaluation": evaluation, "method": m, "fraction": fraction}).values
                 x = x[~np.isnan(x)]  # a log score of minus infinity is a score
                 cells.append(f"{number(x.mean())}" + _of(len(x), curves.sizes["repeat"]) if len(x) else "–")
-            for table in found:
+            for table in gaps:
                 row = table.loc[fraction]
                 cells.append(f"{number(row['difference'], sign=True)} ± {number(row['se'])}" if row["repeats"] > 1 else "–")
             if any(c != "–" for c in cells):
@@ -185,9 +185,9 @@ def _mixing(curves: xr.Dataset) -> str:
         for f, c in zip(curves["fraction"].values, bad.sum("repeat").values, strict=True)
         if c
     ]
-    told = f"R-hat of the worst parameter exceeded 1.05 in {int(bad.sum())} of {len(ran)} runs"
+    share = f"R-hat of the worst parameter exceeded 1.05 in {int(bad.sum())} of {len(ran)} runs"
     return (
-        f"{told}: {', '.join(where)} of the labels. Such runs have visited several modes, or too few draws."
+        f"{share}: {', '.join(where)} of the labels. Such runs have visited several modes, or too few draws."
         if where
-        else f"{told}."
+        else f"{share}."
     )

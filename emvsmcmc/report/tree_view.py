@@ -30,8 +30,8 @@ class View:
     @cached_property
     def invariant(self) -> pd.DataFrame:
         """The same columns for what no rotation changes; empty where no latent is hidden, or in older files."""
-        found = self.dataset("invariant")
-        return self.table.iloc[:0] if found is None else found.to_dataframe()
+        quantities = self.dataset("invariant")
+        return self.table.iloc[:0] if quantities is None else quantities.to_dataframe()
 
     @cached_property
     def deciding(self) -> pd.DataFrame:
@@ -77,8 +77,8 @@ class View:
             node = self.tree[path]
         except KeyError:
             return None
-        found = node.to_dataset() if isinstance(node, xr.DataTree) else None
-        return found if found is not None and len(found.data_vars) else None
+        group = node.to_dataset() if isinstance(node, xr.DataTree) else None
+        return group if group is not None and len(group.data_vars) else None
 
     def array(self, group: str, name: str) -> xr.DataArray:
         """One variable of a group."""
@@ -108,8 +108,8 @@ class View:
         dims, shape = variable.dims[2:], variable.shape[2:]
         at = dims.index(dim)
         out = []
-        for rest in np.ndindex(*shape[:at], *shape[at + 1 :]):
-            places = [(*rest[:at], i, *rest[at:]) for i in range(shape[at])]
+        for position in np.ndindex(*shape[:at], *shape[at + 1 :]):
+            places = [(*position[:at], i, *position[at:]) for i in range(shape[at])]
             out.append([entry(variable, place) for place in places])
         return [column for column in out if len(column) > 1 and set(column) <= set(self.table.index)]
 

@@ -110,16 +110,16 @@ def approximation(view: View) -> list[str]:
     """k-hat, and leave-one-out against BIC, in sentences."""
     k, result = view.result["k_hat"], view.result
     if k is None:
-        said = "k-hat could not be computed: EM's estimate has no usable normal approximation here."
+        fit = "k-hat could not be computed: EM's estimate has no usable normal approximation here."
     else:
         able = "could" if k < K_HAT else "could not"
-        said = (
+        fit = (
             f"k-hat is {number(k, 2)}: the normal curve around EM's estimate {able} stand in for the posterior (below {K_HAT} it "
             "could). It measures how heavy the tails of posterior / normal curve are."
         )
     loo = view.dataset("loo")
     if loo is None:
-        return [said]
+        return [fit]
     elpd, se, p = (float(loo.attrs[a]) for a in ("elpd", "se", "p"))
     n, total = result["n_parameters"], float(view.about.get("observations", view.about["total_weight"]))
     sampled = f", estimated from {loo.sizes['row']} of the distinct rows" if int(loo.attrs["sampled"]) else ""
@@ -139,7 +139,7 @@ def approximation(view: View) -> list[str]:
         else f"Pareto k exceeds {PARETO_K} for {bad} distinct row{'s' if bad > 1 else ''}: there the leave-one-out figure is not "
         "to be trusted."
     )
-    return [said, f"{score} {price} {trust}"]
+    return [fit, f"{score} {price} {trust}"]
 
 
 def optima(view: View) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ def filled(template: str, context: dict[str, Any]) -> str:
 
 @cache
 def environment() -> jinja2.Environment:
+    """Jinja with the templates beside this module: HTML is escaped, and a name that a template does not get is an error."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

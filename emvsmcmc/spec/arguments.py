@@ -8,6 +8,7 @@ from ..families.support import Support
 from .evaluate import Environment, value_of
 from .expression import Expression
 from .named import Named
+from .private_dims import BATCH, is_configuration
 from .variable import Variable
 from .walk import names_in
 
@@ -40,7 +41,7 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
     """The support of a parameter at the values of those of its own arguments that decide about it (a Uniform's bounds, the zeros
     of a Dirichlet's concentration); its kind alone where `env` does not know them.
     """
-    found = {}
+    arguments = {}
     for key in variable.arguments:
         if not variable.family.arguments[key].decides:
             continue
@@ -48,8 +49,8 @@ def parameter_support(variable: Variable, env: Environment) -> Support:
             value = value_of(variable.arguments[key], env)
         except KeyError:
             return variable.family.support()
-        found[key] = value.to(argument_dims(variable, key, value, variable.dims))
-    return variable.family.support(**found)
+        arguments[key] = value.to(argument_dims(variable, key, value, variable.dims))
+    return variable.family.support(**arguments)
 
 
 def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,7 +60,7 @@ def argument_dims(variable: Variable, key: str, value: Named, dims: tuple[str, .
     """
     fewer = max(0, variable.family.event_dims - variable.family.arguments[key].event_dims)
     lead = dims[: len(dims) - fewer]
-    extra = tuple(d for d in value.dims if d not in lead and d != "#")
-    batch = ("#",) if "#" in value.dims and "#" not in lead else ()
-    axes = [d for d in extra if d.startswith("@")] if variable.family.event_dims and not fewer else []
+    extra = tuple(d for d in value.dims if d not in lead and d != BATCH)
+    batch = (BATCH,) if BATCH in value.dims and BATCH not in lead else ()
+    axes = [d for d in extra if is_configuration(d)] if variable.family.event_dims and not fewer else []
     return (*axes, *lead, *[d for d in extra if d not in axes], *batch)

@@ -14,6 +14,7 @@ from .context import OpenSpec
 from .evaluate import Environment, value_of
 from .expression import Constant, Data, Expression
 from .habits import SPEC
+from .private_dims import is_unnamed, second_dim
 from .walk import names_in
 
 
@@ -139,8 +140,8 @@ def argument_ranges(variable: Distributed) -> None:
         _concentration(variable)
     if isinstance(family, Restricted):
         known = {key: x.value for key, x in variable.arguments.items() if isinstance(x, Constant)}
-        if (found := family.complaint(**known)) is not None:
-            key, expected, got = found
+        if (complaint := family.complaint(**known)) is not None:
+            key, expected, got = complaint
             raise InvalidSpec(f"{variable.label}.{key}", expected, got[:60])
 
 
@@ -196,11 +197,13 @@ def _dims(variable: Distributed, distribution: Distributed, key: str, value: Exp
                 f"{variable.label}.{key}",
                 f"a matrix over {dims[-1] if dims else 'the last dim'!r} and one more dim",
                 f"dims {value.dims}",
-                f'Declare it with dims=(..., "{dims[-1]}", "{dims[-1]}_bis").' if dims else "Give the variable a last dim.",
+                f'Declare it with dims=(..., "{dims[-1]}", "{second_dim(dims[-1])}").'
+                if dims
+                else "Give the variable a last dim.",
             )
         return
     if extra:
-        named = [d for d in extra if not d.startswith("_")]
+        named = [d for d in extra if not is_unnamed(d)]
         raise WrongDims(
             f"{variable.label}.{key}",
             f"dims among {dims}",
@@ -233,10 +236,14 @@ def matrix_dims(spec: OpenSpec, variable: Distributed) -> None:
     if not variable.family.matrix:
         return
     if len(variable.dims) < 2:
-        raise WrongDims(variable.label, "two trailing dims, such as ('feature', 'feature_bis')", f"dims {variable.dims}")
+        raise WrongDims(
+            variable.label, f"two trailing dims, such as ('feature', {second_dim('feature')!r})", f"dims {variable.dims}"
+        )
     first, second = variable.dims[-2:]
     if first == second:
-        raise WrongDims(variable.label, "two dims with different names", f"{first!r} twice", f"Call the second {first}_bis.")
+        raise WrongDims(
+            variable.label, "two dims with different names", f"{first!r} twice", f"Call the second {second_dim(first)}."
+        )
     if spec.is_plate(first):
         raise WrongDims(variable.label, f"coords for {first!r} in the Spec", "none", "A matrix parameter needs a known size.")
     if second in spec.coords and len(spec.coords[second]) != len(spec.coords[first]):

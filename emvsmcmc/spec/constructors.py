@@ -174,12 +174,14 @@ def _canonical(label: str, chosen: Parametrisation, given: Mapping[str, Any], di
     except (TypeError, ValueError):
         raise InvalidSpec(label, "numbers", repr(values)[:60], "Pass numbers, arrays or expressions.") from None
     with np.errstate(all="ignore"):
-        found = dict(chosen.canonical(Numbers, **numbers))
-        inside = all((np.asarray(x) > 0).all() and np.isfinite(x).all() for x in (*found.values(), *_positive(chosen, numbers)))
+        canonical = dict(chosen.canonical(Numbers, **numbers))
+        inside = all(
+            (np.asarray(x) > 0).all() and np.isfinite(x).all() for x in (*canonical.values(), *_positive(chosen, numbers))
+        )
     if chosen.holds and not inside:
         got = ", ".join(f"{k} = {v.tolist()}" for k, v in numbers.items())[:80]
         raise InvalidSpec(label, chosen.holds, got, "No such distribution exists.")
-    return rest | found
+    return rest | canonical
 
 
 def _positive(chosen: Parametrisation, numbers: Mapping[str, np.ndarray]) -> list[np.ndarray]:

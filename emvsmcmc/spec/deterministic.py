@@ -10,6 +10,7 @@ from ..errors import InvalidSpec, WrongDims
 from . import check
 from .context import current_spec
 from .expression import Expression, as_dims, wrap
+from .private_dims import is_unnamed
 from .walk import names_in
 
 
@@ -49,7 +50,7 @@ def Deterministic(name: str, expression: Any, dims: str | Sequence[str] | None =
             "Work it out from the data, or from the probabilities and latents that a fit gives.",
         )
     own = made.dims if dims is None else as_dims(dims)
-    unnamed = any(d.startswith("_") for d in made.dims)
+    unnamed = any(is_unnamed(d) for d in made.dims)
     if unnamed or set(own) != set(made.dims) or any(spec.is_plate(d) for d in own):
         raise WrongDims(
             f"Deterministic {name!r}",

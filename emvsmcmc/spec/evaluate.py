@@ -12,6 +12,7 @@ import numpy as np
 from .expression import Constant, Dot, Expression, Index, Operation, Softmax, Stack, Take
 from .functions import ELEMENTWISE, power, softmax, stacked, take
 from .named import Named, lift, sum_over, union
+from .private_dims import configuration_dim, coordinate_dim
 from .walk import Key, coordinate_key, with_children
 
 
@@ -134,7 +135,7 @@ def value_of(expression: Expression, env: Environment) -> Named:
 def _identity(own: list[tuple[str, int]]) -> Named:
     out = Named(np.float64(1.0))
     for dim, size in own:
-        out = lift(np.multiply, out, Named(np.eye(size), (dim, f"~{dim}")))
+        out = lift(np.multiply, out, Named(np.eye(size), (dim, coordinate_dim(dim))))
     return out
 
 
@@ -159,7 +160,7 @@ def _look_up(expression: Index, value: Named, env: Environment) -> Named:
     axes = expression.base.dims[:n]
     given = [i for i in expression.index if i.name in env.values]
     if not given:
-        return _diagonal(value, [(d, f"@{i.name}") for d, i in zip(axes, expression.index, strict=False)])
+        return _diagonal(value, [(d, configuration_dim(str(i.name))) for d, i in zip(axes, expression.index, strict=False)])
     if len(given) != n:
         raise ValueError("an index mixes given and hidden variables")
     rest = [d for d in value.dims if d not in axes]

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InvalidSpec, WrongDims
 from ..words import labelled
 from .context import current_spec
+from .private_dims import is_unnamed, unnamed_dim
 
 
 def as_dims(dims: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -123,7 +124,7 @@ class Constant(Expression):
             raise InvalidSpec("constant", "numbers", repr(value)[:60], "Pass a number, an array or an expression.") from None
         if np.isnan(self.value).any():
             raise InvalidSpec("constant", "numbers", "NaN", "A constant cannot have holes.")
-        self.dims = tuple(f"_{id(self)}_{i}" for i in range(self.value.ndim)) if dims is None else as_dims(dims)
+        self.dims = tuple(unnamed_dim(id(self), i) for i in range(self.value.ndim)) if dims is None else as_dims(dims)
         if len(self.dims) != self.value.ndim:
             raise WrongDims("constant", f"{self.value.ndim} dims", f"{self.dims}", "Name one dim for each axis of the array.")
 
@@ -232,7 +233,7 @@ def _taken(base: Expression, dim: str, i: Any) -> Take:
 
 def _positions(base: Expression, dim: str) -> tuple[int, list[Any]]:
     """(size, labels) of a dim: from the coords of the open spec, or from the constant that has an unnamed axis."""
-    if dim.startswith("_"):
+    if is_unnamed(dim):
         size = next(int(e.value.shape[e.dims.index(dim)]) for e in _constants(base) if dim in e.dims)
         return size, list(range(size))
     spec = current_spec()
@@ -287,7 +288,7 @@ class Index(Expression):
             )
         for dim, i in zip(self.base.dims, index, strict=False):
             counts = getattr(i, "counts", None)
-            if counts is not None and not dim.startswith("_") and not counts.startswith("_") and counts != dim:
+            if counts is not None and not is_unnamed(dim) and not is_unnamed(counts) and counts != dim:
                 raise WrongDims(
                     f"index {i.name!r}",
                     f"an axis of dim {counts!r}, which it counts",

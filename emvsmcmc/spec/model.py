@@ -10,6 +10,7 @@ import numpy as np
 from . import check, context
 from .deterministic import Derived
 from .expression import Data
+from .private_dims import is_unnamed
 from .variable import Variable
 
 
@@ -29,6 +30,17 @@ class Spec:
 
     Roles follow from the dims: without a plate a variable is a parameter; with one it is a latent or a measurement
     (continuous) or an assignment (discrete). Raises InvalidSpec, DuplicateName or WrongDims where a declaration makes no model.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")  # no plate: a parameter
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")  # day has no coords, so it is a plate
+    ...     count = ev.Poisson("count", rate[z], dims="day")
+    >>> spec
+    Spec(share, rate, z, count)
     """
 
     def __init__(
@@ -64,7 +76,7 @@ class Spec:
 
     def is_plate(self, dim: str) -> bool:
         """True for a dim that repeats the model: one named in `plates`, or one without coords."""
-        return dim in self.plates or (dim not in self.coords and not dim.startswith("_"))
+        return dim in self.plates or (dim not in self.coords and not is_unnamed(dim))
 
     def size(self, dim: str) -> int:
         """Number of labels of a dim with coords."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..words import labelled
 from .expression import Constant, Data, Dot, Expression, Index, Operation, Softmax, Stack, Take
 from .functions import ELEMENTWISE
+from .private_dims import is_unnamed
 from .variable import Variable
 from .walk import looked_up
 
@@ -44,8 +45,8 @@ class Notation:
         axes = self._axes(e.base)
         if isinstance(e, Take):
             return [(d, e.label if d == e.dim else text) for d, text in axes]
-        found = {d: self.symbols.get(str(i.name), str(i.name)) for d, i in zip(e.base.dims, e.index, strict=False)}
-        return [(d, found.get(d, text)) for d, text in axes]
+        symbols = {d: self.symbols.get(str(i.name), str(i.name)) for d, i in zip(e.base.dims, e.index, strict=False)}
+        return [(d, symbols.get(d, text)) for d, text in axes]
 
     def distribution(self, d: Variable, dims: Sequence[str]) -> str:
         """Normal(mean[group], sd[group]); `dims` are those of the variable that has this distribution."""
@@ -144,7 +145,7 @@ def _subscript(indices: Sequence[str]) -> str:
 
 
 def _shown(dim: str, drop: Sequence[str]) -> bool:
-    return dim not in drop and not dim.startswith("_")
+    return dim not in drop and not is_unnamed(dim)
 
 
 def _number(constant: Constant) -> str:

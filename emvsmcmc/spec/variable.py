@@ -12,6 +12,7 @@ from ..families.kinds import Kind
 from . import check
 from .context import current_spec
 from .expression import Constant, Expression, as_dims
+from .private_dims import second_dim
 from .products import grouped
 
 
@@ -80,7 +81,7 @@ class Variable(Expression):
         if argument.event_dims > family.event_dims:
             if not argument.matrix or not lead or not 0 < array.ndim <= len(lead) + 1:
                 return Constant(value)
-            return Constant(value, (*lead[len(lead) - array.ndim + 1 :], f"{lead[-1]}_bis"))
+            return Constant(value, (*lead[len(lead) - array.ndim + 1 :], second_dim(lead[-1])))
         return Constant(value) if array.ndim > len(lead) or not array.ndim else Constant(value, lead[len(lead) - array.ndim :])
 
     def __repr__(self) -> str:

@@ -98,8 +98,9 @@ def covariate_expressions(expression: Expression) -> list[Expression]:
         return [expression]
     if hasattr(expression, "family"):  # a variable is no function of covariates, whatever its arguments are
         return []
-    return [found for child in expression.children for found in covariate_expressions(child)]
+    return [largest for child in expression.children for largest in covariate_expressions(child)]
 
 
 def coordinate_key(expression: Expression) -> Key:
+    """What a block of the row is called: a variable or covariate by its name, an expression of covariates by itself."""
     return expression.name if expression.name is not None else expression

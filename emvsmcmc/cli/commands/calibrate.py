@@ -75,13 +75,13 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Simulate parameters and data, fit both engines, and see whether what they say holds the truth."""
-    found, options = chosen(model, context.args)
+    chosen_model, options = chosen(model, context.args)
     if report is not None:
         check_folder(report)
     rows = sizes_of(sizes)
     template = read_data(data) if data is not None else None
-    if template is None and hasattr(found.module, "data"):
-        template = found.data(**options)
+    if template is None and hasattr(chosen_model.module, "data"):
+        template = chosen_model.data(**options)
     from ...experiments.calibration.calibrate import (
         calibrate as run,  # heavy libraries load here, after most bad input has been refused
     )
@@ -89,7 +89,7 @@ def calibrate(
 
     with stdout_kept():
         result = run(
-            found.spec(**options),
+            chosen_model.spec(**options),
             rows,
             simulations=simulations,
             data=template,
@@ -103,17 +103,17 @@ def calibrate(
             workers=workers,
             progress=watched(),
             retry_failed=retry_failed,
-            name=found.name,
+            name=chosen_model.name,
         )
-        result.attrs["command"], result.attrs["title"] = as_typed(), found.title
+        result.attrs["command"], result.attrs["title"] = as_typed(), chosen_model.title
         if report is not None:
             write_folder(report, lambda folder: _written(result, folder))
     page = None if report is None else report / "index.html"
-    said = findings(result)
+    verdict = findings(result)
     if as_json:
-        print_json(result_dict(result, said, page))
+        print_json(result_dict(result, verdict, page))
         return
-    show(said)
+    show(verdict)
     if page is not None:
         say(f"Page: {page}")
 
@@ -124,7 +124,7 @@ def _written(result: xr.Dataset, folder: Path) -> None:
     result.ev.report(folder)
 
 
-def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, Any]:
+def result_dict(result: xr.Dataset, verdict: Any, page: Path | None) -> dict[str, Any]:
     """The result for programs: what it says, and both tables."""
     from ...experiments.calibration.words import failures
 
@@ -133,28 +133,28 @@ def result_dict(result: xr.Dataset, said: Any, page: Path | None) -> dict[str, A
         "random_seed": int(result.attrs["random_seed"]),
         "sizes": result["size"].values,
         "simulations": result.sizes["simulation"],
-        "verdict": said.headline,
-        "uniform": {"uniform": True, "not uniform": False}.get(said.kind),
-        "reasons": said.sentences,
-        "uniformity": said.uniformity.reset_index().to_dict(orient="records"),
-        "coverage": said.coverage.reset_index().to_dict(orient="records"),
+        "verdict": verdict.headline,
+        "uniform": {"uniform": True, "not uniform": False}.get(verdict.kind),
+        "reasons": verdict.sentences,
+        "uniformity": verdict.uniformity.reset_index().to_dict(orient="records"),
+        "coverage": verdict.coverage.reset_index().to_dict(orient="records"),
         "failures": failures(result),
         "report": None if page is None else str(page),
     }
 
 
-def show(said: Any) -> None:
+def show(verdict: Any) -> None:
     """Ranks, coverage at 95%, and what both say."""
     rows = [
         [q, str(n), str(int(r["count"])), number(r["chi2_p"], 3), number(r["ecdf_p"], 4), number(r["holm"], 3)]
-        for (q, n), r in said.uniformity.iterrows()
+        for (q, n), r in verdict.uniformity.iterrows()
     ]
     table("Ranks of the truth: are they uniform?", ["quantity", "n", "ranks", "chi2 p", "ECDF p", "Holm"], rows)
-    part = said.coverage.xs(0.95, level="level")
+    part = verdict.coverage.xs(0.95, level="level")
     rows = [[f"{q}, {SHORT[m]}", str(n), *(number(100 * r[c], 1) for c in _COVERAGE)] for (q, m, n), r in part.iterrows()]
     table("Coverage of 95% intervals, per cent", ["quantity, interval", "n", *_COVERAGE.values()], rows)
-    console().print(f"[bold]{escape(said.headline)}[/bold]", soft_wrap=True)
-    for sentence in said.sentences:
+    console().print(f"[bold]{escape(verdict.headline)}[/bold]", soft_wrap=True)
+    for sentence in verdict.sentences:
         say(sentence)
 
 

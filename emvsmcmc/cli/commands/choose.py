@@ -88,11 +88,11 @@ def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) 
     if not models:
         word = next((w for w in words if not w.startswith("-")), "")
         gallery.load(word)  # raises, with a hint
-    found = [gallery.load(m) for m in models]
-    listed = _options(found, rest)
+    loaded = [gallery.load(m) for m in models]
+    listed = _options(loaded, rest)
     variants = [
         (m, dict(zip(own, values, strict=True)))
-        for m, own in zip(found, listed, strict=True)
+        for m, own in zip(loaded, listed, strict=True)
         for values in product(*own.values())
     ]
     if len(variants) < FEW:
@@ -102,7 +102,7 @@ def candidates(words: Sequence[str], options: Sequence[str], data: Path | None) 
     rows = None if data is None else read_data(data)
     out: dict[str, AnyProblem] = {}
     for model, own in variants:
-        name = _called(model, own, len(found) > 1, varied)
+        name = _called(model, own, len(loaded) > 1, varied)
         if name in out:
             raise DuplicateName(name, "each model once", "the same one again", "Leave one of the two out.")
         out[name] = model.problem(rows, **own)
@@ -141,15 +141,15 @@ def _options(models: list[Model], words: list[str]) -> list[dict[str, list[Any]]
 
 def _called(model: Model, options: dict[str, Any], several: bool, varied: set[str]) -> str:
     """The model's name where there are several, and its options where they vary: "3", "poisson_mixture components 3"."""
-    told = {k: str(v).lower() if isinstance(v, bool) else v for k, v in options.items() if k in varied}
-    if not several and len(told) == 1 and not isinstance(options[next(iter(told))], bool):
-        return str(next(iter(told.values())))
-    return " ".join([*([model.name] if several else []), *[f"{k} {v}" for k, v in told.items()]])
+    differing = {k: str(v).lower() if isinstance(v, bool) else v for k, v in options.items() if k in varied}
+    if not several and len(differing) == 1 and not isinstance(options[next(iter(differing))], bool):
+        return str(next(iter(differing.values())))
+    return " ".join([*([model.name] if several else []), *[f"{k} {v}" for k, v in differing.items()]])
 
 
 def show_choice(choice: Choice) -> None:
     """The table, then the sentences."""
-    columns = {c: told for c, told in COLUMNS.items() if c in choice.table}
+    columns = {c: shape for c, shape in COLUMNS.items() if c in choice.table}
     rows = [[str(name), *_cells(row, columns)] for name, row in choice.table.iterrows()]
     table("Model choice", ["model", *[heading for heading, _ in columns.values()], "EM"], rows)
     first, *others = choice.sentences

@@ -33,27 +33,27 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Fit by EM and by NUTS on the same data, compare, and write a page with the verdict."""
-    found, options = chosen(model, context.args)
-    folder = out if out is not None else Path("reports") / found.name
+    chosen_model, options = chosen(model, context.args)
+    folder = out if out is not None else Path("reports") / chosen_model.name
     check_folder(folder)
-    problem = problem_of(found, options, data)
-    truth = found.truth(**options) if data is None else None
+    problem = problem_of(chosen_model, options, data)
+    truth = chosen_model.truth(**options) if data is None else None
     from ...comparison.run import compare as both  # PyMC loads here, after bad input has been refused
 
     with stdout_kept():
         result = both(
             problem, starts=starts, standard_errors=standard_errors, draws=draws, tune=tune, chains=chains, likelihood=likelihood,
-            marginalize=marginalize, truth=truth, random_seed=seed, progress=watched(), name=found.name,
+            marginalize=marginalize, truth=truth, random_seed=seed, progress=watched(), name=chosen_model.name,
         )  # fmt: skip
 
         result.posterior.attrs["command"] = as_typed()
 
         def write(temporary: Path) -> None:
-            result.save(temporary / f"{found.name}.nc")
+            result.save(temporary / f"{chosen_model.name}.nc")
             result.report(temporary)
 
         write_folder(folder, write)
-    page, saved = folder / "index.html", folder / f"{found.name}.nc"
+    page, saved = folder / "index.html", folder / f"{chosen_model.name}.nc"
     if as_json:
         print_json({**result.to_dict(), "report": str(page), "file": str(saved)})
         return

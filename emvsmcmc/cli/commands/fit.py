@@ -31,15 +31,15 @@ def fit(
     """Fit by EM: estimates, standard errors, every start."""
     from ...em.fit import fit_em
 
-    found, options = chosen(model, context.args)
-    problem = problem_of(found, options, data)
+    chosen_model, options = chosen(model, context.args)
+    problem = problem_of(chosen_model, options, data)
     errors = None if standard_errors == "none" else standard_errors
     with stdout_kept():
         result = fit_em(problem, objective, assignment=assignment, starts=starts, standard_errors=errors, random_seed=seed)
     if as_json:
-        print_json(fit_dict(found.name, result))
+        print_json(fit_dict(chosen_model.name, result))
     else:
-        show_fit(found.name, result)
+        show_fit(chosen_model.name, result)
     if result.status is not Status.CONVERGED:
         warn(f"{result.status.value}: {result.sentence}")
     if not result.status.finished:

@@ -63,6 +63,7 @@ def numbers_of(option: str, text: str) -> list[float]:
 
 
 def words_of(text: str) -> list[str]:
+    """The words between commas: none in a text of commas and spaces alone."""
     return [word for word in text.replace(" ", "").split(",") if word]
 
 
@@ -119,7 +120,7 @@ def labels(
     as_json: Json = False,
 ) -> None:
     """How well EM, NUTS and the labelled rows alone label rows, by how many labels they see."""
-    found, options = chosen(model, context.args)
+    chosen_model, options = chosen(model, context.args)
     if suggest is not None:
         source = context.get_parameter_source("objective")
         goal = SuggestOptions.em.objective if source is None or source.name == "DEFAULT" else objective
@@ -127,14 +128,14 @@ def labels(
         em = EMOptions(objective=goal, starts=starts, random_seed=seed, progress=watched())  # type: ignore[arg-type]
         nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=seed, progress=watched())
         asked = SuggestOptions(n=suggest, by=by, methods=engines, em=em, nuts=nuts)  # type: ignore[arg-type]
-        suggest_rows(found, options, data, label, asked, as_json)
+        suggest_rows(chosen_model, options, data, label, asked, as_json)
         return
     if report is not None:
         check_folder(report)
-    known = found.truth(**options) if truth and data is None else None
+    known = chosen_model.truth(**options) if truth and data is None else None
     if truth and known is None:
         raise MissingData("--truth", "a model whose own data were simulated", "one that does not say its truth", "Leave it out.")
-    spec, rows = found.spec(**options), labelled_data(found, options, data)
+    spec, rows = chosen_model.spec(**options), labelled_data(chosen_model, options, data)
     from ...experiments.labels.semisupervised import semisupervised  # heavy libraries load here, after bad input is refused
 
     if data is not None and not as_json:
@@ -163,10 +164,10 @@ def labels(
             workers=workers,
             progress=watched(),
             retry_failed=retry_failed,
-            name=found.name,
+            name=chosen_model.name,
             ignore_extra=True,
         )
-        curves.attrs["command"], curves.attrs["title"] = as_typed(), found.title
+        curves.attrs["command"], curves.attrs["title"] = as_typed(), chosen_model.title
         if report is not None:
             write_folder(report, lambda folder: _written(curves, folder))
     page = None if report is None else report / "index.html"
@@ -190,14 +191,14 @@ def result_dict(curves: xr.Dataset, page: Path | None) -> dict[str, Any]:
     """The result for programs: what the curves say, and a row a score."""
     from ...experiments.labels.findings import findings
 
-    said = findings(curves)
+    verdict = findings(curves)
     status = curves["status"].to_series()
     return {
         **curves.ev.about,
         "random_seed": int(curves.attrs["random_seed"]),
         "repeats": curves.sizes["repeat"],
-        "verdict": said.headline,
-        "reasons": list(said.sentences),
+        "verdict": verdict.headline,
+        "reasons": list(verdict.sentences),
         "scores": curves.ev.table.reset_index().to_dict(orient="records"),
         "statuses": [
             {"fraction": f, "method": m, "status": s, "count": int(n)}
@@ -225,7 +226,7 @@ def show(curves: xr.Dataset) -> None:
                 means = [number(float(part[k].mean()) if count else float("nan"), 3) for k in SHOWN]
                 rows.append([percent(float(f)), SHORT[str(m)], *means, f"{count} of {repeats}"])
         table(f"Means on {WHERE[str(evaluation)]}", ["labels", "method", *HEADINGS.values(), "fits"], rows)
-    said = findings(curves)
-    console().print(f"[bold]{escape(said.headline)}[/bold]", soft_wrap=True)
-    for sentence in said.sentences:
+    verdict = findings(curves)
+    console().print(f"[bold]{escape(verdict.headline)}[/bold]", soft_wrap=True)
+    for sentence in verdict.sentences:
         say(sentence)

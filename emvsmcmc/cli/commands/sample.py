@@ -32,8 +32,8 @@ def sample(
     """Sample the posterior by NUTS, with discrete latents summed out."""
     if out is not None:
         check_file(out, NETCDF, "a .nc file")
-    found, options = chosen(model, context.args)
-    problem = problem_of(found, options, data)
+    chosen_model, options = chosen(model, context.args)
+    problem = problem_of(chosen_model, options, data)
     from ...comparison.posterior import summary
     from ...comparison.run import fit_mcmc  # PyMC loads here, after bad input has been refused
 
@@ -47,8 +47,10 @@ def sample(
     numbers = summary(problem, tree["posterior"].to_dataset())
     if as_json:
         rows = numbers.reset_index().to_dict(orient="records")
-        print_json({"model": found.name, "parameters": rows, "run": dict(tree.attrs), "file": None if out is None else str(out)})
+        print_json(
+            {"model": chosen_model.name, "parameters": rows, "run": dict(tree.attrs), "file": None if out is None else str(out)}
+        )
         return
-    show_posterior(found.name, numbers, {str(k): v for k, v in tree.attrs.items()})
+    show_posterior(chosen_model.name, numbers, {str(k): v for k, v in tree.attrs.items()})
     if out is not None:
         say(f"Draws: {out}")

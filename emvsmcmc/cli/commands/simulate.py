@@ -33,11 +33,11 @@ def simulate(
 
     if out is not None:
         files.check_file(out, (*files.CSV, *files.PARQUET, *files.NETCDF), files.FORMATS)
-    found, options = chosen(model, context.args)
-    spec, truth = found.spec(**options), found.truth(**options)
+    chosen_model, options = chosen(model, context.args)
+    spec, truth = chosen_model.spec(**options), chosen_model.truth(**options)
     covariates = None
     if spec.data:
-        covariates = files.read_data(data) if data is not None else found.data(**options)
+        covariates = files.read_data(data) if data is not None else chosen_model.data(**options)
     sizes = {} if spec.data else {d: size for d in plate_dims(spec) if d not in spec.coords}
     drawn = draw(spec, sizes, truth, seed, covariates)
     columns = files.simulated_columns(spec, drawn)
@@ -46,7 +46,7 @@ def simulate(
         files.write_data(out, spec, columns)
     if as_json:
         rows = {} if out is not None else {"data": files.as_frame(spec, columns).to_dict(orient="list")}
-        print_json({"model": found.name, "parameters": parameters, "file": None if out is None else str(out), **rows})
+        print_json({"model": chosen_model.name, "parameters": parameters, "file": None if out is None else str(out), **rows})
         return
     at = "at the model's known parameters" if truth is not None else "at parameters drawn from the priors"
     if out is None:

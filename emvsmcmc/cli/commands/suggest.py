@@ -35,17 +35,17 @@ def suggest_rows(
     from ...experiments.suggest.suggest import suggested  # PyMC loads here, after bad input has been refused
 
     with stdout_kept():
-        found = suggested(problem, asked, label)
+        suggestions = suggested(problem, asked, label)
     if as_json:
-        print_json({"model": model.name, **found.to_dict()})
+        print_json({"model": model.name, **suggestions.to_dict()})
     else:
-        show(found)
+        show(suggestions)
 
 
-def show(found: Suggestions) -> None:
+def show(suggestions: Suggestions) -> None:
     """A table an engine, best row first."""
-    say(f"Rows to label next, by {BY[found.by]}. The gain of a row is what it adds to those above it.")
-    for engine, part in found.rows.groupby("method", sort=False):
+    say(f"Rows to label next, by {BY[suggestions.by]}. The gain of a row is what it adds to those above it.")
+    for engine, part in suggestions.rows.groupby("method", sort=False):
         measures = [m for m in BY if part[m].notna().any()]
         rows = [
             [
@@ -56,7 +56,7 @@ def show(found: Suggestions) -> None:
             ]
             for _, line in part.iterrows()
         ]
-        headings = ["", "row", "gain", *[m.replace("_", " ") for m in measures], "entropy", f"{found.label}, likely"]
+        headings = ["", "row", "gain", *[m.replace("_", " ") for m in measures], "entropy", f"{suggestions.label}, likely"]
         table(ENGINES[str(engine)], headings, rows)
-    for note in found.notes:
+    for note in suggestions.notes:
         warn(note)

@@ -118,6 +118,24 @@ def choose(
     Sources: Akaike (1973); Schwarz (1978); Biernacki, Celeux and Govaert (2000), Assessing a mixture model for clustering with
     the integrated completed likelihood, IEEE PAMI 22, 719-725, with the entropy itself as in McLachlan and Peel (2000), section
     6.10.3; Vehtari, Gelman and Gabry (2017) for LOO.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as one:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as two:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> data = {"count": [0, 1, 2, 18, 20, 22]}
+    >>> chosen = ev.choose({"one": one, "two": two}, data, mcmc=False, random_seed=1, progress=False)
+    >>> chosen.table[["n_parameters", "bic"]].round(2).to_dict("index")
+    {'one': {'n_parameters': 1, 'bic': 87.31}, 'two': {'n_parameters': 3, 'bic': 36.0}}
+    >>> chosen.best
+    {'aic': 'two', 'bic': 'two', 'icl': 'two'}
     """
     em_options = EMOptions(starts=starts, random_seed=random_seed, progress=progress)
     nuts_options = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=random_seed, progress=progress)
@@ -190,13 +208,13 @@ def _numbered(models: list[Any]) -> list[str]:
     if specs and all(isinstance(s, Spec) for s in specs):
         shared = [d for d in specs[0].coords if all(d in s.coords for s in specs)]
         sizes = {d: tuple(s.size(d) for s in specs) for d in shared}
-        told = {
+        axes = {
             size: d for d, size in reversed(sizes.items()) if len(set(size)) > 1
         }  # the second axis of a matrix says nothing new
-        if len(set(zip(*told, strict=True))) == len(specs):
-            if len(told) == 1:
-                return [str(n) for n in next(iter(told))]
-            return [", ".join(f"{d} {size[i]}" for size, d in reversed(told.items())) for i in range(len(specs))]
+        if len(set(zip(*axes, strict=True))) == len(specs):
+            if len(axes) == 1:
+                return [str(n) for n in next(iter(axes))]
+            return [", ".join(f"{d} {size[i]}" for size, d in reversed(axes.items())) for i in range(len(specs))]
     return [str(i + 1) for i in range(len(models))]
 
 
@@ -206,8 +224,8 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        told = f"model {name!r}, {error.variable}"
-        raise type(error)(told, error.expected, error.got, error.remedy) from error
+        where = f"model {name!r}, {error.variable}"
+        raise type(error)(where, error.expected, error.got, error.remedy) from error
 
 
 # ----------------------------------------------------------------------------------------------------------------- the figures

@@ -39,8 +39,8 @@ class Judged:
 
 def trusted(models: Sequence[Judged]) -> list[Judged]:
     """The models whose LOO may be compared, the best first; none where there are not two of them."""
-    found = sorted((m for m in models if m.loo is not None and not m.trouble), key=lambda m: -m.loo.total)  # type: ignore[union-attr]
-    return found if len(found) > 1 else []
+    ranked = sorted((m for m in models if m.loo is not None and not m.trouble), key=lambda m: -m.loo.total)  # type: ignore[union-attr]
+    return ranked if len(ranked) > 1 else []
 
 
 def sentences(models: Sequence[Judged], table: pd.DataFrame, best: Mapping[str, str | None]) -> list[str]:
@@ -130,10 +130,10 @@ def _by_loo(models: Sequence[Judged], takers: Mapping[str, Sequence[str]]) -> It
             continue
         d, se = top.loo.less(m.loo)  # type: ignore[union-attr, arg-type]
         if d > se:
-            told = f"more than the standard error of the difference, {se:.2f}"
+            margin = f"more than the standard error of the difference, {se:.2f}"
         else:
-            told = f"not more than the standard error of the difference, {se:.2f}: LOO cannot tell them apart"
-        yield f"LOO puts {top.name} before {m.name} by {d:.2f} nats, {told}."
+            margin = f"not more than the standard error of the difference, {se:.2f}: LOO cannot tell them apart"
+        yield f"LOO puts {top.name} before {m.name} by {d:.2f} nats, {margin}."
 
 
 def _reservations(models: Sequence[Judged]) -> Iterator[str]:

@@ -28,8 +28,8 @@ def check_alike(problems: Mapping[str, Problem]) -> None:
             raise DifferentData(f"model {name!r}", f"the {reference.n} rows of model {first!r}", f"{problem.n} rows", REMEDY)
         if not np.array_equal(problem.weights, reference.weights):
             raise DifferentData(f"model {name!r}", f"the row weights of model {first!r}", "other weights", REMEDY)
-        found = _columns(problem)
-        missing, extra = _names(wanted, found), _names(found, wanted)
+        columns = _columns(problem)
+        missing, extra = _names(wanted, columns), _names(columns, wanted)
         if missing:
             got = f"other values of {missing[0]}" if missing[0] in extra else f"none of the values of {missing[0]}"
             raise DifferentData(f"model {name!r}", f"the observed cells of model {first!r}", got, REMEDY)

@@ -79,9 +79,9 @@ def _regression(plan: Plan, rows: CompleteData, regression: Regression) -> None:
     counted = plan.problem.weights > 0
     inside = plan.full.allowed[:, used].any(axis=1)[rows.pattern] & counted
     V = plan.full.V[plan.inverse][inside] + plan.centre
-    found = [Column(_name(plan, int(c)), V[:, c]) for c in columns]
+    involved = [Column(_name(plan, int(c)), V[:, c]) for c in columns]
     where_text = "" if inside.sum() == counted.sum() else levels_text(plan, used)
-    raise collinear(found, bool(combined[:, 0].any()), _written(combined, columns, found), where_text)
+    raise collinear(involved, bool(combined[:, 0].any()), _written(combined, columns, involved), where_text)
 
 
 def flat_direction(H: np.ndarray) -> np.ndarray | None:
@@ -94,12 +94,12 @@ def flat_direction(H: np.ndarray) -> np.ndarray | None:
     if not (d > 0).all():
         return (np.arange(len(d)) == np.flatnonzero(~(d > 0))[0]).astype(float)
     scaled = H / np.outer(d, d)
-    rest, pivots = scaled.copy(), np.ones(len(d))
+    left, pivots = scaled.copy(), np.ones(len(d))
     for j in range(len(d)):
-        pivots[j] = rest[j, j]
+        pivots[j] = left[j, j]
         if pivots[j] < 10 * SINGULAR:
             break
-        rest[j + 1 :, j + 1 :] -= np.outer(rest[j + 1 :, j], rest[j, j + 1 :]) / rest[j, j]
+        left[j + 1 :, j + 1 :] -= np.outer(left[j + 1 :, j], left[j, j + 1 :]) / left[j, j]
     j = int(np.argmin(pivots))
     u = np.zeros(len(d))
     u[:j], u[j] = -np.linalg.solve(scaled[:j, :j], scaled[:j, j]), 1.0
@@ -151,19 +151,19 @@ def collinear(columns: list[Column], intercept: bool, written: str, where: str) 
     )
 
 
-def _written(combined: np.ndarray, columns: np.ndarray, found: list[Column]) -> str:
+def _written(combined: np.ndarray, columns: np.ndarray, named: list[Column]) -> str:
     """'c = 2 b - 3', where all rows and configurations have the same combination and it is short."""
     last = columns[-1]
     lines = combined[combined[:, last] != 0]
     first = -lines[0] / lines[0][last]
     same = len(lines) == np.count_nonzero(combined.any(axis=1))
-    if not same or not np.allclose(-lines / lines[:, [last]], first, rtol=1e-4, atol=0) or len(found) > SHOWN:
+    if not same or not np.allclose(-lines / lines[:, [last]], first, rtol=1e-4, atol=0) or len(named) > SHOWN:
         return "a combination that is zero"
-    terms = [(float(first[c]), column.name) for c, column in zip(columns[:-1], found[:-1], strict=True)]
+    terms = [(float(first[c]), column.name) for c, column in zip(columns[:-1], named[:-1], strict=True)]
     terms += [(float(first[0]), "")] if first[0] else []
     signed = [("- " if a < 0 else "+ ", abs(a), name) for a, name in terms] or [("+ ", 0.0, "")]
     text = " ".join(sign + (name if name and abs(a - 1) < SHARE else f"{a:.6g} {name}".rstrip()) for sign, a, name in signed)
-    return f"{found[-1].name} = {text.removeprefix('+ ') if text[0] == '+' else text.replace('- ', '-', 1)}"
+    return f"{named[-1].name} = {text.removeprefix('+ ') if text[0] == '+' else text.replace('- ', '-', 1)}"
 
 
 def unidentified(parameters: Sequence[Variable], sizes: Sequence[int], u: np.ndarray, got: str) -> Unidentified:
@@ -222,7 +222,7 @@ def _change(plan: Plan, part: TablePart, chart: Coordinates, steps: np.ndarray) 
 
 def _involved(plan: Plan, part: TablePart, change: np.ndarray, chart: Coordinates, u: np.ndarray) -> list[Column]:
     """The covariates that keep a direction flat: with noise in their place it would change some row."""
-    found, rng = [], np.random.default_rng(0)
+    involved, rng = [], np.random.default_rng(0)
     groups = [x for x in (part.levels, part.values) if x is not None]
     for own_levels, (name, value) in [(x, item) for x in groups for item in x.data.items()]:
         levels = value.array.reshape(len(value.array), -1)
@@ -235,5 +235,5 @@ def _involved(plan: Plan, part: TablePart, change: np.ndarray, chart: Coordinate
             other = replace(part, levels=changed) if own_levels is part.levels else replace(part, values=changed)
             moved = np.abs(_change(plan, other, chart, COMPLEX_STEP * u[:, None])[..., 0] * part.on).max()
             if moved > SHARE * max(float((np.abs(change) @ np.abs(u)).max()), moved * SHARE):
-                found.append(Column(labelled(plan, name, own, j), levels[:, j]))
-    return found
+                involved.append(Column(labelled(plan, name, own, j), levels[:, j]))
+    return involved

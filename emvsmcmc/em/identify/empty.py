@@ -103,15 +103,15 @@ def every_element(plan: Plan, rows: CompleteData) -> None:
 def _looked_up(plan: Plan, rows: CompleteData, v: Variable, uses: list[Use]) -> None:
     shape = plan.problem.shape(v)
     elements = prod(shape[: len(shape) - 2] if v.family.matrix else shape)
-    used, told = np.zeros(elements, dtype=bool), np.zeros(elements, dtype=bool)
+    used, informed = np.zeros(elements, dtype=bool), np.zeros(elements, dtype=bool)
     for use in uses:
         used[use.index] = True
-        told[use.index[_told(plan, rows, use)]] = True
+        informed[use.index[_informed(plan, rows, use)]] = True
     support = parameter_support(v, Environment(plan.problem.fixed))
     if isinstance(support, Simplex):  # a probability of zero is an estimate, as long as the others have rows
-        told = np.repeat(told.reshape(-1, shape[-1]).any(axis=1), shape[-1]) | support.fixed(shape).ravel()
-    if (used & ~told).any():
-        element = int(np.flatnonzero(used & ~told)[0])
+        informed = np.repeat(informed.reshape(-1, shape[-1]).any(axis=1), shape[-1]) | support.fixed(shape).ravel()
+    if (used & ~informed).any():
+        element = int(np.flatnonzero(used & ~informed)[0])
         raise nothing_said(plan, rows, [(use.part, _cells(use.index == element, use.part)) for use in uses])
 
 
@@ -124,7 +124,7 @@ def _cells(mask: np.ndarray, part: Part | None) -> np.ndarray:
     return mask.reshape(len(mask), part.size, -1).any(axis=2)
 
 
-def _told(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
+def _informed(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
     """Where a use is informed, in the shape of its look-ups."""
     part = use.part
     if part is None:
@@ -134,8 +134,8 @@ def _told(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
         at_levels = [(b != 0).any(axis=0).transpose(2, 0, 1) & part.on[:, None, None] for b in blocks]
         if part.n_tables and at_levels[0].shape == use.index.shape:
             return at_levels[0]
-        told = np.any([x.any(axis=2) for x in at_levels], axis=0)  # a value says something of the probabilities of all
-        return np.broadcast_to(told[..., None], use.index.shape)
+        informed = np.any([x.any(axis=2) for x in at_levels], axis=0)  # a value says something of the probabilities of all
+        return np.broadcast_to(informed[..., None], use.index.shape)
     live = rows.live(part)
     return live.reshape(plan.K, use.index.shape[1], -1).all(axis=2)
 
@@ -199,9 +199,9 @@ def axis_labels(plan: Plan, axis: str) -> list[Any]:
 
 def levels_text(plan: Plan, used: np.ndarray) -> str:
     """'of species='virginica'': what the configurations (K,) have in common; empty where they are all there are."""
-    told = []
+    parts = []
     for axis, size in plan.axes.items():
         mine = np.unique(plan.configurations(axis)[used])
         if len(mine) < size:
-            told.append(f"{axis}={' or '.join(repr(plain(axis_labels(plan, axis)[k])) for k in mine)}")
-    return f"of {', '.join(told)}" if told else ""
+            parts.append(f"{axis}={' or '.join(repr(plain(axis_labels(plan, axis)[k])) for k in mine)}")
+    return f"of {', '.join(parts)}" if parts else ""

@@ -126,14 +126,14 @@ def only_here(plan: Plan, chart: Coordinates, information: np.ndarray, flat: np.
     return np.linalg.qr(kept)[0] if kept.shape[1] else nothing
 
 
-def _null(J: np.ndarray, told: np.ndarray | None = None) -> tuple[int, np.ndarray]:
+def _null(J: np.ndarray, known: np.ndarray | None = None) -> tuple[int, np.ndarray]:
     """(rank, directions in descending order of what the rows say along them), columns at unit length. told : (size, g) directions
     that count as told apart.
     """
     if not np.isfinite(J).all():  # a point outside the model says nothing
         return 0, np.eye(J.shape[1])
-    if told is not None and told.shape[1]:
-        J = np.vstack([J, max(1.0, float(np.linalg.norm(J, axis=0).max(initial=0.0))) * told.T])
+    if known is not None and known.shape[1]:
+        J = np.vstack([J, max(1.0, float(np.linalg.norm(J, axis=0).max(initial=0.0))) * known.T])
     lengths = np.linalg.norm(J, axis=0)
     lengths = np.where(lengths > SAME * lengths.max(initial=0.0), lengths, np.inf)
     R = np.linalg.qr(J / lengths, mode="r")  # no matrix of rows by rows: J is as tall as the data
@@ -142,7 +142,7 @@ def _null(J: np.ndarray, told: np.ndarray | None = None) -> tuple[int, np.ndarra
     return int((s > SAME * max(1.0, s.max(initial=0.0))).sum()), V.T / unit[:, None]
 
 
-def told(chart: Coordinates, flat: np.ndarray) -> str:
+def direction_text(chart: Coordinates, flat: np.ndarray) -> str:
     """What the likelihood does not change along: "with cov[height, weight]", "along 2 combinations of w[0], w[1] and 4 more"."""
     open_ = entries(chart, flat)
     shown = ", ".join(open_[:NAMED]) + (f" and {len(open_) - NAMED} more" if len(open_) > NAMED else "")

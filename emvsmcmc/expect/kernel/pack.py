@@ -214,12 +214,12 @@ def expect_compiled(packed: Packed, coefficients: Coefficients, hard: bool = Fal
     mode = loops.HARD if hard else loops.SOFT
     C = coefficients
     if not C.nu.shape[1]:
-        found = _run(packed, C.c, C.B, C.T, C.rho, mode)
-        return found.value, Statistics(N=found.N, M=found.M, S=found.S, rho=C.rho)
-    found = _run(packed, C.c, np.concatenate([C.B, C.A], axis=1), C.T, C.rho, mode, nu=C.nu)
-    counts, lengths = _radial_counts(packed, found.S)
-    L = expected_logs(found.W, counts, C.nu, lengths)
-    return found.value, Statistics(N=found.N, M=found.M, S=found.S, rho=C.rho, U=found.U, L=L)
+        sums = _run(packed, C.c, C.B, C.T, C.rho, mode)
+        return sums.value, Statistics(N=sums.N, M=sums.M, S=sums.S, rho=C.rho)
+    sums = _run(packed, C.c, np.concatenate([C.B, C.A], axis=1), C.T, C.rho, mode, nu=C.nu)
+    counts, lengths = _radial_counts(packed, sums.S)
+    L = expected_logs(sums.W, counts, C.nu, lengths)
+    return sums.value, Statistics(N=sums.N, M=sums.M, S=sums.S, rho=C.rho, U=sums.U, L=L)
 
 
 def expected_gradient(
@@ -234,9 +234,9 @@ def expected_gradient(
     Radial rows are the last of B; with `nu` (K, g) of their groups comes its gradient too, T held (T has the constant of nu as
     well).
     """
-    found = _run(packed, c, B, T, None, loops.GRADIENT, general, nu)
-    assert found.slope is not None
+    sums = _run(packed, c, B, T, None, loops.GRADIENT, general, nu)
+    assert sums.slope is not None
     if nu is None:
-        return found.value, found.N, found.slope, found.S
-    counts, lengths = _radial_counts(packed, found.S)
-    return found.value, found.N, found.slope, found.S, nu_gradient(found.W, counts, np.asarray(nu), lengths)
+        return sums.value, sums.N, sums.slope, sums.S
+    counts, lengths = _radial_counts(packed, sums.S)
+    return sums.value, sums.N, sums.slope, sums.S, nu_gradient(sums.W, counts, np.asarray(nu), lengths)

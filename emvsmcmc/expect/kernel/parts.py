@@ -144,8 +144,8 @@ def subtract_squares(typingctx, picked, count, z, m, row):
                 e, f = builder.load(sums[2 * a]), builder.load(sums[2 * a + 1])
                 squares = builder.fadd(builder.fmul(e, e, contract), builder.fmul(f, f, contract), contract)
                 target = place(row, shifted(i, a * VECTOR))
-                found = builder.fadd(builder.fmul(half, squares, contract), builder.load(target, align=8), contract)
-                builder.store(found, target, align=8)
+                exponent = builder.fadd(builder.fmul(half, squares, contract), builder.load(target, align=8), contract)
+                builder.store(exponent, target, align=8)
         return context.get_dummy_value()
 
     return types.void(picked, count, z, m, row), code

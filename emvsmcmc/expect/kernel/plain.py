@@ -170,6 +170,9 @@ def add_lifted(
 
 
 def add_tables(S: np.ndarray, layout: Layout, at: slice, ks: np.ndarray, wr: np.ndarray) -> None:
+    """S[u, k] += sum over the rows `at` of phi [level = u] wr, in the configurations `ks`. wr : (rows, ks) weights times
+    responsibilities.
+    """
     if layout.X.shape[1]:
         S[np.ix_(layout.x_row, ks)] += layout.X[at].T @ wr
     phi, level = layout.phi[at], layout.level[at]

@@ -37,8 +37,8 @@ def merged(parts: Sequence[Patterns | Refused]) -> Patterns | Refused:
     for part in parts:
         if isinstance(part, Refused):
             return part
-    found = [p for p in parts if isinstance(p, Patterns)]
-    return found[0].total(found)
+    patterns = [p for p in parts if isinstance(p, Patterns)]
+    return patterns[0].total(patterns)
 
 
 @dataclass(frozen=True)
@@ -155,15 +155,15 @@ def prepared(recipe: Recipe, number: int, disk: Disk, kind: str) -> Patterns | R
 def levels_of(recipe: Recipe, slots: Sequence[Slot]) -> dict[Slot, np.ndarray] | Refused:
     """{slot: its distinct values in this block}."""
     problem, _, _ = recipe.reader.problem(recipe.block)
-    return {slot: slot.found(problem, problem.plate) for slot in slots}
+    return {slot: slot.levels(problem, problem.plate) for slot in slots}
 
 
 def slots_of(plan: Plan) -> list[Slot]:
     """What tables and known scales depend on row by row."""
     levels = [x for p in plan.tables for x in (p.levels, p.values) if x is not None]
     scales = tuple(scale_names(plan.problem))
-    found = [x.slot for x in levels if x.slot is not None] + ([Slot(scales)] if scales else [])
-    return list(dict.fromkeys(found))
+    slots = [x.slot for x in levels if x.slot is not None] + ([Slot(scales)] if scales else [])
+    return list(dict.fromkeys(slots))
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def applied(recipe: Recipe, function: Callable[..., Any], *arguments: Any) -> An
     return function(recipe.plan(), *arguments)
 
 
-def finite(found: Sums) -> Sums:
+def finite(sums: Sums) -> Sums:
     """Raises Degenerate where a row has probability zero in every configuration."""
-    if not np.isfinite(found[0]):
+    if not np.isfinite(sums[0]):
         raise Degenerate("rows", "a row has probability zero in every configuration")
-    return found
+    return sums

@@ -51,7 +51,7 @@ BRANCHES = 8  # sums that one task of the tree adds
 # Of a pass, from which a task takes several blocks: handing one out costs Dask some 7 ms, which no second worker makes shorter.
 # By the number of blocks alone, so that sums are added in one order whoever adds them.
 TASKS = 32
-LEVELS = 200_000  # distinct values of the row data of one slot: each is a row of a table that travels with every pass
+MOST_LEVELS = 200_000  # distinct values of the row data of one slot: each is a row of a table that travels with every pass
 
 
 class Chunks(Store):
@@ -79,9 +79,9 @@ class Chunks(Store):
 
     def _patterns(self) -> Patterns:
         delayed = [task(prepared, r, i, self.disk, self.kind, name="lay-out") for i, r in enumerate(self.recipes)]
-        found = tree(delayed, merged)
-        raise_refusal(found)
-        return found
+        patterns = tree(delayed, merged)
+        raise_refusal(patterns)
+        return patterns
 
     @property
     def moments_by_pattern(self) -> Patterns:
@@ -125,8 +125,8 @@ class Chunks(Store):
     def expect(self, C: Coefficients, hard: bool = False) -> Sums:
         if self.journal is None or self.in_core:
             return self._expect(C, hard)
-        found = self.journal.recall(C, hard)
-        return found if found is not None else self.journal.record(C, hard, lambda: self._expect(C, hard))
+        recalled = self.journal.recall(C, hard)
+        return recalled if recalled is not None else self.journal.record(C, hard, lambda: self._expect(C, hard))
 
     def _expect(self, C: Coefficients, hard: bool) -> Sums:
         here = row_pass(self.layout, C, hard, self.delicate)
@@ -157,13 +157,13 @@ class Chunks(Store):
         import dask.array as da
 
         like = function(sample)
-        parts: dict[tuple[str, str], list[Any]] = {(g, str(name)): [] for g, found in like.items() for name in found.data_vars}
+        parts: dict[tuple[str, str], list[Any]] = {(g, str(name)): [] for g, shown in like.items() for name in shown.data_vars}
         take = dask.delayed(_variable, pure=True, traverse=False)
         for recipe in self.recipes:
             block = task(_unwrapped, recipe, function, name="block-of-rows")
-            for (group, name), found in parts.items():
+            for (group, name), rows in parts.items():
                 shown = like[group][name]
-                found.append(da.from_delayed(take(block, group, name), (recipe.block.rows, *shown.shape[1:]), shown.dtype))
+                rows.append(da.from_delayed(take(block, group, name), (recipe.block.rows, *shown.shape[1:]), shown.dtype))
         return {
             group: xr.Dataset(
                 {str(name): (shown[name].dims, da.concatenate(parts[group, str(name)], axis=0)) for name in shown.data_vars},
@@ -174,13 +174,13 @@ class Chunks(Store):
 
 
 def _unwrapped(recipe: Recipe, function: Callable[..., Any]) -> Any:
-    found = applied(recipe, function)
-    raise_refusal(found)
-    return found
+    answer = applied(recipe, function)
+    raise_refusal(answer)
+    return answer
 
 
-def _variable(found: Groups, group: str, name: str) -> np.ndarray:
-    return found[group][name].values
+def _variable(groups: Groups, group: str, name: str) -> np.ndarray:
+    return groups[group][name].values
 
 
 def tree(delayed: list[Any], add: Callable[[Any], Any]) -> Any:
@@ -204,16 +204,16 @@ def plan_rows(problem: AnyProblem) -> Plan:
 def chunked_plan(problem: ChunkedProblem) -> Plan:
     """A plan of rows in chunks: two passes over the blocks (one without row data in slots), in which each is laid out.
 
-    Raises what `make_plan` raises, and UnsupportedModel where a slot has more than LEVELS different values of row data.
+    Raises what `make_plan` raises, and UnsupportedModel where a slot has more than MOST_LEVELS different values of row data.
     """
     start = make_plan(problem.sample)
     conventions = Conventions(start.centre, start.scale)
     slots = slots_of(start)
     if slots:
         recipes = [Recipe(problem.reader, b, conventions, start.axes) for b in problem.blocks]
-        found = tree([task(levels_of, r, slots, name="levels") for r in recipes], _all_levels)
-        raise_refusal(found)
-        conventions = replace(conventions, levels=found)
+        levels = tree([task(levels_of, r, slots, name="levels") for r in recipes], _all_levels)
+        raise_refusal(levels)
+        conventions = replace(conventions, levels=levels)
         start = make_plan(problem.sample, conventions)
     recipes = [Recipe(problem.reader, b, conventions, start.axes) for b in problem.blocks]
     sample = start.store.sample
@@ -226,9 +226,11 @@ def _all_levels(parts: list[Any]) -> Any:
         if isinstance(part, Refused):
             return part
     out = {slot: np.unique(np.vstack([p[slot] for p in parts]), axis=0) for slot in parts[0]}
-    for slot, found in out.items():
-        if len(found) > LEVELS:
-            who = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
-            wanted = f"at most {LEVELS} different values where a density depends on them, for rows in chunks"
-            return Refused(UnsupportedModel, (who, wanted, f"more than {LEVELS}", "Round them, or read the rows into memory."))
+    for slot, values in out.items():
+        if len(values) > MOST_LEVELS:
+            names = ", ".join([*slot.names, *([] if slot.variable is None else [slot.variable])])
+            wanted = f"at most {MOST_LEVELS} different values where a density depends on them, for rows in chunks"
+            return Refused(
+                UnsupportedModel, (names, wanted, f"more than {MOST_LEVELS}", "Round them, or read the rows into memory.")
+            )
     return out

@@ -61,26 +61,26 @@ class Journal:
 
     def recall(self, C: Coefficients, hard: bool) -> Sums | None:
         """What came out of a pass with these coefficients; None where there was none. Raises Degenerate where it did."""
-        found = self.known.get(_digest(C, hard))
-        if found is None:
+        recorded = self.known.get(_digest(C, hard))
+        if recorded is None:
             return None
         self.recalled += 1
-        if isinstance(found, Degenerate):
-            raise Degenerate(found.variable, found.reason)
-        value, S = found
+        if isinstance(recorded, Degenerate):
+            raise Degenerate(recorded.variable, recorded.reason)
+        value, S = recorded
         return value, S
 
     def record(self, C: Coefficients, hard: bool, outcome: Callable[[], Sums]) -> Sums:
         """Make a pass, and write down what came out."""
         self.made += 1
         try:
-            found = outcome()
+            sums = outcome()
         except Degenerate as end:
             self._write(C, hard, {"variable": np.array(end.variable), "reason": np.array(end.reason)})
             raise
-        value, S = found
+        value, S = sums
         self._write(C, hard, {"value": np.array(value), **S.arrays()})
-        return found
+        return sums
 
     def note(self, env: Environment, objective: float) -> None:
         """Keep the parameters of an iteration."""

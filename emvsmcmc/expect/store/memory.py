@@ -50,7 +50,7 @@ class Memory(Store):
     @cached_property
     def moments_by_pattern(self) -> Patterns:
         layout, problem = self.full, self.problem
-        q, found = len(layout.start) - 1, self._moments()
+        q, sums = len(layout.start) - 1, self._moments()
         pattern = layout.pattern[self.inverse]
         counted = problem.weights > 0
         there = {}
@@ -62,7 +62,7 @@ class Memory(Store):
                 else:
                     there[v.label] = np.stack([np.bincount(pattern, column & counted, q) for column in values.T], axis=1)
         return Patterns(
-            layout.hidden, layout.allowed, found.weight, found.R, found.S, found.constant, np.bincount(pattern, counted, q),
+            layout.hidden, layout.allowed, sums.weight, sums.R, sums.S, sums.constant, np.bincount(pattern, counted, q),
             there, layout.radial.holes,
         )  # fmt: skip
 

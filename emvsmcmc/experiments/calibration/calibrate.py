@@ -91,6 +91,21 @@ def calibrate(
     ------
     WidePrior : the prior is improper or too wide to simulate from. UnsupportedModel, NotAffine : see `plan`. BadInput : options
     that cannot be met. DifferentSweep, StoreBusy : see `run_sweep`. FitFailed, SamplingFailed : not one simulation succeeded.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec() as spec:
+    ...     rate = ev.Gamma("rate", 2, 0.1)
+    ...     _ = ev.Poisson("count", rate, dims="day")
+    >>> short = {"draws": 40, "tune": 40}
+    >>> calibration = ev.calibrate(
+    ...     spec, [10], simulations=2, bootstrap=0, mcmc_options=short, random_seed=1, workers=0, progress=False
+    ... )
+    >>> calibration["rank"].dims, calibration["quantity"].values.tolist()
+    (('size', 'simulation', 'quantity'), ['rate', 'log likelihood', 'log prior'])
+    >>> calibration["em_status"].values.tolist(), calibration["mcmc_status"].values.tolist()
+    ([['converged', 'converged']], [['sampled', 'sampled']])
     """
     rows = _checked(sizes, random_seed, store)
     options = CalibrationOptions(simulations=simulations, bootstrap=bootstrap, ranked=ranked)
@@ -152,12 +167,12 @@ def _dataset(outcomes: Mapping[str, Outcome], sizes: Sequence[int], simulations:
             for k in STATUSES:
                 words[k][i, j] = outcome.message if k.endswith("message") else outcome.status
             continue
-        found = outcome.values
+        answer = outcome.values
         for k, x in {**numbers, **ends}.items():
-            x[i, j] = found[k]
+            x[i, j] = answer[k]
         for k, w in words.items():
-            w[i, j] = found[k]
-        divergent[i, j] = found["divergent"]
+            w[i, j] = answer[k]
+        divergent[i, j] = answer["divergent"]
     if not np.isfinite(numbers["pit"]).any() and not np.isfinite(numbers["estimate"]).any():
         raise SamplingFailed(f"neither engine ended in any simulation; the first: {words['em_message'].ravel()[0]}")
     dims = ("size", "simulation")
@@ -183,10 +198,10 @@ def _task_name(n: int, i: int) -> str:
 
 def _checked(sizes: Sequence[int], seed: int | None, store: Any) -> list[int]:
     checked_seed(seed)
-    found = list(sizes)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2 for n in found)
-    if not found or not whole or len(set(found)) < len(found):
-        raise BadInput("sizes", "different whole numbers of rows, 2 or more each", str(found), "Such as sizes=[50, 200, 800].")
+    wanted = list(sizes)
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2 for n in wanted)
+    if not wanted or not whole or len(set(wanted)) < len(wanted):
+        raise BadInput("sizes", "different whole numbers of rows, 2 or more each", str(wanted), "Such as sizes=[50, 200, 800].")
     if store is not None and seed is None:
         raise BadInput("random_seed", "a seed, without which a store could never be resumed", "none")
-    return sorted(int(n) for n in found)
+    return sorted(int(n) for n in wanted)

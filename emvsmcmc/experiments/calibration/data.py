@@ -126,11 +126,11 @@ def check_prior(design: Design, n: int, seed: int) -> None:
             draws.setdefault(name, []).append(x)
     if unusable == TRIES:
         simulated(design, min(n, 20), seed)
-    found = {name: np.stack(x) for name, x in draws.items()}
-    noise = _noise(design.spec, found)
+    stacked = {name: np.stack(x) for name, x in draws.items()}
+    noise = _noise(design.spec, stacked)
     for v in _parameters(design.spec):
-        if v.label in found:
-            _wide(v, found[v.label], noise)
+        if v.label in stacked:
+            _wide(v, stacked[v.label], noise)
 
 
 def _wide(v: Variable, x: np.ndarray, noise: float) -> None:
@@ -161,8 +161,8 @@ def _noise(spec: Spec, draws: dict[str, np.ndarray]) -> float:
             parts.append(np.sqrt(np.diagonal(draws[v.label], axis1=-2, axis2=-1)).reshape(_count(draws), -1))
         elif v.label in draws and isinstance(v.family.support(), Positive):
             parts.append(draws[v.label].reshape(_count(draws), -1))
-    found = float(np.median(np.concatenate(parts, axis=1).min(axis=1))) if parts else 1.0
-    return found if found > 0 and np.isfinite(found) else 1.0
+    smallest = float(np.median(np.concatenate(parts, axis=1).min(axis=1))) if parts else 1.0
+    return smallest if smallest > 0 and np.isfinite(smallest) else 1.0
 
 
 def _count(draws: dict[str, np.ndarray]) -> int:

@@ -160,10 +160,10 @@ def honest_from(table: pd.DataFrame, method: str, level: float = 0.95) -> dict[s
         rows = part.loc[quantity].sort_index()
         if not rows["intervals"].sum():
             continue
-        found = None
+        first = None
         for n, honest in reversed(list(rows["honest"].items())):
             if not honest:
                 break
-            found = int(n)
-        out[str(quantity)] = found
+            first = int(n)
+        out[str(quantity)] = first
     return out

@@ -70,9 +70,9 @@ def simulation(
     reference = fit.environment if fit is not None else optima[0] if optima else None
     if reference is None and _ambiguous(plan):
         draws, mcmc_status, mcmc_message = None, UNALIGNED, "EM reached no optimum that labels could be aligned to"
-        told = np.nan
+        divergent = np.nan
     else:
-        draws, mcmc_status, mcmc_message, told = _posterior(
+        draws, mcmc_status, mcmc_message, divergent = _posterior(
             plan, optima, replace(nuts, random_seed=int(seeds[2]), progress=False), posterior
         )
     one = {k: x[None] for k, x in truth.items()}
@@ -89,9 +89,9 @@ def simulation(
         half = norm.ppf(0.5 + np.array(LEVELS) / 2) * out["se"][:, None]
         lower[0], upper[0] = out["estimate"][:, None] - half, out["estimate"][:, None] + half
         if replicates:
-            found, bootstrap_status, bootstrap_message = _replicates(fit, replicates, int(seeds[3]))
-            if found is not None:
-                x = _flat_quantities(fit.plan, found)
+            replicated, bootstrap_status, bootstrap_message = _replicates(fit, replicates, int(seeds[3]))
+            if replicated is not None:
+                x = _flat_quantities(fit.plan, replicated)
                 ends = percentiles(x)
                 lower[1, : x.shape[1]], upper[1, : x.shape[1]] = ends[0].T, ends[1].T
     if draws is not None:
@@ -112,7 +112,7 @@ def simulation(
         "bootstrap_message": bootstrap_message,
         "mcmc_status": mcmc_status,
         "mcmc_message": mcmc_message,
-        "divergent": told,
+        "divergent": divergent,
     }
 
 
@@ -126,16 +126,16 @@ def quantities(plan: Plan, draws: Mapping[str, np.ndarray], reference: Environme
     Each is a function of a draw and of the data alone (the reference is: it is EM's answer), and so is its value at the truth,
     which goes through the same lines.
     """
-    found = align(plan, draws, reference)
-    aligned = _flat_quantities(plan, found.draws)
-    dataset = _as_draws(plan, {k: x[:1] for k, x in found.draws.items()})
+    alignment = align(plan, draws, reference)
+    aligned = _flat_quantities(plan, alignment.draws)
+    dataset = _as_draws(plan, {k: x[:1] for k, x in alignment.draws.items()})
     names = [label for label, *_ in _scalars(plan, dataset)]
     kinds = [PARAMETER] * len(names)
     if implied(plan, reference) is not None:
         extra = [label for label, *_ in scalar_names(values_at(plan, reference), {"implied_cov"})]
         names, kinds = names + extra, kinds + [INVARIANT] * len(extra)
-    likelihood = found.log_likelihood @ plan.problem.weights
-    prior = np.broadcast_to(log_prior(plan, draws_environment(plan, found.draws)), likelihood.shape)
+    likelihood = alignment.log_likelihood @ plan.problem.weights
+    prior = np.broadcast_to(log_prior(plan, draws_environment(plan, alignment.draws)), likelihood.shape)
     return (
         [*names, "log likelihood", "log prior"],
         [*kinds, DENSITY, DENSITY],
@@ -169,8 +169,8 @@ def _at_estimate(em: EMFit, kinds: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """EM's estimate and standard error of every quantity; NaN for the densities, of which it gives none."""
     one = {v.label: em.environment.values[v.label].array[None] for v in em.plan.parameters}
     estimate, error = np.full(len(kinds), np.nan), np.full(len(kinds), np.nan)
-    found = _flat_quantities(em.plan, one)[0]
-    estimate[: len(found)] = found
+    flat = _flat_quantities(em.plan, one)[0]
+    estimate[: len(flat)] = flat
     errors = [float(em.standard_error[name].values[at]) for _, name, at in _scalars(em.plan, _as_draws(em.plan, one))]
     if INVARIANT in kinds:
         more = errors_at(em)[0]
@@ -215,8 +215,8 @@ def _posterior(
     try:
         if posterior is not None:
             assert options.random_seed is not None
-            found = posterior(plan.problem, options.random_seed)
-            return {v.label: np.asarray(found[v.label], dtype=float) for v in plan.parameters}, SAMPLED, "", np.nan
+            handed_in = posterior(plan.problem, options.random_seed)
+            return {v.label: np.asarray(handed_in[v.label], dtype=float) for v in plan.parameters}, SAMPLED, "", np.nan
         from ...mcmc.sample import sample
 
         done = sample(plan, options, optima or None)
@@ -230,11 +230,11 @@ def _posterior(
 def _replicates(em: EMFit, count: int, seed: int) -> tuple[dict[str, np.ndarray] | None, str, str]:
     """Parameters of the bootstrap's replicates, how it ended, in words."""
     try:
-        found = bootstrap(em.plan, em.environment, ML, 1e-6, np.random.default_rng(seed), count)
+        drawn = bootstrap(em.plan, em.environment, ML, 1e-6, np.random.default_rng(seed), count)
     except EmvsmcmcError as error:
         return None, _name_of(error), str(error)
-    told = f"{found.lost} of {count} bootstrap replicates collapsed and are left out" if found.lost else ""
-    return found.replicates, "incomplete" if found.lost else "done", told
+    message = f"{drawn.lost} of {count} bootstrap replicates collapsed and are left out" if drawn.lost else ""
+    return drawn.replicates, "incomplete" if drawn.lost else "done", message
 
 
 def _ambiguous(plan: Plan) -> bool:

@@ -42,11 +42,11 @@ def findings(result: xr.Dataset) -> Findings:
     """What the result says, with the figures that say it."""
     ranks, table = uniformity(result), coverage(result)
     about = result.ev.about
-    kind, told = _of_ranks(ranks, about["sampler"])
+    kind, sentence = _of_ranks(ranks, about["sampler"])
     sizes = [int(n) for n in result["size"].values]
     methods = [m for m in INTERVALS if m in table.index.get_level_values("interval")]
     enough = result.sizes["simulation"] >= LEAST
-    sentences = [told]
+    sentences = [sentence]
     if enough:
         sentences += [_of_intervals(table, m, sizes) for m in methods]
         sentences += [_chance(table, methods)] if methods else []
@@ -96,31 +96,31 @@ def _shape(row: pd.Series) -> str:
 
 def _of_intervals(table: pd.DataFrame, method: str, sizes: list[int]) -> str:
     """From which size on the interval covers, and where it does not."""
-    found, what = honest_from(table, method), INTERVALS[method]
-    what = what[0].upper() + what[1:]
-    never = [q for q in table.index.get_level_values("quantity").unique() if q not in found]
-    if not found:
-        return f"{what} exists for no parameter."
+    since, interval = honest_from(table, method), INTERVALS[method]
+    interval = interval[0].upper() + interval[1:]
+    never = [q for q in table.index.get_level_values("quantity").unique() if q not in since]
+    if not since:
+        return f"{interval} exists for no parameter."
     at: dict[int | None, list[str]] = {}
-    for quantity, n in found.items():
+    for quantity, n in since.items():
         at.setdefault(n, []).append(quantity)
     if set(at) == {sizes[0]}:
-        told = f"{what} covers within Monte Carlo error at every size, for every parameter"
+        sentence = f"{interval} covers within Monte Carlo error at every size, for every parameter"
     else:
         parts = [f"from n = {n} for {_listed(at[n])}" for n in sizes if n in at]
-        told = f"{what} covers within Monte Carlo error {', '.join(parts)}" if parts else what
+        sentence = f"{interval} covers within Monte Carlo error {', '.join(parts)}" if parts else interval
         if None in at:
             worst = table.xs((method, 0.95, sizes[-1]), level=("interval", "level", "size")).loc[at[None], "none_is_a_miss"]
             verb = "; it does not" if parts else " does not cover within Monte Carlo error,"
-            told += f"{verb} even at n = {sizes[-1]} for {_listed(at[None])} (at worst {worst.min():.0%})"
+            sentence += f"{verb} even at n = {sizes[-1]} for {_listed(at[None])} (at worst {worst.min():.0%})"
     if never:
-        told += f"; {_listed(never)} never {'have' if len(never) > 1 else 'has'} one"
+        sentence += f"; {_listed(never)} never {'have' if len(never) > 1 else 'has'} one"
     rows = table.xs((method, 0.95), level=("interval", "level"))
     most = rows[rows["intervals"] > 0]["without"]
     if len(most) and most.max() > 0:
         q, n = most.idxmax()
-        told += f". Up to {most.max():.0%} of simulations have none ({q}, n = {n}), which counts as a miss here"
-    return f"{told}."
+        sentence += f". Up to {most.max():.0%} of simulations have none ({q}, n = {n}), which counts as a miss here"
+    return f"{sentence}."
 
 
 def _chance(table: pd.DataFrame, methods: list[str]) -> str:
@@ -136,7 +136,7 @@ def _chance(table: pd.DataFrame, methods: list[str]) -> str:
 def _of_failures(result: xr.Dataset) -> list[str]:
     out = []
     total = result.sizes["simulation"]
-    for name, who in ENGINES.items():
+    for name, engine in ENGINES.items():
         parts = []
         for n in result["size"].values:
             counts = Counter(str(s) for s in result[name].sel(size=n).values)
@@ -144,7 +144,7 @@ def _of_failures(result: xr.Dataset) -> list[str]:
             if odd:
                 parts.append(f"n = {n}: " + ", ".join(f"{c} {s}" for s, c in odd.items()))
         if parts:
-            out.append(f"{who} ended otherwise than wanted, of {total} simulations each, at {'; '.join(parts)}.")
+            out.append(f"{engine} ended otherwise than wanted, of {total} simulations each, at {'; '.join(parts)}.")
     r_hat = result["r_hat"].max("quantity")
     mixed = int((r_hat > POOR).sum())
     if mixed:
@@ -159,7 +159,7 @@ def _of_failures(result: xr.Dataset) -> list[str]:
 def failures(result: xr.Dataset) -> list[dict[str, object]]:
     """How often each engine ended otherwise at each size, with the words of one of them."""
     out: list[dict[str, object]] = []
-    for name, who in ENGINES.items():
+    for name, engine in ENGINES.items():
         for n in result["size"].values:
             part = result[[name, name.replace("status", "message")]].sel(size=n)
             for status, count in sorted(Counter(str(s) for s in part[name].values).items()):
@@ -167,7 +167,7 @@ def failures(result: xr.Dataset) -> list[dict[str, object]]:
                     continue
                 first = int(np.argmax(part[name].values == status))
                 message = str(part[name.replace("status", "message")].values[first])
-                out.append({"engine": who, "size": int(n), "status": status, "count": count, "message": message})
+                out.append({"engine": engine, "size": int(n), "status": status, "count": count, "message": message})
     return out
 
 

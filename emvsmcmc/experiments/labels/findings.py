@@ -78,7 +78,7 @@ def findings(curves: xr.Dataset) -> Findings:
         ]
         if kind == "none" and (table["repeats"] < FEW).all():
             kind = "few"
-        sentences += [_told(part, semi, verb, evaluation) for part, verb in ((better, "help"), (worse, "hurt")) if len(part)]
+        sentences += [_sentence(part, semi, verb, evaluation) for part, verb in ((better, "help"), (worse, "hurt")) if len(part)]
         if kind == "none":
             sentences.append(
                 f"On {WHERE[evaluation]}, {NAMES[semi]} with the unlabelled rows is nowhere more than {CLEAR:g} standard errors "
@@ -91,16 +91,17 @@ def findings(curves: xr.Dataset) -> Findings:
 
 
 def percent(fraction: float) -> str:
+    """0.125 -> 12.5%, to three digits."""
     return f"{100 * fraction:.3g}%"
 
 
 def listed(fractions: Sequence[float]) -> str:
     """5%, 10% and 20%."""
-    told = [percent(f) for f in fractions]
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    shares = [percent(f) for f in fractions]
+    return shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
 
 
-def _told(part: pd.DataFrame, method: str, verb: str, evaluation: str) -> str:
+def _sentence(part: pd.DataFrame, method: str, verb: str, evaluation: str) -> str:
     at = part["difference"].abs().idxmax()
     row = part.loc[at]
     return (
@@ -119,9 +120,9 @@ def _without(curves: xr.Dataset) -> list[str]:
     where = [(float(f), int(c)) for f, c in zip(curves["fraction"].values, counts.values, strict=True) if c]
     if not where:
         return []
-    told = ", ".join(f"{c} with {percent(f)}" for f, c in where)
+    places = ", ".join(f"{c} with {percent(f)}" for f, c in where)
     total = curves.sizes["repeat"]
-    return [f"Of {total} masks the labelled rows alone gave no fit in {told}: those are left out of the comparison."]
+    return [f"Of {total} masks the labelled rows alone gave no fit in {places}: those are left out of the comparison."]
 
 
 def _engines(curves: xr.Dataset, evaluation: str) -> str:

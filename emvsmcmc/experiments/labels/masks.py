@@ -13,6 +13,7 @@ from ...problem.check import enough_data
 from ...problem.labels import hint
 from ...problem.problem import Problem
 from ...spec.named import Named
+from ...spec.private_dims import configuration_dim
 from ...spec.variable import Variable
 
 MASK, HELD_OUT, NOISE = 0, 1, 2  # streams of a repeat's seed
@@ -140,7 +141,7 @@ def with_labels(problem: Problem, name: str, codes: np.ndarray | None = None, lo
         given = {k: given.get(k, Named(codes, (plate,))) for k in problem.given}
         role = "assignment" if np.isnan(codes).any() else "observed"
     elif log_evidence is not None and log_evidence.any():
-        evidence |= {name: Named(log_evidence, (plate, f"@{name}"))}
+        evidence |= {name: Named(log_evidence, (plate, configuration_dim(name)))}
     new = replace(problem, given=given, evidence=evidence, roles={**problem.roles, name: role})
     enough_data(new)
     return new

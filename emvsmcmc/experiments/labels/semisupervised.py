@@ -118,6 +118,22 @@ def semisupervised(
     Source: Nigam, McCallum, Thrun and Mitchell (2000), Text classification from labeled and unlabeled documents using EM, Machine
     Learning 39, 103-134, for the design of the experiment; Chapelle, Schölkopf and Zien (2006), Semi-Supervised Learning, ch. 4,
     for when unlabelled rows hurt.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> data = {"count": [0, 1, 2, 1, 18, 20, 22, 19], "z": ["quiet"] * 4 + ["busy"] * 4}
+    >>> methods = ["em", "supervised"]
+    >>> curves = ev.semisupervised(
+    ...     spec, data, fractions=[0.5], repeats=2, methods=methods, held_out=None, random_seed=1, workers=0, progress=False
+    ... )
+    >>> curves["labelled"].values.tolist(), curves["accuracy"].sel(evaluation="hidden").min().item()  # half of 8 labels, twice
+    ([[4.0, 4.0]], 1.0)
     """
     options = LabelsOptions(fractions=fractions, repeats=repeats, methods=methods, held_out=held_out)
     _check_seed(random_seed, store)
@@ -153,20 +169,20 @@ def semisupervised(
     ]
     outcomes = run_sweep(tasks, store, client, workers, progress, retry_failed)
     evaluations = EVALUATIONS if design.held_out is not None else EVALUATIONS[:1]
-    found = _dataset(outcomes, shares, repeats, names, evaluations)
-    told = {
+    curves = _dataset(outcomes, shares, repeats, names, evaluations)
+    about = {
         "model": name,
         "label": variable.label,
         "classes": [str(x) for x in problem.level_labels(variable)],
         "rows": problem.n,
         "reference": "truth" if truth is not None else "all labels",
-        "held_out": _told(design.held_out),
+        "held_out": _held_out_words(design.held_out),
         "seen": "noisy labels" if noise is not None else "sets of labels" if sets is not None else "labels",
         "em_options": em_told,
         "mcmc_options": nuts_told if "mcmc" in methods else {},
     }
-    found.attrs = {"experiment": "labels", "random_seed": seed, "about": json.dumps(told)}
-    return found
+    curves.attrs = {"experiment": "labels", "random_seed": seed, "about": json.dumps(about)}
+    return curves
 
 
 @dataclass(frozen=True)
@@ -318,7 +334,7 @@ def _truth(problem: Problem, truth: Mapping[str, Any] | None) -> dict[str, np.nd
     return {k: np.asarray(truth[k], dtype=float) for k in names}
 
 
-def _told(held_out: float | np.ndarray | None) -> str:
+def _held_out_words(held_out: float | np.ndarray | None) -> str:
     if held_out is None:
         return ""
     return f"{len(held_out)} rows" if isinstance(held_out, np.ndarray) else f"{held_out:.0%} of each class"

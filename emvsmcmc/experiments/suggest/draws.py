@@ -130,19 +130,19 @@ def choose(criterion: Criterion, n: int, rng: np.random.Generator, first: np.nda
     alone = criterion.gain(hidden) if first is None else first
     order = np.argsort(-alone, kind="stable")
     left = list(hidden[order[: max(SHORTLIST, 2 * n)]])
-    found = [(int(left.pop(0)), float(alone[order[0]]))]
+    picks = [(int(left.pop(0)), float(alone[order[0]]))]
     futures = [(1.0, _weights(criterion.probability, None))]
-    while len(found) < n and left:
-        futures = _told(futures, criterion.probability[:, found[-1][0]], rng)
-        chosen = [row for row, _ in found]
+    while len(picks) < n and left:
+        futures = _split(futures, criterion.probability[:, picks[-1][0]], rng)
+        chosen = [row for row, _ in picks]
         rows = np.array(left)
         gain = sum(p * criterion.gain(rows, w, chosen) for p, w in futures)
         best = int(np.argmax(gain))
-        found.append((int(left.pop(best)), float(np.asarray(gain)[best])))
-    return found
+        picks.append((int(left.pop(best)), float(np.asarray(gain)[best])))
+    return picks
 
 
-def _told(futures: list[tuple[float, np.ndarray]], p: np.ndarray, rng: np.random.Generator) -> list[tuple[float, np.ndarray]]:
+def _split(futures: list[tuple[float, np.ndarray]], p: np.ndarray, rng: np.random.Generator) -> list[tuple[float, np.ndarray]]:
     """Each future split by the labels of one more row, p (draws, K); a sample of FUTURES of them where there are more."""
     out = []
     for share, w in futures:

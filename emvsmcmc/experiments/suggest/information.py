@@ -36,8 +36,8 @@ def covariance_of(fit: EMFit) -> np.ndarray:
     """
     covariance = fit.uncertainty.covariance
     if covariance is None or not np.isfinite(covariance).all():
-        told = next(iter(fit.reasons.values()), "the fit has no standard errors")
-        raise Degenerate("information", told)
+        reason = next(iter(fit.reasons.values()), "the fit has no standard errors")
+        raise Degenerate("information", reason)
     return covariance
 
 
@@ -80,17 +80,17 @@ def log_determinant(W: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 def choose(W: np.ndarray, covariance: np.ndarray, n: int) -> list[tuple[int, float]]:
     """(position in W, gain beyond those before it) of the n rows to label, best first: greedy, each adds its F."""
-    found: list[tuple[int, float]] = []
+    picks: list[tuple[int, float]] = []
     left = np.ones(len(W), dtype=bool)
     C = covariance
-    while len(found) < n and left.any():
+    while len(picks) < n and left.any():
         gain = np.where(left, log_determinant(W, C), -np.inf)
         best = int(np.argmax(gain))
-        found.append((best, float(gain[best])))
+        picks.append((best, float(gain[best])))
         left[best] = False
         CW = C @ W[best]
         C = C - CW @ np.linalg.solve(np.eye(W.shape[2]) + W[best].T @ CW, CW.T)
-    return found
+    return picks
 
 
 def _declared(fit: EMFit, u: np.ndarray) -> dict[str, np.ndarray]:

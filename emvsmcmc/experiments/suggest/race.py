@@ -117,12 +117,12 @@ def race(
     )
 
 
-def paired(found: xr.Dataset, one: str, other: str, measure: str = "log_score") -> tuple[float, float]:
+def paired(strategies: xr.Dataset, one: str, other: str, measure: str = "log_score") -> tuple[float, float]:
     """(mean, its standard error) over repeats of measure(one) - measure(other), each averaged over the rounds after the start.
 
     Paired by repeat: both began with the same labels.
     """
-    after = found[measure].isel(round=slice(1, None)).mean("round")
+    after = strategies[measure].isel(round=slice(1, None)).mean("round")
     difference = (after.sel(strategy=one) - after.sel(strategy=other)).values
     difference = difference[np.isfinite(difference)]
     if len(difference) < 2:
@@ -203,13 +203,13 @@ def _next(course: Course, strategy: Strategy, fit: EMFit, chance: np.random.Gene
     hidden = np.flatnonzero(np.isnan(problem.given[course.labels].array))
     if strategy == "random":
         return chance.choice(hidden, batch, replace=False)
-    found = suggest(
+    suggestions = suggest(
         problem, batch if strategy == "suggested" else 1, labels=course.labels, by=by, methods=(method,),
         fit=fit if method == "em" else None, all_measures=False, random_seed=seed, progress=False, **course.options,
     )  # fmt: skip
     if strategy == "suggested":
-        return found.chosen(method)
-    return hidden[np.argsort(found.gains[by].values[0], kind="stable")[:batch]]
+        return suggestions.chosen(method)
+    return hidden[np.argsort(suggestions.gains[by].values[0], kind="stable")[:batch]]
 
 
 def _distance(everything: EMFit, fit: EMFit, target: Mapping[str, Any]) -> float:

@@ -22,6 +22,7 @@ from ...mcmc.options import NUTSOptions
 from ...problem.chunked import AnyProblem, in_memory
 from ...problem.labels import hint
 from ...problem.problem import Problem
+from ...spec.private_dims import is_unnamed
 from ..options import By, Method, SuggestOptions
 from . import information as gain_information
 from .draws import Criterion, choose, entropy, label_log_probabilities
@@ -106,6 +107,19 @@ def suggest(
     ------
     BadInput : nothing is hidden, or options that do not fit. UnknownName : `labels`. FitFailed : EM found no optimum.
     Degenerate : the information at EM's estimate is not positive definite, so that there is no normal approximation.
+
+    Example
+    -------
+    >>> import emvsmcmc as ev
+    >>> with ev.Spec(coords={"kind": ["quiet", "busy"]}) as spec:
+    ...     share = ev.Dirichlet("share", 1, dims="kind")
+    ...     rate = ev.Gamma("rate", 2, 0.1, dims="kind")
+    ...     z = ev.Categorical("z", share, dims="day")
+    ...     _ = ev.Poisson("count", rate[z], dims="day")
+    >>> problem = ev.condition(spec, {"count": [0, 1, 10, 18, 20, 22], "z": ["quiet", None, None, None, None, "busy"]})
+    >>> suggestions = ev.suggest(problem, 1, methods=["em"], random_seed=1, progress=False)
+    >>> suggestions.chosen("em").tolist()  # the day with 10, between the two kinds
+    [2]
     """
     em = EMOptions(objective=objective, starts=starts, random_seed=random_seed, progress=progress)
     nuts = NUTSOptions(draws=draws, tune=tune, chains=chains, random_seed=random_seed, progress=progress)
@@ -138,18 +152,18 @@ def suggested(
             if posterior is None:
                 posterior = run_nuts(problem, options.nuts)
             values = _flat(problem, posterior)
-        gains, found = _by_determinant(options, fit, name, hidden) if method == "em" else ({}, [])
+        gains, picks = _by_determinant(options, fit, name, hidden) if method == "em" else ({}, [])
         probability = np.exp(label_log_probabilities(plan, name, _thinned(values, problem.n, plan, name)))
         for measure in ("information", "log_score"):
             if measure in options.measures:
                 criterion = Criterion.of(probability, hidden, measure == "log_score", rng)
                 gains[measure] = criterion.gain(hidden)
                 if options.by == measure:
-                    found = choose(criterion, options.n, rng, gains[measure])
+                    picks = choose(criterion, options.n, rng, gains[measure])
         mean = probability.mean(axis=0)[hidden]
         measured = {k: gains.get(k, np.full(len(hidden), np.nan)) for k in get_args(By)}
         parts.append(_gains(plan, name, hidden, {**measured, "entropy": entropy(mean)}, mean))
-        rows.append(_table(method, parts[-1], hidden, found))
+        rows.append(_table(method, parts[-1], hidden, picks))
     together = xr.concat(parts, pd.Index(list(options.methods), name="method"))
     tree = posterior if isinstance(posterior, xr.DataTree) else None
     return Suggestions(name, options.by, together, pd.concat(rows, ignore_index=True), fit, tree, notes)
@@ -205,13 +219,13 @@ def _notes(plan: Plan, name: str) -> tuple[str, ...]:
 
 def _flat(problem: Problem, posterior: xr.DataTree | xr.Dataset) -> dict[str, np.ndarray]:
     """{parameter: (draws, *shape)} of aligned draws."""
-    found = posterior["posterior"].to_dataset() if isinstance(posterior, xr.DataTree) else posterior
+    draws = posterior["posterior"].to_dataset() if isinstance(posterior, xr.DataTree) else posterior
     out = {}
     for v in problem.parameters:
-        if v.label not in found:
+        if v.label not in draws:
             raise MissingData(v.label, "draws of every parameter of the problem", "none", "Pass the posterior of this problem.")
-        lead = [d for d in found[v.label].dims if d not in v.dims]
-        out[v.label] = found[v.label].transpose(*lead, *v.dims).to_numpy().reshape(-1, *problem.shape(v))
+        lead = [d for d in draws[v.label].dims if d not in v.dims]
+        out[v.label] = draws[v.label].transpose(*lead, *v.dims).to_numpy().reshape(-1, *problem.shape(v))
     return out
 
 
@@ -226,16 +240,16 @@ def _gains(plan: Plan, name: str, hidden: np.ndarray, gains: dict[str, np.ndarra
     problem = plan.problem
     plate = problem.plate
     latent = next(z for z in plan.latents if z.label == name)
-    dim = latent.counts if latent.counts is not None and not latent.counts.startswith("_") else f"{name}_value"
+    dim = latent.counts if latent.counts is not None and not is_unnamed(latent.counts) else f"{name}_value"
     coords = {plate: problem.labels(plate)[hidden], dim: problem.level_labels(latent)}
     return xr.Dataset({k: (plate, x) for k, x in gains.items()} | {"probability": ((plate, dim), mean)}, coords=coords)
 
 
-def _table(method: str, gains: xr.Dataset, hidden: np.ndarray, found: list[tuple[int, float]]) -> pd.DataFrame:
+def _table(method: str, gains: xr.Dataset, hidden: np.ndarray, picks: list[tuple[int, float]]) -> pd.DataFrame:
     plate, dim = (str(d) for d in gains["probability"].dims)
     place = {int(row): i for i, row in enumerate(hidden)}
     lines = []
-    for rank, (row, gain) in enumerate(found, 1):
+    for rank, (row, gain) in enumerate(picks, 1):
         own = gains.isel({plate: place[row]})
         best = int(own["probability"].values.argmax())
         measures = {k: float(own[k]) for k in ("information", "log_score", "log_determinant", "entropy")}

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ...spec.private_dims import UNNAMED, unnamed_dim
+
 LENGTH = 16  # hexadecimal digits kept of SHA-256: 64 bits
-UNNAMED = re.compile(r"_(\d+)_(\d+)")  # dim of a constant without names: its address in this process, and the axis
 
 
 def digest(value: Any) -> str:
@@ -36,8 +37,8 @@ class _Walk:
         self.unnamed: dict[str, int] = {}  # address -> in which order constants without names came
 
     def of(self, value: Any) -> bytes:
-        if isinstance(value, str) and (found := UNNAMED.fullmatch(value)):
-            value = f"_{self.unnamed.setdefault(found[1], len(self.unnamed))}_{found[2]}"
+        if isinstance(value, str) and (private := re.fullmatch(UNNAMED, value)):
+            value = unnamed_dim(self.unnamed.setdefault(private[1], len(self.unnamed)), int(private[2]))
         if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
             return _hash(type(value).__name__.encode(), repr(value).encode())
         if isinstance(value, (FunctionType, BuiltinFunctionType, type)):

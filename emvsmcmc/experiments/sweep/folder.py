@@ -67,11 +67,11 @@ class Store:
             lines = (self.folder / LOG).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        records = []
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+                records.append(json.loads(line))
+        return records
 
     # ----------------------------------------------------------------------------------------------------------------- write
 
@@ -154,7 +154,7 @@ def fingerprint(tasks: Sequence[Task]) -> dict[str, Any]:
     """{"version", "tasks": {name: {"function", "seed", argument: digest}}}: what a sweep is, without its results."""
     known: dict[int, str] = {}  # tasks share their large arguments
 
-    def told(value: Any) -> str:
+    def shown(value: Any) -> str:
         if id(value) not in known:
             known[id(value)] = digest(value)
         return known[id(value)]
@@ -163,7 +163,7 @@ def fingerprint(tasks: Sequence[Task]) -> dict[str, Any]:
         t.name: {
             "function": f"{t.function.__module__}.{t.function.__qualname__}",
             "seed": t.seed,
-            **{f"argument {k}": told(v) for k, v in t.arguments.items()},
+            **{f"argument {k}": shown(v) for k, v in t.arguments.items()},
         }
         for t in tasks
     }

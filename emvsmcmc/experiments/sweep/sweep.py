@@ -72,16 +72,16 @@ def run_sweep(
         ended = {name: store.outcome(name) for name in store.names()}
         known = {n: o for n, o in ended.items() if o.done or not retry_failed}
         left = [t for t in tasks if t.name not in known]
-        found = {t.name: known[t.name] for t in tasks if t.name in known}
-        with _engine(client, workers, left, store.note) as outcomes, _bar(progress, len(tasks), list(found.values())) as tick:
+        finished = {t.name: known[t.name] for t in tasks if t.name in known}
+        with _engine(client, workers, left, store.note) as outcomes, _bar(progress, len(tasks), list(finished.values())) as tick:
             for outcome in outcomes:
                 store.save(outcome)
                 store.note("end", outcome.name, status=outcome.status, seconds=round(outcome.seconds, 3))
-                found[outcome.name] = outcome
+                finished[outcome.name] = outcome
                 tick(outcome)
                 if each is not None:
                     each(outcome)
-    return {t.name: found[t.name] for t in tasks}
+    return {t.name: finished[t.name] for t in tasks}
 
 
 def seed_of(random_seed: int | None, *key: int) -> int:
@@ -108,8 +108,8 @@ def _engine(client: Any, workers: int | None, tasks: list[Task], note: Callable[
         yield iter(())
         return
     if client is not None:
-        with connected(client) as found:
-            outcomes = run_on(found, tasks, AHEAD, note)
+        with connected(client) as cluster:
+            outcomes = run_on(cluster, tasks, AHEAD, note)
             try:
                 yield outcomes
             finally:
@@ -131,15 +131,15 @@ def _here(tasks: list[Task], note: Callable[..., None]) -> Generator[Outcome]:
 
 
 @contextmanager
-def _bar(progress: bool, total: int, found: list[Outcome]) -> Iterator[Callable[[Outcome], None]]:
+def _bar(progress: bool, total: int, finished: list[Outcome]) -> Iterator[Callable[[Outcome], None]]:
     """Done, failed and left on standard error where it is a terminal; nothing elsewhere."""
-    done, failed = sum(o.done for o in found), sum(not o.done for o in found)
-    if not progress or not sys.stderr.isatty() or len(found) == total:
+    done, failed = sum(o.done for o in finished), sum(not o.done for o in finished)
+    if not progress or not sys.stderr.isatty() or len(finished) == total:
         yield lambda outcome: None
         return
     text = TextColumn("{task.fields[done]} done, {task.fields[failed]} failed, {task.fields[left]} left")
     with Progress(BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        row = bar.add_task("", total=total, completed=len(found), done=done, failed=failed, left=total - len(found))
+        row = bar.add_task("", total=total, completed=len(finished), done=done, failed=failed, left=total - len(finished))
 
         def tick(outcome: Outcome) -> None:
             nonlocal done, failed

@@ -74,8 +74,8 @@ def _funcify_sum(op: _SmallSum, node: Any, **_: Any) -> tuple[Callable, str]:
     kept = [d for d in range(ndim) if d not in op.axis]
     lines = ["def small_sum(x):", f"    out = np.zeros(({''.join(f'x.shape[{d}], ' for d in kept)}))"]
     lines += ["    " * (d + 1) + f"for i{d} in range(x.shape[{d}]):" for d in range(ndim)]
-    where, what = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
-    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{what}]", "    return out"]
+    where, all_axes = ", ".join(f"i{d}" for d in kept), ", ".join(f"i{d}" for d in range(ndim))
+    lines += ["    " * (ndim + 1) + f"out[{where}] += x[{all_axes}]", "    return out"]
     function = numba_cache.compile_numba_function_src("\n".join(lines), "small_sum", {"np": np})
     return numba_njit(function), f"emvsmcmc-small-sum-1-{ndim}-{op.axis}"
 
@@ -115,6 +115,9 @@ def _funcify_batched_dot(op: _SmallBatchedDot, **_: Any) -> tuple[Callable, int]
 
 @node_rewriter([Split, SpecifyShape, Sum, Dot, Dot22, BatchedDot])
 def lean(fgraph: Any, node: Any) -> list | None:
+    """The same node without what small arrays do not need (argument checks, calls of BLAS, reductions over an iterator); None
+    where there is nothing to spare: other types than float64, or arrays that may be large.
+    """
     op, inputs = node.op, node.inputs
     if type(op) is Split:
         return _LeanSplit(op.len_splits, op.axis)(*inputs, return_list=True)

@@ -56,16 +56,16 @@ def missing_information(view: View) -> str:
             "plain EM as well, which would all but stand still without acceleration."
         )
     steps = log(10) / -log(rate)
-    said = (
+    sentence = (
         f"The largest fraction of missing information, over all combinations of parameters, is {number(rate, 3)}. It is the rate "
         f"of plain EM as well: each iteration leaves that share of the error, so that a decimal digit costs about "
         f"{number(steps, 1 if steps < 10 else 0)} iterations without acceleration."
     )
     worst, f = str(t["fmi"].idxmax()), float(t["fmi"].max())
     if f < LITTLE:
-        return said
+        return sentence
     most = f"Of the parameters {worst} misses most: {percent(f)} of what the data could say about it is hidden."
-    return f"{said} {most}{_worth(view, f)}"
+    return f"{sentence} {most}{_worth(view, f)}"
 
 
 def _worth(view: View, f: float) -> str:
@@ -84,8 +84,8 @@ def filled_in(view: View) -> list[str]:
     """What hard assignment is, what it does to what is hidden here, and how it ended."""
     hidden = view.about["hidden"]
     does = [text.format(listed(hidden[kind])) for kind, text in HARD.items() if hidden[kind]]
-    told = hidden["latent"] and not view.about.get("hard_recedes")
-    fate = NO_MAXIMUM.get(Status(view.about["hard_status"]), "") if told else ""
+    recedes = hidden["latent"] and not view.about.get("hard_recedes")
+    fate = NO_MAXIMUM.get(Status(view.about["hard_status"]), "") if recedes else ""
     begun = "the truth" if view.about["hard_start"] == "truth" else "soft EM's estimate"
     return [" ".join([SOFT_AND_HARD, *does]) + fate.format(begun), _ended(view)]
 
@@ -180,15 +180,15 @@ def _pulled(hard: xr.Dataset) -> str:
     labels = hard["parameter"].values.astype(str)
     soft, last = hard["soft"].values, hard["hard"].values
     out = []
-    for noun, told, way in (
+    for noun, phrase, way in (
         ("correlation", "stronger", np.abs(last) > np.abs(soft)),
         ("sd", "smaller", last < soft),
     ):
         of = np.char.startswith(labels, f"{noun} of ") & (np.abs(last - soft) > ALIKE * hard["se"].values)
         if of.sum() == 1 and way[of].all():
-            out.append(f"the {NOUNS[noun]} is {told}")
+            out.append(f"the {NOUNS[noun]} is {phrase}")
         elif of.any():
-            out.append(f"{way[of].sum()} of {of.sum()} {NOUNS[noun]}s are {told}")
+            out.append(f"{way[of].sum()} of {of.sum()} {NOUNS[noun]}s are {phrase}")
     return f" Of what moves by more than {ALIKE} standard errors, {listed(out)}." if out else ""
 
 

@@ -45,10 +45,10 @@ def alignment(view: View) -> list[str]:
 def _turned(view: View, rotation: dict[str, Any]) -> str:
     """How the axes of one latent were aligned."""
     latent, carriers, one = rotation["latent"], listed(rotation["carriers"]), rotation["size"] == 1
-    what = "sign" if one else "signs of the axes" if rotation["density"] == "signs" else "directions of the axes"
+    freedom = "sign" if one else "signs of the axes" if rotation["density"] == "signs" else "directions of the axes"
     if rotation["posterior"] == "none":
         return (
-            f"The likelihood does not care about the {what} of {latent}, but the prior of {carriers} does, so the draws are "
+            f"The likelihood does not care about the {freedom} of {latent}, but the prior of {carriers} does, so the draws are "
             "shown as they were sampled."
         )
     turned, loose = (view.shares(name).get(latent, 0.0) for name in ("turned", "undetermined"))
@@ -64,7 +64,9 @@ def _turned(view: View, rotation: dict[str, Any]) -> str:
         else f"In {_share(loose)} of the draws some axis stays undetermined: even then its congruence (cosine of its "
         f"coefficients) with EM's is below {DETERMINED}, and what it stands for is not settled there."
     )
-    free = f"The model does not care about the {what} of {latent} as long as {carriers} turn{_s(rotation['carriers'])} with it."
+    free = (
+        f"The model does not care about the {freedom} of {latent} as long as {carriers} turn{_s(rotation['carriers'])} with it."
+    )
     return " ".join([free, f"{done}: {how_many}.", sure, _mixing(view, rotation["carriers"])]).strip()
 
 

@@ -94,8 +94,8 @@ TRUTH: Group = ("", "", [("truth", "truth", "what the data were simulated with")
 def groups(view: View) -> list[Group]:
     """Column groups of both tables; truth and missing information only where there are any."""
     absent = {key for key in ("fmi", "truth") if not _any(view.table, key) and not _any(view.invariant, key)}
-    found = [(heading, cls, [c for c in columns if c[0] not in absent]) for heading, cls, columns in [TRUTH, *GROUPS]]
-    return [g for g in found if g[2]]
+    shown = [(heading, cls, [c for c in columns if c[0] not in absent]) for heading, cls, columns in [TRUTH, *GROUPS]]
+    return [g for g in shown if g[2]]
 
 
 def _any(table: pd.DataFrame, column: str) -> bool:

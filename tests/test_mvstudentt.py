@@ -231,7 +231,7 @@ def test_the_optimum_catches_wrong_weights(wrong: type[MStep]) -> None:
         return max(float(x.max()) for x in away)
 
     assert moved(MStep(fit.plan, ML)) < 1e-5
-    assert moved(wrong(fit.plan, False)) > 0.1
+    assert moved(wrong(fit.plan, ML)) > 0.1
 
 
 def test_outliers_do_not_take_the_starts() -> None:

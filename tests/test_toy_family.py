@@ -154,4 +154,4 @@ def test_both_likelihoods_and_the_page(problem: ev.Problem, tmp_path: Path) -> N
         assert (away < 1.0).all()
     page = found.report(tmp_path).read_text(encoding="utf-8")
     assert "lam" in page
-    assert found.verdict.sentence in page
+    assert found.verdict.name in page

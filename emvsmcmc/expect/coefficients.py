@@ -238,7 +238,7 @@ def table_rows(plan: Plan, part: TablePart, env: Environment) -> Any:
 
 def at_levels(plan: Plan, part: TablePart, keys: Iterable[str], levels: Levels, env: Environment) -> dict[str, Any]:
     """{argument: (K, m, levels[, batch])}, with COMPLEMENT beside a probability; what is counted lies along the levels."""
-    env, out = env.with_values(levels.data), {}
+    env, out = env.with_values(levels.data) if levels.data else env, {}
     for key in keys:
         extra = [(LEVELS if key != part.family.counted else str(part.counted), levels.size)]
         for name, e in with_complement(part.family, key, part.argument(key)).items():

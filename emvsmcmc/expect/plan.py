@@ -78,7 +78,7 @@ class ResidualPart(Part):
     def scale(self) -> Expression:
         return self.argument(self.scale_key)
 
-    @property
+    @cached_property
     def scale_kind(self) -> ScaleKind:
         kind = self.family.arguments[self.scale_key].kind
         assert isinstance(kind, ScaleKind)
@@ -159,7 +159,7 @@ class TablePart(Part):
             out.append(rows[at:].reshape(1, self.size, self.values.size, *rows.shape[1:]))
         return out
 
-    @property
+    @cached_property
     def estimated(self) -> tuple[str, ...]:
         """Its arguments that may hold parameters."""
         return tuple(k for k in self.distribution.arguments if not self.family.arguments[k].fixed)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidSpec, WrongDims
 from ..families.support import Interval, Positive, Simplex
 from .context import current_spec
@@ -115,9 +117,9 @@ def _positive(function: str, x: Any) -> Any:
     base = looked_up(x) if isinstance(x, Expression) else x
     if not isinstance(base, Variable) or base.family.discrete:
         return x
-    support = base.family.support()
-    lower = base.arguments.get("lower")
-    below = isinstance(support, Interval) and isinstance(lower, Constant) and bool((lower.value < 0).any())
+    known = {k: e.value for k, e in base.arguments.items() if base.family.arguments[k].decides and isinstance(e, Constant)}
+    support = base.family.support(**known)
+    below = isinstance(support, Interval) and bool((np.asarray(support.lower) < 0).any())
     if below or not isinstance(support, Positive | Interval | Simplex):
         raise InvalidSpec(
             f"{function}({base.label})",

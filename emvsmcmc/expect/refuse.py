@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import BadInput, NotAffine, TooManyConfigurations, UnsupportedModel, WrongDims
 from ..families import GaussianFamily
 from ..families.kinds import MEAN, TAIL, ScaleKind
-from ..families.support import Interval, Positive, Real, Simplex
+from ..families.support import Simplex
 from ..problem.problem import Problem
-from ..spec.arguments import parameter_support, parents
+from ..spec.arguments import parents
 from ..spec.evaluate import Environment, NotAffineHere, evaluate, value_of
 from ..spec.expression import Constant, Data, Expression
 from ..spec.named import Named
@@ -21,6 +21,7 @@ from ..spec.roles import look_ups
 from ..spec.variable import Switch, Variable
 from ..spec.walk import degree, looked_up, value_names
 from .plan import Part, ResidualPart
+from .refuse_arguments import prior_inside, with_a_link
 
 MAX_CONFIGURATIONS = 10_000
 
@@ -169,11 +170,16 @@ def tabled(variable: Variable, distribution: Variable, problem: Problem) -> None
     """
     estimated = {v.label for v in problem.parameters}
     family = distribution.family
+    rowwise = {v.label for v in problem.row_variables}
     for key, expression in distribution.arguments.items():
         names = value_names(expression)
-        if family.arguments[key].kind is None and isinstance(family.arguments[key].support, Positive):
-            _positive_only(variable, key, expression)
-        if family.arguments[key].fixed and names & estimated:
+        if not family.arguments[key].fixed:
+            prior_inside(variable, key, expression, family.arguments[key])
+            with_a_link(variable, key, expression, family.arguments[key])
+        if names & rowwise:
+            forbidden, wanted = names & rowwise, "parameters, covariates and constants, looked up or not"
+            remedy = "Only the mean of a Normal may read variables of the rows: give it with ev.Data, or index by a label."
+        elif family.arguments[key].fixed and names & estimated:
             forbidden, wanted, remedy = names & estimated, "constants, covariates or fixed values", "Give it in the data."
         elif key == family.counted and names & set(problem.covariates):
             forbidden, wanted = names & set(problem.covariates), "probabilities that do not depend on covariates"
@@ -195,6 +201,8 @@ def not_a_child(variable: Variable, distribution: Variable) -> None:
 
 def probabilities(variable: Variable, problem: Problem, coordinates: dict[Any, Any]) -> None:
     """Assignment probabilities may be looked up, not regressed on row quantities."""
+    for key, expression in variable.arguments.items():
+        prior_inside(variable, key, expression, variable.family.arguments[key])
     read = set().union(*[value_names(e) for e in variable.arguments.values()])
     row_data = sorted(str(n) for n in read if n in coordinates or n in problem.covariates)
     if row_data:
@@ -247,23 +255,7 @@ def residual(problem: Problem, variable: Variable, distribution: Variable, coord
             )
         if isinstance(kind, ScaleKind) and kind.matrix:
             _look_up_only(variable, key, expression)
-        if kind is TAIL:
-            _positive_only(variable, key, expression)
-
-
-def _positive_only(variable: Variable, key: str, nu: Expression) -> None:
-    """A positive argument without a closed form is positive wherever the prior of a parameter that stands for it lies."""
-    base = looked_up(nu)
-    if not isinstance(base, Variable):
-        return
-    support = parameter_support(base, Environment({}))
-    if isinstance(support, Real) or (isinstance(support, Interval) and bool((np.asarray(support.lower) < 0).any())):
-        raise UnsupportedModel(
-            f"{base.label}",
-            f"a prior on positive numbers, since it is the {key} of {variable.label!r}",
-            f"a {base.family.name} prior, which lies on negative ones too",
-            "Give it a Gamma prior, or write ev.exp(...) around it.",
-        )
+        prior_inside(variable, key, expression, distribution.family.arguments[key])
 
 
 def _look_up_only(variable: Variable, key: str, cov: Expression) -> None:

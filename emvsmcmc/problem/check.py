@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import BadWeights, ConstantColumn, EmptyColumn, MissingData, NotFinite, OutOfSupport, TooFewRows, WrongDims
 from ..families import CollapsingFamily, GaussianFamily, RadialFamily
 from ..families.kinds import MEAN, ScaleKind
-from ..families.support import Simplex
+from ..families.support import Positive, Simplex
 from ..spec.arguments import argument_dims
 from ..spec.evaluate import Environment, NotAffineHere, value_of
 from ..spec.expression import Expression, Operation
@@ -19,7 +19,7 @@ from ..spec.named import Named
 from ..spec.notation import Notation
 from ..spec.roles import indexing_names
 from ..spec.variable import Variable
-from ..spec.walk import covariate_expressions, index_names, names_in, value_names
+from ..spec.walk import covariate_expressions, index_names, looked_up, names_in, value_names
 from ..words import labelled
 from .problem import Problem
 from .read import Raw, numbers, place
@@ -106,25 +106,35 @@ def fixed_arguments(problem: Problem) -> None:
             )
 
 
-def known_scales(problem: Problem) -> None:
-    """A known scale, or the known factor of one, is positive in every row."""
+def known_factors(problem: Problem) -> None:
+    """A known scale, or the known factor of a positive argument, is positive in every row."""
     env = Environment({**problem.covariates, **problem.fixed})
     for v in problem.row_variables:
         for distribution in v.branches:
-            for key, scale in distribution.arguments.items():
-                kind = distribution.family.arguments[key].kind
-                for factor in _factors(scale) if isinstance(kind, ScaleKind) else []:
+            for key, expression in distribution.arguments.items():
+                argument, factors = distribution.family.arguments[key], _factors(expression)
+                scale = isinstance(argument.kind, ScaleKind)
+                if not scale and (not isinstance(argument.support, Positive) or not _positive_besides(factors, env)):
+                    continue
+                for factor in factors:
                     names = value_names(factor)
                     if not names & set(problem.covariates) or not names <= set(env.values) or index_names(factor):
                         continue
                     values = value_of(factor, env).array
-                    if not (values > 0).all():
+                    inside = values >= 0 if argument.boundary else values > 0
+                    if not inside.all():
                         raise OutOfSupport(
                             " and ".join(sorted(names)),
-                            f"positive values, the {key} of {v.label!r}",
-                            f"{values[~(values > 0)][0]:g}",
-                            "Leave those rows out, or give their true scale.",
+                            f"{'values of at least 0' if argument.boundary else 'positive values'}, the {key} of {v.label!r}",
+                            f"{values[~inside][0]:g}",
+                            f"Leave those rows out, or give their true {'scale' if scale else 'value'}.",
                         )
+
+
+def _positive_besides(factors: list[Expression], env: Environment) -> bool:
+    """Whether all factors that are not known are positive by their priors, so that the known ones have the sign."""
+    unknown = [looked_up(f) for f in factors if not value_names(f) <= set(env.values)]
+    return all(isinstance(f, Variable) and isinstance(f.family.support(), Positive) for f in unknown)
 
 
 def covariate_columns(problem: Problem) -> None:

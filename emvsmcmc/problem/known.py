@@ -104,7 +104,7 @@ def known_values(
     for variable in spec.variables.values():
         datacheck.support(problem, variable)
     datacheck.fixed_arguments(problem)
-    datacheck.known_scales(problem)
+    datacheck.known_factors(problem)
     datacheck.covariate_columns(problem)
     datacheck.known_arguments(problem)
     return problem

@@ -82,6 +82,14 @@ def take(raw: Raw, axis: int, order: np.ndarray) -> Raw:
     return replace(raw, values=np.take(raw.values, order, axis), labels={a: x for a, x in raw.labels.items() if a != axis})
 
 
+def _reads_as_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 def numbers(name: str, values: np.ndarray) -> np.ndarray:
     """float64 with NaN for holes. Raises NotNumeric for text, dates and objects, NotFinite for infinities."""
     if values.dtype.kind in "biuf":
@@ -90,15 +98,20 @@ def numbers(name: str, values: np.ndarray) -> np.ndarray:
         flat = values.ravel()
         hole = np.asarray(pd.isna(flat), dtype=bool) if values.dtype == object else np.zeros(len(flat), dtype=bool)
         if values.dtype != object or pd.api.types.infer_dtype(flat, skipna=True) not in NUMERIC_KINDS:
-            for i in np.flatnonzero(~hole).tolist():
-                # numpy would turn the text "3.2" into a number without a word
-                if not isinstance(flat[i], (Real, Decimal, np.bool_)) or values.dtype.kind in "Mm":
-                    raise NotNumeric(
-                        name,
-                        "numbers",
-                        f"{flat[i]!r} in {place(values.shape, i)}",
-                        "Mend it, or leave the cell empty (None or NaN).",
-                    )
+            # numpy would turn the text "3.2" into a number without a word; of a column read as text the culprit is what is none
+            wrong = [
+                i
+                for i in np.flatnonzero(~hole).tolist()
+                if not isinstance(flat[i], (Real, Decimal, np.bool_)) or values.dtype.kind in "Mm"
+            ]
+            if wrong:
+                i = next((j for j in wrong if not _reads_as_number(flat[j])), wrong[0])
+                raise NotNumeric(
+                    name,
+                    "numbers",
+                    f"{flat[i]!r} in {place(values.shape, i)}",
+                    "Mend it, or leave the cell empty (None or NaN).",
+                )
         out = np.full(len(flat), np.nan)
         out[~hole] = flat[~hole].astype(np.float64)
         out = out.reshape(values.shape)

@@ -226,7 +226,14 @@ def switch(variable: Switching) -> None:
 
 
 def branch(variable: Switching, distribution: Distributed) -> None:
-    """Branches broadcast into the dims of the Switch."""
+    """Branches broadcast into the dims of the Switch, and none counts a dim of its own."""
+    if distribution.family.counted is not None and distribution.family.event_dims == 0:
+        raise InvalidSpec(
+            f"{variable.label}: branches",
+            "distributions of numbers",
+            f"a {distribution.family.name}, whose values are labels",
+            "Declare the label as a variable of its own, with probabilities looked up by the index.",
+        )
     for key, value in distribution.arguments.items():
         _dims(variable, distribution, key, value)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import EmptyClass, EmptyColumn
+from ...errors import BadInput, EmptyClass, EmptyColumn, Unidentified
 from ...expect.coordinates import Coordinates
 from ...expect.inside import possible_configurations, typical
 from ...expect.plan import Part, Plan, ResidualPart, TablePart
@@ -140,7 +140,7 @@ def _informed(plan: Plan, rows: CompleteData, use: Use) -> np.ndarray:
     return live.reshape(plan.K, use.index.shape[1], -1).all(axis=2)
 
 
-def nothing_said(plan: Plan, rows: CompleteData, where: list[tuple[Part | None, np.ndarray]]) -> EmptyClass | EmptyColumn:
+def nothing_said(plan: Plan, rows: CompleteData, where: list[tuple[Part | None, np.ndarray]]) -> BadInput:
     """The error for something that is used only where no row speaks: (K, elements) masks of the parts that use it."""
     used = np.any([mask.any(axis=1) for _, mask in where], axis=0)
     if not rows.N[used].any():
@@ -154,7 +154,12 @@ def nothing_said(plan: Plan, rows: CompleteData, where: list[tuple[Part | None, 
                 "holes only",
                 f"{PRIOR}, or leave the class or the column out.",
             )
-    raise AssertionError("every use has a row")
+    return Unidentified(
+        ", ".join(dict.fromkeys(part.variable.label for part, _ in where if part is not None)),
+        "rows that say something about every parameter that it reads",
+        "none, for some of them",
+        "Look for rows whose known factor is 0, or give the parameter's value in the data.",
+    )
 
 
 def empty_class(plan: Plan, rows: CompleteData, used: np.ndarray) -> EmptyClass:

@@ -88,3 +88,16 @@ def test_cells_with_trials_of_their_own() -> None:
     fit = ev.fit_em(ev.condition(spec, {"y": y, "n": n}), starts=1, random_seed=0, progress=False)
     each = stats.betabinom.logpmf(np.nan_to_num(y), n, fit.estimate["a"].values, float(fit.estimate["b"]))
     assert fit.log_likelihood == pytest.approx(each[np.isfinite(y)].sum(), abs=1e-9)
+
+
+def test_trials_by_cell_are_the_same_in_every_row() -> None:
+    r, n = np.random.default_rng(1), np.array([2.0, 9.0, 30.0])
+    y = r.binomial(n.astype(int), r.beta(2, 3, (50, 3))).astype(float)
+    fits = []
+    for dims, trials in (("cell", n), (("row", "cell"), np.tile(n, (50, 1)))):
+        with ev.Spec(coords={"cell": 3}) as spec:
+            a, b = ev.Gamma("a", 1, 0.1), ev.Gamma("b", 1, 0.1)
+            ev.BetaBinomial("y", a, b, ev.Data("n", dims=dims), dims=("row", "cell"))
+        fits.append(ev.fit_em(ev.condition(spec, {"y": y, "n": trials}), starts=1, random_seed=0, progress=False))
+    each = stats.betabinom.logpmf(y, n, float(fits[0].estimate["a"]), float(fits[0].estimate["b"]))
+    assert [fit.log_likelihood for fit in fits] == pytest.approx([each.sum()] * 2, abs=1e-9)

@@ -18,6 +18,7 @@ from scipy.special import expit, logsumexp
 import emvsmcmc as ev
 from emvsmcmc.comparison.curves import fitted
 from emvsmcmc.errors import ConstantColumn, FitFailed, InvalidSpec, OutOfSupport, Status, UnsupportedModel
+from emvsmcmc.families.log_gamma import log_beta
 
 AGREE = 1e-8  # nats
 Density = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -336,3 +337,24 @@ def test_explain_says_what_has_no_closed_form() -> None:
     assert "level = Σ_{row, k} r[row, k] 4 / Σ_{row, k} r[row, k] (1 / y[row])" in known
     link = str(EXAMPLES["gamma_regression"].build().spec.explain())
     assert "a: it stands inside an expression, not alone in a slot" in link
+
+
+@pytest.mark.parametrize("size", [1e-7, 3e-9])
+def test_shares_near_zero_are_a_gamma(size: float) -> None:
+    """Beta(alpha, beta) of a large beta is Gamma(alpha, beta) but for terms of the order of 1 / beta: to its last digits, and
+    not taken for a point.
+    """
+    y = np.random.default_rng(0).gamma(2.0, size, 200)
+    with ev.Spec() as spec:
+        ev.Beta("y", ev.Gamma("a", 1, 0.1), ev.Gamma("b", 1, 0.1), dims="row")
+    fit = ev.fit_em(ev.condition(spec, {"y": y}), starts=2, random_seed=0, progress=False)
+    a, b = float(fit.estimate["a"]), float(fit.estimate["b"])
+    assert fit.converged
+    assert fit.log_likelihood == pytest.approx(stats.gamma.logpdf(y, a, scale=1 / b).sum(), abs=200 * 50 * size + 1e-9)
+
+
+def test_log_beta_to_the_last_digits() -> None:
+    b = 10.0 ** np.arange(-3, 16)
+    exact = np.log(2) - np.log(b) - np.log(b + 1) - np.log(b + 2)  # of B(3, b)
+    assert np.allclose(log_beta(np, np.asarray(3.0), b), exact, rtol=0, atol=1e-13)
+    assert np.allclose(log_beta(np, b, np.asarray(3.0)), exact, rtol=0, atol=1e-13)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from count_models import MODELS, Model, Objective
+from scipy import stats
 from scipy.optimize import minimize
 
 import emvsmcmc as ev
@@ -73,3 +74,30 @@ def test_weight_two_is_the_row_twice_and_a_hole_is_no_row(name: str) -> None:
     np.testing.assert_allclose(ours, model.pack(plain.estimate), atol=2e-5)
     # negative control: the weights matter
     assert abs(weighted.log_likelihood - model.rows(ours)[~hole].sum()) > 1
+
+
+def test_cells_with_trials_of_their_own() -> None:
+    """A count of one cell may be larger than the trials of another."""
+    r = np.random.default_rng(3)
+    with ev.Spec(coords={"cell": 2}) as spec:
+        a, b = ev.Gamma("a", 2, 0.5, dims="cell"), ev.Gamma("b", 2, 0.5)
+        ev.BetaBinomial("y", a, b, ev.Data("n", dims=("row", "cell")), dims=("row", "cell"))
+    n = np.column_stack([r.integers(1, 4, 60), r.integers(10, 30, 60)])
+    y = r.binomial(n, r.beta([2.0, 5.0], 3.0, (60, 2))).astype(float)
+    y[4, 0] = np.nan
+    fit = ev.fit_em(ev.condition(spec, {"y": y, "n": n}), starts=1, random_seed=0, progress=False)
+    each = stats.betabinom.logpmf(np.nan_to_num(y), n, fit.estimate["a"].values, float(fit.estimate["b"]))
+    assert fit.log_likelihood == pytest.approx(each[np.isfinite(y)].sum(), abs=1e-9)
+
+
+def test_trials_by_cell_are_the_same_in_every_row() -> None:
+    r, n = np.random.default_rng(1), np.array([2.0, 9.0, 30.0])
+    y = r.binomial(n.astype(int), r.beta(2, 3, (50, 3))).astype(float)
+    fits = []
+    for dims, trials in (("cell", n), (("row", "cell"), np.tile(n, (50, 1)))):
+        with ev.Spec(coords={"cell": 3}) as spec:
+            a, b = ev.Gamma("a", 1, 0.1), ev.Gamma("b", 1, 0.1)
+            ev.BetaBinomial("y", a, b, ev.Data("n", dims=dims), dims=("row", "cell"))
+        fits.append(ev.fit_em(ev.condition(spec, {"y": y, "n": trials}), starts=1, random_seed=0, progress=False))
+    each = stats.betabinom.logpmf(y, n, float(fits[0].estimate["a"]), float(fits[0].estimate["b"]))
+    assert [fit.log_likelihood for fit in fits] == pytest.approx([each.sum()] * 2, abs=1e-9)

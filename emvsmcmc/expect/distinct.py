@@ -59,7 +59,10 @@ class Slot:
 
     def values(self, problem: Problem, plate: str) -> np.ndarray:
         """(n, cells, columns) what is told apart: the value (NaN where there is none), then the covariates."""
-        blocks = [problem.given[k].to((plate, *_own(problem, k, plate))).reshape(problem.n, 1, -1) for k in self.names]
+        blocks = []
+        for k in self.names:  # what has no rows of its own (trials by cell) is the same in all of them
+            x = problem.given[k].to((plate, *_own(problem, k, plate)))
+            blocks.append(np.broadcast_to(x, (problem.n, *x.shape[1:])).reshape(problem.n, 1, -1))
         if self.variable is None:
             return np.concatenate(blocks, axis=2)
         x = given_inside(problem, plate, self.variable, self.branch)

@@ -1,4 +1,4 @@
-"""Degrees of freedom of Student-t variables on the side of the complete data: what Q adds for them, and when they run off."""
+"""Degrees of freedom of Student-t variables on the side of the complete data: what Q adds for them."""
 
 from __future__ import annotations
 

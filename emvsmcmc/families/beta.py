@@ -11,7 +11,7 @@ from scipy.special import betaln
 from .argument import Argument
 from .base import Array, CollapsingFamily, Family, Parametrisation, Prior, TableFamily, Twin, inside_or_one, times_log
 from .kinds import PROBABILITY, Kind
-from .special import log_beta, log_gamma
+from .log_gamma import log_beta
 from .support import Interval, Positive, Support
 
 
@@ -62,12 +62,13 @@ class Beta(Family, TableFamily, CollapsingFamily, Prior):
         return [-log_beta(xp, a, b), a - 1, b - 1]
 
     def relative_deviation(self, **arguments: np.ndarray) -> np.ndarray:
-        return (arguments["alpha"] + arguments["beta"] + 1) ** -0.5
+        # over the mean of x, or of 1 - x where that is smaller: shares that are all small are not near each other
+        a, b = arguments["alpha"], arguments["beta"]
+        return np.sqrt(np.maximum(a, b) / (np.minimum(a, b) * (a + b + 1)))
 
     def log_prior(self, xp: ModuleType, x: Array, **arguments: Array) -> Array:
         a, b = arguments["alpha"], arguments["beta"]
-        constant = log_gamma(xp, a + b) - log_gamma(xp, a) - log_gamma(xp, b)
-        return times_log(xp, a - 1, x) + times_log(xp, b - 1, 1 - x) + constant
+        return times_log(xp, a - 1, x) + times_log(xp, b - 1, 1 - x) - log_beta(xp, a, b)
 
     def natural(self, kind: Kind, **arguments: np.ndarray) -> tuple[np.ndarray, ...] | None:
         return (arguments["alpha"] - 1, arguments["beta"] - 1) if kind is PROBABILITY else None

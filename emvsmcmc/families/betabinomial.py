@@ -52,7 +52,8 @@ class BetaBinomial(Family, ValueFamily, Limiting):
     def at_value(self, xp: ModuleType, value: np.ndarray | None, **arguments: Array) -> Array:
         alpha, beta, n, x = arguments["alpha"], arguments["beta"], arguments["n"], value
         assert x is not None
-        y, total, trials = n - x, alpha + beta, xp.where(n > 0, n, 1.0)
+        # where cells have trials of their own, a count also meets those of another cell: no row reads it, and it is finite
+        y, total, trials = xp.maximum(n - x, 0.0), alpha + beta, xp.where(n > 0, n, 1.0)
         away = x * beta - y * alpha  # how far the share of x is from alpha / total, times both denominators
         pooled = (total + n) / total
         # the shares of the prior and of the counts, each against that of both together

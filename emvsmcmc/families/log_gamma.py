@@ -34,6 +34,16 @@ def stirling_remainder(xp: ModuleType, a: Array) -> Array:
     return xp.where(near, direct, series * r)
 
 
+def log_beta(xp: ModuleType, a: Array, b: Array) -> Array:
+    """log B(a, b) of positive a and b, to its own last digits where one of them is large: the difference of log Gammas would have
+    those of b log b.
+    """
+    total = a + b
+    powers = (a - 0.5) * log_ratio(xp, a, total, -b) + (b - 0.5) * log_ratio(xp, b, total, -a) - 0.5 * xp.log(total)
+    remainders = stirling_remainder(xp, a) + stirling_remainder(xp, b) - stirling_remainder(xp, total)
+    return powers + remainders + np.float64(0.5 * LOG_2PI)
+
+
 def log_ratio(xp: ModuleType, a: Array, b: Array, less: Array) -> Array:
     """log(a / b) of positive numbers, given less = a - b to its own digits: near 1 a ratio has fewer."""
     near = abs(_real(xp, less)) < 0.5 * _real(xp, b)

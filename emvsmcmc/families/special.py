@@ -23,11 +23,6 @@ def log_gamma(xp: ModuleType, a: Array) -> Array:
     return loggamma(a) if np.iscomplexobj(a) else gammaln(a)
 
 
-def log_beta(xp: ModuleType, a: Array, b: Array) -> Array:
-    """log B(a, b) of positive a and b; holomorphic."""
-    return log_gamma(xp, a) + log_gamma(xp, b) - log_gamma(xp, a + b)
-
-
 def log_bessel(xp: ModuleType, kappa: Array) -> Array:
     """log I0(kappa) of kappa >= 0, the modified Bessel function of order zero; holomorphic, and finite for any kappa.
 

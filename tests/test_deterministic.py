@@ -12,6 +12,7 @@ import xarray as xr
 
 import emvsmcmc as ev
 from emvsmcmc import errors
+from emvsmcmc.cli.show import show_fit
 from emvsmcmc.comparison.metrics import scalar_names
 
 
@@ -89,6 +90,16 @@ def test_the_bootstrap_gives_the_spread_of_its_replicates(problem: ev.Problem) -
     found = fit.uncertainty.replicates
     assert found is not None
     assert np.allclose(fit.standard_error["log_sd"], np.log(found["sd"]).std(ddof=1), rtol=1e-12)
+
+
+def test_the_command_line_shows_it(problem: ev.Problem, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ev.fit_em(problem, starts=2, random_seed=0, progress=False)
+    show_fit("mine", fit)
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if line.split()[:1] == ["log_sd"]]
+    expected = [float(fit.estimate["log_sd"]), float(fit.standard_error["log_sd"])]
+    assert [float(x) for x in line.split()[1:3]] == pytest.approx(expected, abs=5e-5)
+    assert all(name in shown for name in ("effect[0]", "table[u, 1]"))
 
 
 def test_simulation_shows_it_and_data_may_carry_it() -> None:

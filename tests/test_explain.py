@@ -229,11 +229,8 @@ ML, MAP = "M-step, maximum likelihood", "M-step, posterior mode (MAP)"
         ("factors", MAP, ["noise: mode of an inverse Gamma", "+ 2) / (n + 6)"]),
         ("factors", "Summed out", ["score: 2 hidden Gaussian values a row, integrated out"]),
         ("classes", ML, ["p[k, item, answer] = Σ_person r[person, k] [y[person, item] = answer] / Σ_answer"]),
-        (
-            "classes",
-            ML,
-            ["Σ_person r[person, k] u[person] + Σ_person r[person, k] hits[person]", "(trials[person] − hits[person])"],
-        ),
+        ("classes", ML, ["Σ_person r[person, k] u[person] + Σ_person r[person, k] hits[person]"]),
+        ("classes", ML, ["(trials[person] − hits[person])"]),
         ("classes", ML, ["lam[k] = N[k] / Σ_person r[person, k] wait[person]"]),
         ("classes", MAP, ["lam[k] = N[k] / (Σ_person r[person, k] wait[person] + 1)"]),
         ("counts", "E-step", ["r[row, k1, k2] = f[row, k1, k2] / Σ_{k1, k2} f[row, k1, k2]"]),

@@ -169,8 +169,9 @@ def _say_reasons(fit: EMFit) -> None:
 
 
 def _mirrored(fit: EMFit, name: str, at: tuple[int, ...]) -> bool:
-    """True for the entries of a symmetric matrix below its diagonal."""
-    return fit.problem.spec.variables[name].family.matrix and at[-2] > at[-1]
+    """True for the entries of a symmetric matrix below its diagonal; a named function of parameters is no matrix."""
+    variable = fit.problem.spec.variables.get(name)
+    return variable is not None and variable.family.matrix and at[-2] > at[-1]
 
 
 def show_posterior(name: str, summary: Any, attrs: Mapping[str, Any]) -> None:
